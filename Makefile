@@ -1,0 +1,45 @@
+# `make quickstart` and `make test` need nothing but python3 (3.10 to 3.12), pip, make and a compiler.
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for p in python3 python3.12 python3.11 python3.10; do \
+	$$p -c '$(SUITABLE)' 2>/dev/null && { echo $$p; break; }; done)
+endif
+BIN := .venv/bin
+
+.PHONY: help install quickstart test lint lock clean
+
+help:
+	@echo 'make quickstart   install, then train and test on photographs (about 5 minutes)'
+	@echo 'make test         install, then run the test suite'
+	@echo 'make lint         ruff and mypy'
+	@echo 'make lock         pin the newest versions that fit setup.py in requirements.lock'
+
+install: .venv/installed
+
+.venv/installed: requirements.lock setup.py pyproject.toml
+	@[ -n '$(PYTHON)' ] && '$(PYTHON)' -c '$(SUITABLE)' 2>/dev/null || { \
+		echo "error: Python 3.10 to 3.12 is needed, but $$('$(or $(PYTHON),python3)' --version 2>&1 | tail -n 1) was found; install one and run make with PYTHON=/path/to/python3.12" >&2; exit 2; }
+	'$(PYTHON)' -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock || \
+		$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+quickstart: install
+	@$(BIN)/python -m enhancement.quickstart
+
+test: install
+	@$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: install
+	$(BIN)/uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade \
+		--extra dev setup.py requirements.in -o requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache

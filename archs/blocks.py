@@ -1,0 +1,35 @@
+"""Blocks that more than one network uses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def haze_free(x: Tensor, k: Tensor) -> Tensor:
+    """The scattering model solved for the clear image: ReLU(K x - K + 1) (AOD-Net, eq. 6).
+
+    Args:
+        x: Image, (B, 3, H, W) in [0, 1].
+        k: K of the paper, (B, 3 or 1, H, W), at least 0.
+
+    Returns:
+        (B, 3, H, W), at least 0. K = 1 gives x back.
+    """
+    return torch.relu(k * x - k + 1)
+
+
+def start_at_identity(conv: nn.Conv2d) -> None:
+    """Let the convolution that yields K begin near K = 1, so that no ReLU starts dead."""
+    nn.init.xavier_uniform_(conv.weight, gain=0.1)
+    if conv.bias is not None:
+        nn.init.ones_(conv.bias)
+
+
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution, zero-padded, He-initialised for the ReLU behind it."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=bias)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv

@@ -1,0 +1,235 @@
+"""What every dataset of ours shares: options, subsets, cache, cuts and repeatable randomness."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import PurePosixPath
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from enhancement.errors import UserError, hint
+
+from .images import Array, to_float
+from .sources import Source
+from .splits import split_by_scene
+from .transforms import Frame, pad_to, random_crop, random_flips, resize
+
+logger = logging.getLogger("enhancement")
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """Option keys of every dataset of ours.
+
+    Attributes:
+        phase: "train" cuts, flips and rotates at random; "val" and "test" do not.
+        gt_size: Side, or [height, width], of the cut: random in training, central otherwise.
+        resize: [height, width] that whole images are brought to before the cut.
+        use_hflip, use_rot: Mirror; turn by multiples of 90 degrees. Training only.
+        cache: "ram" decodes every image once, before training.
+        on_error: "skip" drops unreadable images and odd pairs, counts and names them.
+        val_fraction, test_fraction: Shares held out by scene for those subsets.
+        subset: Which part this is; None takes everything.
+        include: Names (with or without extension) to take; None takes every image.
+        seed: Of cuts, flips and degradations, together with the epoch and the index.
+    """
+
+    phase: Literal["train", "val", "test"] = "train"
+    gt_size: int | tuple[int, int] | None = None
+    resize: tuple[int, int] | None = None
+    use_hflip: bool = True
+    use_rot: bool = True
+    cache: Literal["none", "ram"] = "none"
+    on_error: Literal["raise", "skip"] = "raise"
+    val_fraction: float = 0.0
+    test_fraction: float = 0.0
+    subset: Literal["train", "val", "test"] | None = None
+    include: list[str] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = [self.gt_size] if isinstance(self.gt_size, int) else list(self.gt_size or ())
+        if any(n < 1 for n in (*sizes, *(self.resize or ()))):
+            raise UserError("gt_size and resize must be above 0")
+        shares = (self.val_fraction, self.test_fraction)
+        if min(shares) < 0 or sum(shares) >= 1:
+            raise UserError(
+                f"val_fraction and test_fraction must be at least 0 and leave something to train "
+                f"on, but got {shares[0]} and {shares[1]}"
+            )
+        if self.subset in ("val", "test") and not getattr(self, f"{self.subset}_fraction"):
+            raise UserError(f"subset: {self.subset} needs {self.subset}_fraction above 0")
+
+    @classmethod
+    def pick(cls, opt: dict[str, Any]) -> DatasetOptions:
+        """Our keys out of a dataset block; lists become tuples."""
+        names = {f.name for f in fields(cls)}
+        chosen = {k: v for k, v in opt.items() if k in names and v is not None}
+        for key in ("gt_size", "resize"):
+            if isinstance(chosen.get(key), list):
+                chosen[key] = tuple(chosen[key])
+        return cls(**chosen)
+
+
+_divided: dict[Any, dict[str, list[int]]] = {}  # a set is divided once, not once a subset
+
+
+def _subsets(source: Source, names: list[str], shares: dict[str, float]) -> dict[str, list[int]]:
+    key = (source.root, tuple(names), tuple(shares.items()))
+    if key not in _divided:
+        _divided[key] = split_by_scene(source, names, shares)
+    return _divided[key]
+
+
+class EnhancementDataset(Dataset[dict[str, Any]]):
+    """Samples of one or two images by name, cut alike, as float tensors.
+
+    A subclass says which files make a sample (`find`) and what becomes of the cut (`finish`).
+
+    Args:
+        opt: A dataset block of the option file; see the class's `Options`.
+
+    Raises:
+        UserError: Folders, names or images are not as they should be; the text names the file.
+    """
+
+    Options: ClassVar[type[DatasetOptions]] = DatasetOptions
+
+    def __init__(self, opt: dict[str, Any]):
+        self.opt = opt
+        self.options: Any = self.Options.pick(opt)
+        self.sources, self.samples = self.find(self.options)
+        self._include()
+        self._cache: list[list[Array]] | None = None
+        if self.options.on_error == "skip":
+            self._drop_unreadable()
+        self._take_subset()
+        if self.options.cache == "ram":
+            with ThreadPoolExecutor() as pool:
+                self._cache = list(pool.map(self._read, self.samples))
+
+    @classmethod
+    def find(cls, options: Any) -> tuple[list[Source], list[tuple[str, ...]]]:
+        """The sources, and for each sample a name in each source; the last source is the gt's."""
+        raise NotImplementedError
+
+    @classmethod
+    def check(cls, opt: dict[str, Any]) -> list[str]:
+        """Everything wrong with the files of a dataset block, without decoding an image."""
+        try:
+            cls.find(cls.Options.pick(opt))
+        except UserError as error:
+            return str(error).splitlines()
+        return []
+
+    def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
+        """(lq, gt) as float32 arrays in [0, 1], from the cut images."""
+        raise NotImplementedError
+
+    def _include(self) -> None:
+        wanted = self.options.include
+        if wanted is None:
+            return
+        names = {PurePosixPath(sample[-1]).name: sample for sample in self.samples}
+        names |= {PurePosixPath(name).stem: sample for name, sample in names.items()}
+        for name in wanted:
+            if name not in names:
+                raise UserError(f"{self.sources[-1].root}: no image '{name}'; {hint(name, names)}")
+        self.samples = [names[name] for name in wanted]
+
+    def _drop_unreadable(self) -> None:
+        def fault(sample: tuple[str, ...]) -> str | None:
+            try:
+                self._read(sample)
+            except UserError as error:
+                return str(error)
+            return None
+
+        with ThreadPoolExecutor() as pool:
+            faults = list(pool.map(fault, self.samples))
+        self.skipped = [text for text in faults if text]
+        if self.skipped:
+            total = len(self.samples)
+            self.samples = [s for s, text in zip(self.samples, faults, strict=True) if not text]
+            logger.warning("Skipped %d of %d samples:", len(self.skipped), total)
+            for text in self.skipped:
+                logger.warning("  %s", text)
+        if not self.samples:
+            raise UserError(f"{self.sources[-1].root}: every sample was skipped")
+
+    def _take_subset(self) -> None:
+        o = self.options
+        shares = {k: getattr(o, f"{k}_fraction") for k in ("test", "val")}
+        if o.subset is None or not any(shares.values()):
+            return
+        names = [sample[-1] for sample in self.samples]
+        chosen = _subsets(self.sources[-1], names, shares)[o.subset]
+        if not chosen:
+            raise UserError(
+                f"{self.sources[-1].root}: {len(names)} images leave none for '{o.subset}' "
+                f"(val_fraction {o.val_fraction}, test_fraction {o.test_fraction})"
+            )
+        self.samples = [self.samples[i] for i in chosen]
+
+    def _read(self, sample: tuple[str, ...]) -> list[Array]:
+        images = [source.read(name) for source, name in zip(self.sources, sample, strict=True)]
+        sizes = {image.shape[:2] for image in images}
+        if len(sizes) > 1:
+            shown = [
+                f"{source.where(name)} is {image.shape[1]}x{image.shape[0]}"
+                for source, name, image in zip(self.sources, sample, images, strict=True)
+            ]
+            raise UserError(f"a pair must have one size, but {' and '.join(shown)}")
+        return resize(images, self.options.resize) if self.options.resize else images
+
+    def _cut(self, images: list[Array], rng: np.random.Generator) -> tuple[list[Array], Frame]:
+        o = self.options
+        whole = Frame(0, 0, *images[0].shape[:2])
+        if o.phase == "train":
+            frame = whole
+            if o.gt_size:
+                images, frame = random_crop(images, _pair(o.gt_size), rng)
+            return images, frame
+        if not o.gt_size:
+            return images, whole
+        height, width = _pair(o.gt_size)
+        padded = [pad_to(image, height, width) for image in images]
+        _, pad_top, pad_left = padded[0]
+        top = (padded[0][0].shape[0] - height) // 2
+        left = (padded[0][0].shape[1] - width) // 2
+        cut = [image[top : top + height, left : left + width] for image, _, _ in padded]
+        return cut, Frame(top - pad_top, left - pad_left, whole.height, whole.width)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        epoch = getattr(index, "epoch", 0)
+        rng = np.random.default_rng((self.options.seed, epoch, int(index)))
+        sample = self.samples[index]
+        images = self._cache[index] if self._cache is not None else self._read(sample)
+        images, frame = self._cut(images, rng)
+        images = self.finish(images, frame, rng)
+        if self.options.phase == "train":
+            images = random_flips(images, rng, self.options.use_hflip, self.options.use_rot)
+        lq, gt = (_tensor(image) for image in images)
+        return {
+            "lq": lq,
+            "gt": gt,
+            "lq_path": self.sources[0].where(sample[0]),
+            "gt_path": self.sources[-1].where(sample[-1]),
+        }
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _tensor(image: Array) -> torch.Tensor:
+    chw = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return torch.from_numpy(chw if chw.dtype == np.float32 else to_float(chw))

@@ -1,0 +1,63 @@
+"""Haze clear frames by atmospheric scattering (Koschmieder), as a fogged gastroscope sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .low_light import quantise
+from .transforms import Frame
+
+Float = NDArray[np.float32]
+
+
+def smooth_field(frame: Frame, cells: int, rng: np.random.Generator) -> Float:
+    """A random field over the whole image, smooth at the scale of 1 / cells of it, in [0, 1]."""
+    coarse = rng.random((cells + 1, cells + 1)).astype(np.float32)
+    field = cv2.resize(coarse, (frame.width, frame.height), interpolation=cv2.INTER_CUBIC)
+    low, high = float(field.min()), float(field.max())
+    return (field - low) / max(high - low, 1e-6)
+
+
+@dataclass(frozen=True)
+class Haze:
+    """I = J t + A (1 - t), with t a smooth random field and A the airlight.
+
+    Each range is [low, high]; a value is drawn uniformly for every image.
+
+    Attributes:
+        transmission: t runs between two values drawn from this range.
+        airlight: A, one value for all colours before tinting.
+        tint: Largest change of A between colours.
+        cells: How many times t may vary across the image.
+    """
+
+    transmission: tuple[float, float] = (0.3, 0.8)
+    airlight: tuple[float, float] = (0.7, 0.95)
+    tint: float = 0.03
+    cells: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("transmission", "airlight"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high <= 1:
+                raise ValueError(
+                    f"Expected `{name}` to be [low, high] within 0 and 1, but got {[low, high]}."
+                )
+        if self.cells < 1 or self.tint < 0:
+            raise ValueError(
+                f"Expected `cells` above 0 and `tint` from 0, but got {self.cells}, {self.tint}."
+            )
+
+    def __call__(self, gt: Float, frame: Frame, rng: np.random.Generator) -> Float:
+        """Haze (H, W, 3) sRGB in [0, 1]; the same shape and range, in 8-bit levels."""
+        low, high = np.sort(rng.uniform(*self.transmission, size=2)).astype(np.float32)
+        field = smooth_field(frame, self.cells, rng)
+        rows = np.clip(np.arange(gt.shape[0]) + frame.top, 0, frame.height - 1)
+        columns = np.clip(np.arange(gt.shape[1]) + frame.left, 0, frame.width - 1)
+        t = (low + (high - low) * field[np.ix_(rows, columns)])[..., None]
+        airlight = rng.uniform(*self.airlight) + rng.uniform(-self.tint, self.tint, 3)
+        return quantise(gt * t + np.clip(airlight, 0, 1).astype(np.float32) * (1 - t))

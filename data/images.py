@@ -1,0 +1,124 @@
+"""Image files in and out: 8 and 16 bits, grey, palette and alpha, all to RGB arrays."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from enhancement.errors import UserError
+
+Image.MAX_IMAGE_PIXELS = None  # endoscopy mosaics are large, and the user's own
+IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+EXIF_ORIENTATION = 0x0112
+
+Array = NDArray[Any]
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name ends like an image's."""
+    return path.suffix.lower() in IMAGE_EXTENSIONS
+
+
+def decode_image(data: bytes, where: str) -> Array:
+    """Decode a whole image.
+
+    Args:
+        data: The file's bytes.
+        where: The file's name, for the error.
+
+    Returns:
+        RGB, (H, W, 3), uint8 or uint16. Grey is repeated, alpha dropped, EXIF rotation applied.
+
+    Raises:
+        UserError: Not an image, or truncated.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if _is_16_bit(data, image):
+                return _decode_16_bit(data, where)
+            image.load()
+            upright = ImageOps.exif_transpose(image) if image.format != "PNG" else image
+            return np.asarray(upright.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"{where}: cannot be read as an image ({_short(error)})") from error
+
+
+def _short(error: Exception) -> str:
+    text = str(error).split("<_io")[0].strip() or type(error).__name__
+    return "not an image" if "cannot identify" in text else text
+
+
+def _is_16_bit(data: bytes, image: Image.Image) -> bool:
+    if image.format == "PNG":
+        return data[24] == 16  # bit depth in the header
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(258, (8,))  # type: ignore[attr-defined]
+        return max(bits if isinstance(bits, tuple) else (bits,)) == 16
+    return False
+
+
+def _decode_16_bit(data: bytes, where: str) -> Array:
+    """OpenCV reads what Pillow would cut to 8 bits; it does not notice a cut-off PNG itself."""
+    whole = not data.startswith(b"\x89PNG") or b"IEND" in data[-64:]
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+    if array is None:
+        raise UserError(f"{where}: cannot be read as an image (image file is truncated)")
+    if array.ndim == 2:
+        return np.repeat(array[..., None], 3, axis=2)
+    if array.shape[2] == 2:
+        return np.repeat(array[..., :1], 3, axis=2)
+    return np.ascontiguousarray(array[..., 2::-1])  # BGR(A) to RGB
+
+
+def image_size(data: IO[bytes], where: str) -> tuple[int, int]:
+    """(height, width) from the header alone, EXIF rotation applied.
+
+    Raises:
+        UserError: Not an image.
+    """
+    try:
+        with Image.open(data) as image:
+            width, height = image.size
+            # asking a PNG for EXIF would decode it
+            exif = image.getexif() if image.format != "PNG" else {}
+            turned = exif.get(EXIF_ORIENTATION, 1) >= 5
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{where}: cannot be read as an image ({_short(error)})") from error
+    return (width, height) if turned else (height, width)
+
+
+def read_image(path: str | Path) -> Array:
+    """Read one file; see `decode_image`."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return decode_image(data, str(path))
+
+
+def write_image(path: str | Path, image: Array) -> None:
+    """Write RGB (H, W, 3), uint8 or uint16, in the format that the name asks for.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
+        if not done:
+            raise OSError(0, f"no encoder for '{path.suffix}'")
+        path.write_bytes(data.tobytes())
+    except (OSError, cv2.error) as error:
+        raise UserError(f"{path}: cannot be written ({error})") from error
+
+
+def to_float(image: Array) -> NDArray[np.float32]:
+    """uint8 or uint16 to float32 in [0, 1]."""
+    return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)

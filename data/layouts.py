@@ -1,0 +1,75 @@
+"""Known datasets by name: where their lq and gt folders lie below one root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from enhancement.errors import UserError
+
+from .sources import locate, missing_hint
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A dataset's folders.
+
+    Attributes:
+        dataroot: The usual place.
+        splits: For each split, the (lq, gt) folders below the root, the first that exists wins.
+    """
+
+    dataroot: str
+    splits: dict[str, list[tuple[str, str]]]
+
+
+LAYOUTS = {
+    "LOL_v1": Layout(
+        "datasets/LOLv1",
+        {
+            "train": [("Train/input", "Train/target"), ("our485/low", "our485/high")],
+            "test": [("Test/input", "Test/target"), ("eval15/low", "eval15/high")],
+        },
+    ),
+    "LOL_v2_real": Layout(
+        "datasets/LOLv2/Real_captured",
+        {"train": [("Train/Low", "Train/Normal")], "test": [("Test/Low", "Test/Normal")]},
+    ),
+    "LOL_v2_synthetic": Layout(
+        "datasets/LOLv2/Synthetic",
+        {"train": [("Train/Low", "Train/Normal")], "test": [("Test/Low", "Test/Normal")]},
+    ),
+    "high_low": Layout(
+        "datasets/high_low",
+        {
+            "train": [("train/low", "train/high"), ("training/low", "training/high")],
+            "val": [("val/low", "val/high")],
+            "test": [("test/low", "test/high"), ("evaluation/low", "evaluation/high"),
+                     ("low", "high")],
+        },
+    ),
+}  # fmt: skip
+
+
+def layout_folders(layout: str, dataroot: str | None, split: str) -> tuple[str, str]:
+    """The (lq, gt) folders of a split.
+
+    Args:
+        layout: A key of LAYOUTS.
+        dataroot: The dataset's root; None takes the usual place.
+        split: "train", "val" or "test".
+
+    Raises:
+        UserError: The layout has no such split, or none of its folders exist.
+    """
+    preset = LAYOUTS[layout]
+    root = dataroot or preset.dataroot
+    if split not in preset.splits:
+        raise UserError(
+            f"layout {layout} has no '{split}' split; it has: {', '.join(preset.splits)}"
+        )
+    choices = preset.splits[split]
+    for lq, gt in choices:
+        if locate(f"{root}/{lq}").is_dir() and locate(f"{root}/{gt}").is_dir():
+            return f"{root}/{lq}", f"{root}/{gt}"
+    wanted = " or ".join(f"{{{lq},{gt}}}" for lq, gt in choices)
+    raise UserError(f"{locate(root)}: expected {wanted} in it; {missing_hint(root)}")

@@ -1,0 +1,82 @@
+"""Darken well-exposed frames: exposure and gamma in linear light, radial falloff, sensor noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .transforms import Frame
+
+Float = NDArray[np.float32]
+
+
+def srgb_to_linear(x: Float) -> Float:
+    """sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
+    return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def linear_to_srgb(x: Float) -> Float:
+    """Linear light in [0, 1] to sRGB (IEC 61966-2-1)."""
+    bright = 1.055 * np.maximum(x, 1e-8) ** (1 / 2.4) - 0.055
+    return np.where(x <= 0.0031308, 12.92 * x, bright).astype(np.float32)
+
+
+def quantise(x: Float) -> Float:
+    """Round to the 256 levels that an 8-bit file would keep."""
+    return np.round(np.clip(x, 0, 1) * 255).astype(np.float32) / np.float32(255)
+
+
+def radial_distance(shape: tuple[int, int], frame: Frame) -> Float:
+    """Distance of each pixel from the middle of the whole image; 1 in its corners."""
+    y = (np.arange(shape[0], dtype=np.float32) + frame.top + 0.5) / frame.height * 2 - 1
+    x = (np.arange(shape[1], dtype=np.float32) + frame.left + 0.5) / frame.width * 2 - 1
+    return np.sqrt((y[:, None] ** 2 + x[None] ** 2) / 2)
+
+
+@dataclass(frozen=True)
+class LowLight:
+    """Linear light J becomes e * J^gamma * (1 - f r^2), then noise, then sRGB again.
+
+    Each range is [low, high]; a value is drawn uniformly (exposure: log-uniformly) for every image.
+
+    Attributes:
+        gamma: Exponent in linear light; above 1 deepens the shadows.
+        exposure: Factor e on the light.
+        shot_noise: Variance of the photon noise at full light; 1 / (photons of a white pixel).
+        read_noise: Standard deviation of the sensor's own noise, in linear light.
+        falloff: f, the share of light lost in the corners; 0.9 for an endoscope's narrow beam.
+    """
+
+    gamma: tuple[float, float] = (1.0, 1.3)
+    exposure: tuple[float, float] = (0.05, 0.25)
+    shot_noise: tuple[float, float] = (1e-4, 1e-3)
+    read_noise: tuple[float, float] = (5e-4, 2e-3)
+    falloff: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name in ("gamma", "exposure", "shot_noise", "read_noise", "falloff"):
+            low, high = getattr(self, name)
+            floor = 1e-6 if name in ("gamma", "exposure") else 0
+            if not floor <= low <= high or (name == "falloff" and high > 1):
+                top = " up to 1" if name == "falloff" else ""
+                above = "above 0" if floor else "from 0"
+                raise ValueError(
+                    f"Expected `{name}` to be [low, high] {above}{top}, but got {[low, high]}."
+                )
+
+    def __call__(self, gt: Float, frame: Frame, rng: np.random.Generator) -> Float:
+        """Darken (H, W, 3) sRGB in [0, 1]; the same shape and range, in 8-bit levels."""
+        gamma, shot, read, falloff = (
+            rng.uniform(*getattr(self, name))
+            for name in ("gamma", "shot_noise", "read_noise", "falloff")
+        )
+        exposure = np.exp(rng.uniform(*np.log(self.exposure)))
+        light = exposure * srgb_to_linear(gt) ** gamma
+        if falloff:
+            light *= (1 - falloff * radial_distance(gt.shape[:2], frame) ** 2)[..., None]
+        if shot:
+            light = rng.poisson(light / shot) * shot
+        light = light + rng.normal(0, read, gt.shape)
+        return quantise(linear_to_srgb(np.clip(light, 0, 1).astype(np.float32)))

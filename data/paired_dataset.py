@@ -1,0 +1,72 @@
+"""Pairs of a low-quality image and its ground truth, from folders or LMDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from basicsr.utils.registry import DATASET_REGISTRY
+
+from enhancement.errors import UserError
+
+from .base_dataset import DatasetOptions, EnhancementDataset
+from .images import Array
+from .layouts import layout_folders
+from .pairing import check_sizes, pair_by_name
+from .sources import Source, open_source
+from .transforms import Frame
+
+MANY = 10
+
+
+@dataclass(frozen=True)
+class PairedOptions(DatasetOptions):
+    """Either `layout` with `split` (and `dataroot`), or `dataroot_lq` and `dataroot_gt`.
+
+    Attributes:
+        layout: A known dataset (data/layouts.py).
+        dataroot: Where that dataset lies; None takes the layout's usual place.
+        split: Its published split.
+        dataroot_lq, dataroot_gt: Two folders or LMDBs.
+    """
+
+    layout: Literal["LOL_v1", "LOL_v2_real", "LOL_v2_synthetic", "high_low"] | None = None
+    dataroot: str | None = None
+    split: Literal["train", "val", "test"] = "train"
+    dataroot_lq: str | None = None
+    dataroot_gt: str | None = None
+
+    def folders(self) -> tuple[str, str]:
+        """The (lq, gt) folders.
+
+        Raises:
+            UserError: Both ways or neither were given, or the folders are not there.
+        """
+        if self.layout and not (self.dataroot_lq or self.dataroot_gt):
+            return layout_folders(self.layout, self.dataroot, self.split)
+        if self.layout or self.dataroot or not (self.dataroot_lq and self.dataroot_gt):
+            raise UserError(
+                "give either layout (with dataroot and split), or both dataroot_lq and dataroot_gt"
+            )
+        return self.dataroot_lq, self.dataroot_gt
+
+
+@DATASET_REGISTRY.register()
+class PairedDataset(EnhancementDataset):
+    """Pairs by name; see `PairedOptions` for the option keys."""
+
+    Options: ClassVar[type[DatasetOptions]] = PairedOptions
+
+    @classmethod
+    def find(cls, options: Any) -> tuple[list[Source], list[tuple[str, ...]]]:
+        lq, gt = (open_source(root) for root in options.folders())
+        pairs = pair_by_name(lq, gt)
+        faults = check_sizes(lq, gt, pairs) if options.on_error == "raise" else []
+        if faults:
+            more = [f"and {len(faults) - MANY} more"] if len(faults) > MANY else []
+            raise UserError("\n".join(faults[:MANY] + more))
+        return [lq, gt], list(pairs)
+
+    def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
+        return images

@@ -1,0 +1,140 @@
+"""Where images come from: a folder, an installed package's folder, or an LMDB."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from enhancement.errors import UserError
+
+from .images import Array, decode_image, image_size, is_image
+
+DATA_VARIABLE = "ENHANCEMENT_DATA"
+DATA_FOLDER = "datasets"
+PACKAGE_PREFIX = "package:"
+
+
+class Source(Protocol):
+    """Named images. `names` are relative, sorted, with "/" between folders."""
+
+    root: str
+    names: list[str]
+
+    def where(self, name: str) -> str:
+        """The path to show for an image."""
+
+    def size(self, name: str) -> tuple[int, int]:
+        """(height, width), from the header."""
+
+    def read(self, name: str) -> Array:
+        """RGB, (H, W, 3), uint8 or uint16."""
+
+
+def locate(path: str | Path) -> Path:
+    """Where a path of an option file really is.
+
+    `package:skimage/data` is a folder inside an installed package. A path that begins with
+    `datasets/` is looked up in the folder named by ENHANCEMENT_DATA, where that is set. Any other
+    path is relative to the current folder.
+    """
+    text = str(path)
+    if text.startswith(PACKAGE_PREFIX):
+        package, _, inside = text[len(PACKAGE_PREFIX) :].partition("/")
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise UserError(f"{text}: package '{package}' is not installed; pip install it")
+        return Path(spec.submodule_search_locations[0]) / inside
+    parts = Path(text).parts
+    if parts and parts[0] == DATA_FOLDER and os.environ.get(DATA_VARIABLE):
+        return Path(os.environ[DATA_VARIABLE], *parts[1:])
+    return Path(text).expanduser()
+
+
+def missing_hint(path: str | Path) -> str:
+    """What to do about a missing file: name ENHANCEMENT_DATA where it would have helped."""
+    if Path(path).parts[:1] == (DATA_FOLDER,):
+        return f"put the data there, or set {DATA_VARIABLE} to the folder that stands for datasets/"
+    return "check the path"
+
+
+class FolderSource:
+    """Every image below a folder."""
+
+    def __init__(self, root: str | Path):
+        self.root = str(root)
+        self.folder = locate(root)
+        if not self.folder.is_dir():
+            kind = "a file, not a folder" if self.folder.exists() else "no such folder"
+            raise UserError(f"{self.folder}: {kind}; {missing_hint(root)}")
+        files = (p for p in self.folder.rglob("*") if is_image(p) and not p.name.startswith("."))
+        self.names = sorted(p.relative_to(self.folder).as_posix() for p in files)
+        if not self.names:
+            raise UserError(f"{self.folder}: no images in this folder")
+
+    def where(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def size(self, name: str) -> tuple[int, int]:
+        with (self.folder / name).open("rb") as file:
+            return image_size(file, self.where(name))
+
+    def read(self, name: str) -> Array:
+        return decode_image((self.folder / name).read_bytes(), self.where(name))
+
+
+class LmdbSource:
+    """An LMDB as BasicSR writes it: encoded images by key, the keys in meta_info.txt.
+
+    The environment is opened on first use, once a process, so that workers may fork.
+    """
+
+    def __init__(self, root: str | Path):
+        self.root = str(root)
+        self.folder = locate(root)
+        index = self.folder / "meta_info.txt"
+        if not index.is_file():
+            raise UserError(f"{index}: no such file; an LMDB needs it to list its images")
+        lines = index.read_text().splitlines()
+        self.names = sorted(line.split(" (")[0] for line in lines if line.strip())
+        if not self.names:
+            raise UserError(f"{index}: lists no images")
+        self._opened: tuple[int, Any] | None = None
+
+    def _bytes(self, name: str) -> bytes:
+        import lmdb
+
+        if self._opened is None or self._opened[0] != os.getpid():
+            try:
+                opened = lmdb.open(str(self.folder), readonly=True, lock=False, readahead=False)
+            except lmdb.Error as error:
+                raise UserError(f"{self.folder}: cannot be opened as an LMDB ({error})") from error
+            self._opened = (os.getpid(), opened)
+        with self._opened[1].begin() as transaction:
+            data = transaction.get(name.rsplit(".", 1)[0].encode())
+        if data is None:
+            raise UserError(f"{self.where(name)}: listed in meta_info.txt but not in the LMDB")
+        return bytes(data)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def where(self, name: str) -> str:
+        return f"{self.folder}:{name}"
+
+    def size(self, name: str) -> tuple[int, int]:
+        return image_size(io.BytesIO(self._bytes(name)), self.where(name))
+
+    def read(self, name: str) -> Array:
+        return decode_image(self._bytes(name), self.where(name))
+
+
+def open_source(root: str | Path) -> Source:
+    """A folder or, where the name ends in `.lmdb`, an LMDB.
+
+    Raises:
+        UserError: Nothing there, or no images in it.
+    """
+    return LmdbSource(root) if str(root).rstrip("/").endswith(".lmdb") else FolderSource(root)

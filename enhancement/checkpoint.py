@@ -1,0 +1,179 @@
+"""Weights and training states: written whole or not at all, read without running their code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from enhancement.compat import ARCH_REGISTRY, lookup
+from enhancement.errors import UserError
+
+State = dict[str, Tensor]
+WRAPPERS = ("params_ema", "params", "state_dict")
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a file so that it is either the old one or the new one, never half of it.
+
+    Raises:
+        UserError: The disk is full, or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error}); the file before is whole") from error
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a file of tensors and plain values with `weights_only=True`.
+
+    Raises:
+        UserError: No such file, a damaged one, or one that would run code.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: holds more than tensors, or is damaged ({reason})") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: cannot be read as weights ({reason})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    return content
+
+
+def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[str, Any]]:
+    """A network's state dict and what the file says of itself.
+
+    Args:
+        path: A file of ours, BasicSR's or any published one: a bare state dict, or one under
+            `params_ema`, `params` or `state_dict` (in that order); `module.` prefixes are dropped.
+        key: Take this entry instead.
+
+    Returns:
+        The state dict, and the `meta` of our own files ({} for others).
+    """
+    content = read(path)
+    meta = content.get("meta") or {}
+    if key and key not in content and key in WRAPPERS:
+        key = None
+    if key and key not in content:
+        raise UserError(f"{path}: has no entry '{key}'; it has: {', '.join(map(str, content))}")
+    wrapper = key or next((name for name in WRAPPERS if name in content), None)
+    state = content[wrapper] if wrapper else content
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path}: expected tensors by name; it has: {', '.join(map(str, content))}")
+    return {name.removeprefix("module."): value for name, value in state.items()}, meta
+
+
+def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
+    """What keeps a state dict from fitting a network; empty where it fits.
+
+    Args:
+        network: May be on the meta device.
+        state: Tensors by name.
+        strict: Whether every name must be there on both sides.
+    """
+    own = network.state_dict()
+    faults = []
+    if strict:
+        for title, names in (("lacks", own.keys() - state.keys()),
+                             ("has unknown", state.keys() - own.keys())):  # fmt: skip
+            if names:
+                shown = ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
+                faults.append(f"{title} {len(names)} of the network's entries ({shown})")
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
+            faults.append(
+                f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
+            )
+    return faults
+
+
+def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
+                 strict: bool = True) -> dict[str, Any]:  # fmt: skip
+    """Load a weights file into a network; its `meta`.
+
+    Raises:
+        UserError: The file does not fit; says how.
+    """
+    state, meta = read_weights(path, key)
+    faults = misfits(network, state, strict)
+    if faults:
+        raise UserError(f"{path}: does not fit {type(network).__name__}: {'; '.join(faults[:3])}")
+    network.load_state_dict(state, strict=strict)
+    return meta
+
+
+def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Rebuild a network from a checkpoint of ours alone; it and the file's `meta`.
+
+    Raises:
+        UserError: The file does not say which network it holds.
+    """
+    _, meta = read_weights(path)
+    if "network_g" not in meta:
+        raise UserError(f"{path}: does not name its network; give an option file with --opt")
+    arguments = dict(meta["network_g"])
+    network = lookup(ARCH_REGISTRY, arguments.pop("type"))(**arguments)
+    return network, load_weights(network, path)
+
+
+def random_states() -> dict[str, Any]:
+    """The states of every random generator, as tensors and plain values."""
+    kind, keys, *rest = np.random.get_state()
+    version, internal, gauss_next = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [str(kind), torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest],
+        "python": [version, list(internal), gauss_next],
+    }
+
+
+def restore_random_states(states: dict[str, Any]) -> None:
+    """Take over what `random_states` returned."""
+    torch.set_rng_state(states["torch"])
+    if len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    version, internal, gauss_next = states["python"]
+    random.setstate((version, tuple(internal), gauss_next))
+
+
+@lru_cache(maxsize=1)
+def git_commit() -> str:
+    """The checkout's commit, with "+" where files differ from it; "unknown" outside of one."""
+    here = Path(__file__).parent
+
+    def git(*command: str) -> str:
+        done = subprocess.run(
+            ["git", *command], cwd=here, capture_output=True, text=True, check=True, timeout=10
+        )
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "-s", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

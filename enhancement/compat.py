@@ -1,0 +1,166 @@
+"""The one file that knows what is wrong with BasicSR 1.4.2. Import it before `basicsr`.
+
+| defect | what is done here |
+| --- | --- |
+| imports `torchvision.transforms.functional_tensor`, gone since torchvision 0.17 | an alias |
+| `Registry.get` prints a wrong hint and never lists the valid names | `lookup` |
+| datasets read their options by key, so nothing can check them | `option_keys` |
+| networks name their size multiple differently or not at all | `size_multiple` |
+| DDP asks for CUDA where there is none | `repair_base_model` |
+| `get_optimizer` and `setup_schedulers` know few types and pop keys off the caller's options | \
+`repair_base_model` |
+| warm-up overwrites the rate that chained schedulers go on from | `repair_base_model` |
+| `num_gpu: 1` crashes without a GPU | options.py hands it a resolved number |
+| saving drops errors and is not atomic; resuming asks for CUDA | enhancement/checkpoint.py, which \
+our models use |
+| requires tb-nightly and opencv-python | requirements.lock leaves both out |
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from typing import Any
+
+import torch
+import torchvision.transforms.functional
+
+sys.modules.setdefault(
+    "torchvision.transforms.functional_tensor", torchvision.transforms.functional
+)
+
+import basicsr  # noqa: E402, F401  (fills the registries)
+from basicsr.models import lr_scheduler as basicsr_schedulers  # noqa: E402
+from basicsr.models.base_model import BaseModel  # noqa: E402
+from basicsr.utils.registry import (  # noqa: E402
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    Registry,
+)
+
+from enhancement.errors import UserError, hint  # noqa: E402
+
+__all__ = [
+    "ARCH_REGISTRY",
+    "DATASET_REGISTRY",
+    "LOSS_REGISTRY",
+    "METRIC_REGISTRY",
+    "MODEL_REGISTRY",
+    "BaseModel",
+    "lookup",
+    "option_keys",
+    "registered",
+    "scheduler_types",
+    "size_multiple",
+]
+
+SUFFIX = "_basicsr"
+NEED_MORE_THAN_OPTIONS = (
+    "ReduceLROnPlateau",
+    "LambdaLR",
+    "MultiplicativeLR",
+    "ChainedScheduler",
+    "SequentialLR",
+)
+
+
+def registered(registry: Registry) -> list[str]:
+    """The names that an option file may use for a registry, sorted."""
+    return sorted(name.removesuffix(SUFFIX) for name in registry.keys())  # noqa: SIM118
+
+
+def lookup(registry: Registry, name: str) -> Any:
+    """The class or function registered as `name`.
+
+    Raises:
+        UserError: No such name; lists the valid ones and the nearest.
+    """
+    table = dict(iter(registry))
+    found = table.get(name) or table.get(f"{name}{SUFFIX}")
+    if found is None:
+        kind = registry._name
+        raise UserError(f"unknown {kind} '{name}'; {hint(name, registered(registry))}")
+    return found
+
+
+def option_keys(dataset_class: type) -> set[str]:
+    """The option keys that one of BasicSR's datasets reads, found in its source text."""
+    source = inspect.getsource(dataset_class)
+    return set(re.findall(r"opt(?:\.get\(|\[)\s*'(\w+)'", source))
+
+
+def size_multiple(network: torch.nn.Module) -> int:
+    """What height and width must be multiples of: ours say `size_multiple`, SwinIR its window."""
+    network = getattr(network, "module", network)  # DistributedDataParallel's
+    multiple: Any = getattr(network, "size_multiple", None) or getattr(network, "window_size", 1)
+    return int(multiple)
+
+
+def scheduler_types() -> dict[str, type]:
+    """Learning-rate schedulers by name: PyTorch's that need no callable, then BasicSR's."""
+    from torch.optim import lr_scheduler as torch_schedulers
+
+    types: dict[str, type] = {
+        name: kind
+        for name, kind in vars(torch_schedulers).items()
+        if inspect.isclass(kind)
+        and issubclass(kind, torch_schedulers.LRScheduler)
+        and kind.__module__ == torch_schedulers.__name__
+        and not name.startswith("_")
+        and name not in (*NEED_MORE_THAN_OPTIONS, "LRScheduler")
+    }
+    for name, kind in vars(basicsr_schedulers).items():
+        if inspect.isclass(kind) and kind.__module__ == basicsr_schedulers.__name__:
+            types[name] = kind
+    types["MultiStepLR"] = basicsr_schedulers.MultiStepRestartLR  # BasicSR's own alias
+    return types
+
+
+def _model_to_device(self: Any, net: torch.nn.Module) -> torch.nn.Module:
+    net = net.to(self.device)
+    if self.opt["dist"]:
+        net = torch.nn.parallel.DistributedDataParallel(
+            net,
+            device_ids=[torch.cuda.current_device()] if self.device.type == "cuda" else None,
+            find_unused_parameters=self.opt.get("find_unused_parameters", False),
+        )
+    return net
+
+
+def _get_optimizer(self: Any, optim_type: str, params: Any, lr: float, **kwargs: Any) -> Any:
+    return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+
+
+def _setup_schedulers(self: Any) -> None:
+    options = dict(self.opt["train"].get("scheduler") or {})
+    if not options:
+        return
+    kind = scheduler_types()[options.pop("type")]
+    for name in ("T_max", "total_iters", "total_steps"):
+        if name in inspect.signature(kind).parameters:
+            options.setdefault(name, self.opt["train"]["total_iter"])
+    self.schedulers = [kind(optimizer, **options) for optimizer in self.optimizers]
+
+
+_step_schedulers = BaseModel.update_learning_rate
+
+
+def _update_learning_rate(self: Any, current_iter: int, warmup_iter: int = -1) -> None:
+    if self.schedulers:
+        self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
+    _step_schedulers(self, current_iter, warmup_iter)
+
+
+def repair_base_model() -> None:
+    """Replace what crashes off CUDA or loses options, for BasicSR's own models as well."""
+    BaseModel.model_to_device = _model_to_device
+    BaseModel.get_optimizer = _get_optimizer
+    BaseModel.setup_schedulers = _setup_schedulers
+    BaseModel.update_learning_rate = _update_learning_rate
+
+
+repair_base_model()

@@ -1,0 +1,159 @@
+"""Enhance images of any size and score them: the one path for validation and testing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from enhancement.compat import size_multiple
+from enhancement.metrics import Lpips, Protocol
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pad right and bottom by reflection, by repetition where the image is too small for that.
+
+    Args:
+        x: (B, C, H, W).
+        multiple: What H and W become multiples of.
+    """
+    h, w = x.shape[-2:]
+    down, right = -h % multiple, -w % multiple
+    if not (down or right):
+        return x
+    mode = "reflect" if down < h and right < w else "replicate"
+    return F.pad(x, (0, right, 0, down), mode)
+
+
+def enhance(network: nn.Module, lq: Tensor) -> Tensor:
+    """Run a network on images of any size: pad to its multiple, cut back.
+
+    Args:
+        network: Any registered network; a tuple or list output counts by its first entry.
+        lq: (B, 3, H, W) in [0, 1].
+
+    Returns:
+        (B, 3, H, W), not clamped.
+    """
+    output = network(pad_to_multiple(lq, size_multiple(network)))
+    if isinstance(output, (tuple, list)):
+        output = output[0]
+    return output[..., : lq.shape[-2], : lq.shape[-1]]
+
+
+def self_ensemble(network: nn.Module, lq: Tensor) -> Tensor:
+    """Mean of `enhance` over the 8 flips and rotations of the image."""
+    total = torch.zeros_like(lq)
+    for mirror in (False, True):
+        for turns in range(4):
+            x = lq.flip(-1) if mirror else lq
+            y = torch.rot90(enhance(network, torch.rot90(x, turns, (-2, -1))), -turns, (-2, -1))
+            total += y.flip(-1) if mirror else y
+    return total / 8
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the mode before comes back."""
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        network.train(was_training)
+
+
+@dataclass
+class Row:
+    """One image's scores, of the untouched input and of the output."""
+
+    name: str
+    input: dict[str, float | None]
+    output: dict[str, float | None]
+
+
+@dataclass
+class Scores:
+    """A table of scores under one protocol.
+
+    Attributes:
+        protocol: Its name.
+        dataset: Name of the set.
+        rows: One an image.
+        notes: What a reader must know: why a column is empty, and the like.
+    """
+
+    protocol: str
+    dataset: str
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def metrics(self) -> list[str]:
+        """Column names, in order."""
+        return list(self.rows[0].output) if self.rows else []
+
+    def mean(self, side: str = "output") -> dict[str, float | None]:
+        """Means over the images; `side` is "input" or "output". None where there is no score."""
+        means: dict[str, float | None] = {}
+        for metric in self.metrics:
+            values = [getattr(row, side)[metric] for row in self.rows]
+            known = [v for v in values if v is not None]
+            means[metric] = math.fsum(known) / len(known) if len(known) == len(values) else None
+        return means
+
+
+Watch = Callable[[str, Tensor, Tensor, Tensor], Any]
+
+
+def evaluate(
+    network: nn.Module,
+    batches: Iterable[dict[str, Any]],
+    protocol: Protocol,
+    dataset: str,
+    device: torch.device,
+    ensemble: bool = False,
+    with_lpips: bool = False,
+    watch: Watch | None = None,
+) -> Scores:
+    """Enhance and score every image.
+
+    Args:
+        network: On `device`.
+        batches: Of one image each: lq, gt (1, 3, H, W) in [0, 1], lq_path.
+        protocol: How to score.
+        dataset: The set's name, for the table.
+        device: Where to compute.
+        ensemble: Average over flips and rotations.
+        with_lpips: Compute LPIPS where the protocol has it.
+        watch: Called with (name, lq, output as scored, gt) for each image.
+    """
+    scores = Scores(protocol.name, dataset)
+    lpips = Lpips(device) if with_lpips and protocol.lpips else None
+    run = self_ensemble if ensemble else enhance
+
+    def score(image: Tensor, gt: Tensor) -> dict[str, float | None]:
+        found: dict[str, float | None] = dict(protocol.score(image, gt))
+        if lpips:
+            found["lpips"] = lpips(protocol.adjust(image, gt), gt)
+        return found
+
+    with eval_mode(network):
+        for batch in batches:
+            lq, gt = batch["lq"].to(device), batch["gt"].to(device)
+            output = run(network, lq).float()
+            name = Path(batch["lq_path"][0]).name
+            scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
+            if watch:
+                watch(name, lq, protocol.adjust(output, gt), gt)
+    if lpips and lpips.unavailable:
+        scores.notes.append(f"lpips {lpips.unavailable}")
+    return scores

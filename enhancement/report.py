@@ -1,0 +1,122 @@
+"""Score tables on the terminal, as CSV and JSON, and comparison pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from enhancement.data.images import write_image
+from enhancement.errors import UserError
+from enhancement.evaluation import Scores
+from enhancement.metrics import to_8_bit
+
+DIGITS = {"psnr": 3, "ssim": 4, "lpips": 4}
+INPUT, MEAN = "untouched input", "mean"
+COLUMNS = ("input", "enhanced", "ground truth")
+
+
+def cell(metric: str, value: float | None) -> str:
+    """A score as text; "-" where there is none."""
+    return "-" if value is None else f"{value:.{DIGITS.get(metric, 4)}f}"
+
+
+def table(scores: Scores) -> str:
+    """The untouched input's mean first, then each image, then the mean."""
+    rows = [(INPUT, scores.mean("input"))]
+    rows += [(row.name, row.output) for row in scores.rows]
+    rows += [(MEAN, scores.mean())]
+    width = max(len(name) for name, _ in rows)
+    head = "  ".join([f"{'':{width}}", *(f"{m.upper():>8}" for m in scores.metrics)])
+    lines = [f"Protocol {scores.protocol}, dataset {scores.dataset}, {len(scores.rows)} images"]
+    lines += [head, "-" * len(head)]
+    for name, values in rows:
+        if name == MEAN:
+            lines.append("-" * len(head))
+        cells = (f"{cell(m, values[m]):>8}" for m in scores.metrics)
+        lines.append("  ".join([f"{name:{width}}", *cells]))
+    return "\n".join([*lines, *(f"note: {note}" for note in scores.notes)])
+
+
+def _plain(values: dict[str, float | None]) -> dict[str, float | str | None]:
+    """JSON knows no infinity."""
+    return {k: "inf" if v is not None and math.isinf(v) else v for k, v in values.items()}
+
+
+def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[Path, Path]:
+    """Write scores.csv and scores.json.
+
+    Args:
+        folder: Made where it is missing.
+        scores: The table.
+        about: What else the JSON says: network, weights and how they were run.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
+    as_csv, as_json = folder / "scores.csv", folder / "scores.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with as_csv.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                ["protocol", "dataset", "image", *scores.metrics]
+                + [f"input_{metric}" for metric in scores.metrics]
+            )
+            rows = [(row.name, row.output, row.input) for row in scores.rows]
+            for name, output, given in [*rows, (MEAN, scores.mean(), scores.mean("input"))]:
+                values = [*output.values(), *given.values()]
+                writer.writerow([scores.protocol, scores.dataset, name, *values])
+        content = {
+            "protocol": scores.protocol,
+            "dataset": scores.dataset,
+            **about,
+            "notes": scores.notes,
+            "mean": _plain(scores.mean()),
+            "input_mean": _plain(scores.mean("input")),
+            "images": [
+                {"name": r.name, "output": _plain(r.output), "input": _plain(r.input)}
+                for r in scores.rows
+            ],
+        }
+        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error})") from error
+    return as_csv, as_json
+
+
+def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.ndarray:
+    """A captioned picture, one row an image: input | enhanced | ground truth.
+
+    Args:
+        rows: (1, 3, H, W) in [0, 1] each, one for each of COLUMNS.
+        width: Of one column in pixels.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    caption = np.full((28, width * len(COLUMNS), 3), 255, np.uint8)
+    for i, text in enumerate(COLUMNS):
+        cv2.putText(caption, text, (i * width + 8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1,
+                    cv2.LINE_AA)  # fmt: skip
+    parts = [caption]
+    for row in rows:
+        height = max(1, round(row[0].shape[-2] * width / row[0].shape[-1]))
+        arrays = [to_8_bit(x)[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy() for x in row]
+        small = [cv2.resize(a, (width, height), interpolation=cv2.INTER_AREA) for a in arrays]
+        parts.append(np.concatenate(small, 1))
+    return np.concatenate(parts, 0)
+
+
+def write_picture(path: Path, rows: Iterable[tuple[Tensor, ...]]) -> Path:
+    """Write `side_by_side` to a file; the file."""
+    write_image(path, side_by_side(rows))
+    return path

@@ -1,0 +1,203 @@
+"""Score a network's weights on a dataset by a named protocol.
+
+python enhancement/test_from_dataset.py --opt options/lol_v1/hdrnet.yml --weights W --dataset LOL_v1
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+# As a script this file's folder leads the path, where its neighbours must not shadow any package.
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
+
+from enhancement import checkpoint  # noqa: E402
+from enhancement.compat import ARCH_REGISTRY, lookup  # noqa: E402
+from enhancement.data.loader import eval_loader  # noqa: E402
+from enhancement.device import get_device  # noqa: E402
+from enhancement.errors import UserError, command_line, hint  # noqa: E402
+from enhancement.evaluation import Scores, evaluate  # noqa: E402
+from enhancement.metrics import GT_MEAN, PROTOCOLS, get_protocol  # noqa: E402
+from enhancement.models.enhancement_model import save_picture  # noqa: E402
+from enhancement.options import Options, load_options, prepare_run  # noqa: E402
+from enhancement.report import table, write_picture, write_scores  # noqa: E402
+
+OPTIONS = Path(__file__).resolve().parent.parent / "options"
+SHOWN = 4
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "enhancement/test_from_dataset.py", description="Score weights on a dataset."
+    )
+    parser.add_argument("--opt", "-opt", help="option file; not needed for our own checkpoints")
+    parser.add_argument("--weights", required=True, help="weights file")
+    parser.add_argument("--dataset", help="name of a dataset; the option file's test set if absent")
+    parser.add_argument("--data_root", help="where that dataset lies")
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), help="default: val.protocol")
+    parser.add_argument("--self_ensemble", action="store_true", help="8 flips and rotations, mean")
+    parser.add_argument(
+        "--GT_mean", action="store_true", help="score by the protocol's +gtmean variant"
+    )
+    parser.add_argument("--save_images", metavar="DIR", help="write the enhanced images there")
+    parser.add_argument("--result_dir", default="results", help="for tables; default: results")
+    parser.add_argument("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE")
+    return parser.parse_args(arguments)
+
+
+def known_datasets() -> dict[str, Path]:
+    """Datasets that options/base/datasets describes, by lower-case name."""
+    return {path.stem: path for path in sorted((OPTIONS / "base" / "datasets").glob("*.yml"))}
+
+
+def find_block(opt: Options | None, name: str | None) -> tuple[Path | None, str]:
+    """Which block of which file describes a dataset.
+
+    Args:
+        opt: The option file's content, if one was given.
+        name: The dataset; None takes the option file's test set.
+
+    Returns:
+        The file under options/base/datasets, or None for the option file itself; and the block.
+
+    Raises:
+        UserError: No such dataset; lists them.
+    """
+    sets = opt["datasets"] if opt else {}
+    keys = [key for key in sets if key.startswith("test")] + [k for k in sets if k == "val"]
+    for key in keys:
+        if name is None or name in (key, sets[key]["name"]):
+            return None, key
+    if name is None:
+        raise UserError("the option file has no test set; name one with --dataset")
+    known = known_datasets()
+    if name.lower() not in known:
+        names = {*known, *(sets[key]["name"] for key in keys)}
+        raise UserError(f"--dataset: unknown dataset '{name}'; {hint(name, names)}")
+    return known[name.lower()], "test"
+
+
+def with_root(block: dict[str, Any], root: str | None) -> dict[str, Any]:
+    """The block with its images under another root."""
+    if root is None:
+        return block
+    key = "dataroot" if "layout" in block else "dataroot_gt"
+    if "dataroot_lq" in block:
+        raise UserError(
+            "--data_root: this dataset has two roots; override them with --force_yml "
+            "datasets:test:dataroot_lq=... datasets:test:dataroot_gt=..."
+        )
+    return {**block, key: root}
+
+
+def build_network(
+    arguments: argparse.Namespace, opt: Options | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network with its weights, and what the weights file says of itself."""
+    if opt is None:
+        return checkpoint.build_from_file(arguments.weights)
+    block = deepcopy(opt["network_g"])
+    network = lookup(ARCH_REGISTRY, block.pop("type"))(**block)
+    meta = checkpoint.load_weights(network, arguments.weights, opt["path"]["param_key_g"])
+    return network, meta
+
+
+def load(arguments: argparse.Namespace) -> Options | None:
+    """The option file, checked together with the weights; None where there is none."""
+    if not arguments.opt:
+        return None
+    force = [*arguments.force_yml, f"path:pretrain_network_g={arguments.weights}"]
+    return load_options(arguments.opt, force, training=False, files_of=set())
+
+
+def load_block(arguments: argparse.Namespace, opt: Options | None) -> dict[str, Any]:
+    """The dataset's block, ready to build."""
+    path, key = find_block(opt, arguments.dataset)
+    if path is None:
+        assert opt is not None
+        block = prepare_run(opt, training=False)["datasets"][key]
+    else:
+        from enhancement.options import Merged
+
+        block = {**Merged(path).options["datasets"]["test"], "phase": "test", "scale": 1}
+    return with_root(block, arguments.data_root)
+
+
+def notes_of(arguments: argparse.Namespace, opt: Options | None, meta: dict[str, Any]) -> list[str]:
+    """What a reader of the table must know of the weights."""
+    notes = []
+    best = meta.get("best")
+    if meta.get("selected") == "best" and best:
+        where = "ON THE TEST SET, as asked for" if best["on_test_set"] else "on held-out images"
+        notes.append(
+            f"checkpoint of iteration {best['iteration']}, chosen {where} ({best['dataset']}, "
+            f"{best['metric']} {best['value']:.3f} by {best['protocol']})"
+        )
+    if opt and meta.get("network_g") not in (None, opt["network_g"]):
+        notes.append("the weights were trained with other network options than the option file's")
+    if arguments.self_ensemble:
+        notes.append("self-ensemble of 8 flips and rotations")
+    return notes
+
+
+def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
+    """Score, print, write; the scores and the folder they were written to."""
+    opt = load(arguments)
+    name = arguments.protocol or (opt["val"]["protocol"] if opt else "basicsr")
+    if arguments.GT_mean and not name.endswith(GT_MEAN):
+        name += GT_MEAN
+    block = load_block(arguments, opt)
+    loader = eval_loader(block)
+    network, meta = build_network(arguments, opt)
+    device = get_device(opt["num_gpu"] if opt else "auto")
+    network.to(device)
+    label = opt["name"] if opt else meta.get("name", Path(arguments.weights).stem)
+    folder = Path(arguments.result_dir) / label / block["name"] / name
+    rows: list[tuple[Tensor, ...]] = []
+
+    def watch(image_name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
+        if len(rows) < SHOWN:
+            rows.append((lq.cpu(), output.cpu(), gt.cpu()))
+        if arguments.save_images:
+            save_picture(Path(arguments.save_images, f"{Path(image_name).stem}.png"), output)
+
+    batches = tqdm(loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
+    scores = evaluate(
+        network, batches, get_protocol(name), block["name"], device,
+        arguments.self_ensemble, with_lpips=True, watch=watch,
+    )  # fmt: skip
+    scores.notes += notes_of(arguments, opt, meta)
+    about = {
+        "network_g": opt["network_g"] if opt else meta["network_g"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "weights": str(arguments.weights),
+        "trained": {k: v for k, v in meta.items() if k != "network_g"},
+        "self_ensemble": arguments.self_ensemble,
+        "torch": torch.__version__,
+        "commit": checkpoint.git_commit(),
+    }
+    files = write_scores(folder, scores, about)
+    picture = write_picture(folder / "comparison.png", rows)
+    print(table(scores))
+    print("Written:", *files, picture)
+    if arguments.save_images:
+        print(f"Images: {arguments.save_images}")
+    return scores, folder
+
+
+@command_line
+def main() -> None:
+    """The command `enhancement/test_from_dataset.py`."""
+    test(parse())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

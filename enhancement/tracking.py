@@ -1,0 +1,188 @@
+"""What a run shows while it goes: terminal, log file, TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+logger = logging.getLogger("enhancement")
+
+PICTURE_WIDTH = 960
+
+
+class _AboveTheBar(logging.Handler):
+    """Prints without tearing the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+
+
+def log_to_terminal(quiet: bool = False) -> None:
+    """Send the package's messages to the terminal; `quiet` keeps only warnings."""
+    logger.handlers.clear()
+    logger.addHandler(_AboveTheBar())
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    logger.propagate = False
+
+
+def log_to_file(path: Path) -> None:
+    """Also write messages to a file, each with its time."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger.addHandler(handler)
+
+
+def hyper_parameters(opt: dict[str, Any]) -> dict[str, str | int | float]:
+    """What TensorBoard's HPARAMS tab compares runs by."""
+    train, data = opt["train"], opt["datasets"].get("train", {})
+    chosen: dict[str, Any] = {
+        "network": opt["network_g"]["type"],
+        "dataset": data.get("name"),
+        "total_iter": train["total_iter"],
+        "batch_size": data.get("batch_size_per_gpu", 1),
+        "gt_size": data.get("gt_size") or data.get("resize"),
+        "optimizer": train["optim_g"]["type"],
+        "lr": train["optim_g"].get("lr"),
+        "scheduler": (train["scheduler"] or {}).get("type"),
+        "ema_decay": train["ema_decay"],
+        "losses": ", ".join(
+            str(value["type"]) for key, value in train.items() if key.endswith("_opt") and value
+        ),
+        "seed": opt["manual_seed"],
+    }
+    chosen |= {f"network.{k}": v for k, v in opt["network_g"].items() if k != "type"}
+    return {k: v if isinstance(v, (int, float)) else str(v) for k, v in chosen.items()}
+
+
+class Tracker:
+    """TensorBoard for one run; does nothing where `logger.use_tb_logger` is off.
+
+    Args:
+        folder: The run's.
+        opt: Resolved options, shown as text.
+        start_iter: What a killed run wrote beyond this is dropped.
+    """
+
+    def __init__(self, folder: Path, opt: dict[str, Any], start_iter: int = 0):
+        self.opt = opt
+        self.writer: Any = None
+        if opt["logger"]["use_tb_logger"]:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(str(folder), purge_step=start_iter + 1)
+            text = yaml.safe_dump(opt, sort_keys=False)
+            self.writer.add_text("options", f"```yaml\n{text}\n```", start_iter)
+
+    def add_scalar(self, tag: str, value: float | None, iteration: int) -> None:
+        """One point of a curve."""
+        if self.writer and value is not None:
+            self.writer.add_scalar(tag, value, iteration)
+
+    def add_pictures(self, tag: str, rows: list[Tensor], iteration: int) -> None:
+        """Rows (1, 3, H, W) in [0, 1] below each other, at most PICTURE_WIDTH wide."""
+        if not self.writer or not rows:
+            return
+        width = min(PICTURE_WIDTH, max(row.shape[-1] for row in rows))
+        scaled = [
+            F.interpolate(row, (max(1, round(row.shape[-2] * width / row.shape[-1])), width),
+                          mode="bilinear", antialias=True)
+            for row in rows
+        ]  # fmt: skip
+        self.writer.add_image(tag, torch.cat(scaled, 2)[0].clamp(0, 1), iteration)
+
+    def finish(self, metrics: dict[str, float]) -> None:
+        """Record the hyper-parameters with the final metrics, then close."""
+        if not self.writer:
+            return
+        from torch.utils.tensorboard.summary import hparams
+
+        if metrics:
+            for summary in hparams(hyper_parameters(self.opt), metrics):
+                self.writer.file_writer.add_summary(summary)
+            for tag, value in metrics.items():
+                self.writer.add_scalar(tag, value, self.opt["train"]["total_iter"])
+        self.close()
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        if self.writer:
+            self.writer.close()
+
+
+class Progress:
+    """A bar with the time left on a terminal, plain lines elsewhere; measures the loop.
+
+    Args:
+        total, start: Iterations of the run, and those already done.
+        every: Iterations between two lines or log entries.
+        visible: False for all processes but the first.
+    """
+
+    def __init__(self, total: int, start: int, every: int, visible: bool = True):
+        self.total, self.start, self.every = total, start, every
+        self.visible, self.is_terminal = visible, sys.stderr.isatty()
+        self.bar = tqdm(
+            total=total, initial=start, unit="it", dynamic_ncols=True, smoothing=0.05,
+            disable=not (visible and self.is_terminal),
+        )  # fmt: skip
+        self.began = self.since = time.perf_counter()
+        self.waited, self.counted = 0.0, 0
+
+    def data_ready(self, waited: float) -> None:
+        """Note how long the loop waited for a batch."""
+        self.waited += waited
+
+    def advance(self, iteration: int) -> bool:
+        """Count an iteration; True where it is time to log."""
+        self.bar.update()
+        self.counted += 1
+        return iteration % self.every == 0 or iteration == self.total
+
+    def times(self) -> dict[str, float]:
+        """Mean seconds an iteration since the last call: in all, and waiting for data."""
+        now = time.perf_counter()
+        count = max(1, self.counted)
+        found = {"iteration": (now - self.since) / count, "data": self.waited / count}
+        self.since, self.waited, self.counted = now, 0.0, 0
+        return found
+
+    def skip(self, seconds: float) -> None:
+        """Leave validation and saving out of the iteration time."""
+        self.since += seconds
+
+    def show(self, iteration: int, terms: dict[str, float], rate: float,
+             times: dict[str, float]) -> None:  # fmt: skip
+        """Losses, learning rate and speed: behind the bar, or as a line with the time left."""
+        losses = " ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        self.bar.set_postfix_str(losses)
+        done = iteration - self.start
+        left = (time.perf_counter() - self.began) / max(1, done) * (self.total - iteration)
+        line = (
+            f"iteration {iteration}/{self.total}  {losses}  lr {rate:.3g}  "
+            f"{times['iteration']:.3f} s/it (data {times['data']:.3f})  left {duration(left)}"
+        )
+        if self.visible and not self.is_terminal:
+            logger.info(line)
+        else:
+            for handler in logger.handlers:
+                if isinstance(handler, logging.FileHandler):
+                    handler.emit(logger.makeRecord("", logging.INFO, "", 0, line, (), None))
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self.bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

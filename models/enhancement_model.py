@@ -1,0 +1,236 @@
+"""The training wrapper that every network shares: losses, optimiser, EMA, validation, saving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
+from torch import Tensor, nn
+
+from enhancement import checkpoint
+from enhancement.compat import BaseModel, lookup
+from enhancement.errors import UserError
+from enhancement.evaluation import Scores, enhance, evaluate
+from enhancement.metrics import get_protocol, to_8_bit
+
+LOSS_SUFFIX = "_opt"
+IMAGES_SHOWN = 4
+
+
+def loss_options(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The losses of a `train` block, `{name}_opt: {type: ...}`, by name."""
+    return {
+        key.removesuffix(LOSS_SUFFIX): value
+        for key, value in train.items()
+        if key.endswith(LOSS_SUFFIX) and value
+    }
+
+
+@MODEL_REGISTRY.register()
+class EnhancementModel(BaseModel):
+    """Trains one network on pairs; a subclass overrides `compute_losses` and nothing else.
+
+    Args:
+        opt: Resolved options (enhancement/options.py).
+    """
+
+    def __init__(self, opt: dict[str, Any]):
+        super().__init__(opt)
+        self.net_g = self.model_to_device(self._build_network())
+        self.log_dict: dict[str, Tensor] = {}
+        self.best: dict[str, Any] | None = None
+        if self.is_train:
+            self._init_training()
+
+    def _build_network(self) -> nn.Module:
+        arguments = deepcopy(self.opt["network_g"])
+        network = lookup(ARCH_REGISTRY, arguments.pop("type"))(**arguments)
+        path = self.opt["path"]
+        if path.get("pretrain_network_g"):
+            checkpoint.load_weights(
+                network, path["pretrain_network_g"], path["param_key_g"], path["strict_load_g"]
+            )
+        if path.get("init_network_g"):
+            network.initialise_from(checkpoint.read_weights(path["init_network_g"])[0])
+        return network
+
+    def _init_training(self) -> None:
+        train = self.opt["train"]
+        self.net_g.train()
+        self.losses = nn.ModuleDict()
+        for name, options in loss_options(train).items():
+            arguments = deepcopy(options)
+            kind = lookup(LOSS_REGISTRY, arguments.pop("type"))
+            try:
+                self.losses[name] = kind(**arguments)
+            except OSError as error:
+                raise UserError(
+                    f"train.{name}_opt: {kind.__name__} needs weights that could not be "
+                    f"downloaded ({error})"
+                ) from error
+        self.losses.to(self.device)
+        if train["ema_decay"]:
+            self.net_g_ema = deepcopy(self.get_bare_model(self.net_g)).eval().requires_grad_(False)
+        arguments = deepcopy(train["optim_g"])
+        kind = getattr(torch.optim, arguments.pop("type"))
+        trained = [p for p in self.net_g.parameters() if p.requires_grad]
+        self.optimizers = [kind(trained, **arguments)]
+        self.setup_schedulers()
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Move a batch to the device."""
+        self.lq: Tensor = data["lq"].to(self.device, non_blocking=True)
+        self.gt: Tensor | None = None
+        if "gt" in data:
+            self.gt = data["gt"].to(self.device, non_blocking=True)
+
+    def compute_losses(self) -> dict[str, Tensor]:
+        """The weighted loss terms of the fed batch, by name."""
+        output = enhance(self.net_g, self.lq)
+        terms: dict[str, Tensor] = {}
+        for name, loss in self.losses.items():
+            value = loss(output, self.gt)
+            if isinstance(value, tuple):  # BasicSR's PerceptualLoss: (perceptual, style)
+                names = (f"l_{name}", f"l_{name}_style")
+                terms |= {n: v for n, v in zip(names, value, strict=True) if v is not None}
+            else:
+                terms[f"l_{name}"] = value
+        return terms
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One iteration: losses, gradients, clipping, update, EMA."""
+        train, optimizer = self.opt["train"], self.optimizers[0]
+        terms = self.compute_losses()
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.stack(list(terms.values())).sum()
+        total.backward()
+        self.log_dict = {**terms, "l_total": total}
+        if train["grad_clip"]:
+            norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), train["grad_clip"])
+            self.log_dict["grad_norm"] = norm
+        optimizer.step()
+        if train["ema_decay"]:
+            self._update_ema(train["ema_decay"], current_iter)
+
+    @torch.no_grad()
+    def _update_ema(self, decay: float, current_iter: int) -> None:
+        """Move the average; early on it follows faster, so that its start is soon forgotten."""
+        decay = min(decay, current_iter / (current_iter + 10))
+        network = self.get_bare_model(self.net_g)
+        averages, values = list(self.net_g_ema.parameters()), list(network.parameters())
+        torch._foreach_lerp_(averages, values, 1 - decay)
+        for average, value in zip(self.net_g_ema.buffers(), network.buffers(), strict=True):
+            average.copy_(value)
+
+    def get_current_log(self) -> dict[str, float]:
+        """The last iteration's loss terms, read back from the device only here."""
+        return {name: value.item() for name, value in self.log_dict.items()}
+
+    @property
+    def tested_network(self) -> nn.Module:
+        """What validation and inference use: the average where there is one."""
+        return getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
+
+    def validation(
+        self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False
+    ) -> Scores:
+        """Score a set by `val.protocol`; log its means and a grid of pictures.
+
+        Returns:
+            The scores. Those of `val.metrics` (BasicSR's registry) stand beside the protocol's.
+        """
+        name = dataloader.dataset.opt["name"]
+        shown: list[Tensor] = []
+        extra: dict[str, list[float]] = {}
+
+        def watch(image_name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
+            if len(shown) < IMAGES_SHOWN:
+                shown.append(torch.cat((lq, output, gt), 3).float().clamp(0, 1).cpu())
+            if save_img:
+                folder = Path(self.opt["path"]["visualization"], name, str(current_iter))
+                save_picture(folder / f"{Path(image_name).stem}.png", output)
+            for metric, value in self._extra_metrics(output, gt):
+                extra.setdefault(metric, []).append(value)
+
+        protocol = get_protocol(self.opt["val"]["protocol"])
+        scores = evaluate(
+            self.tested_network, dataloader, protocol, name, self.device,
+            self.opt["val"]["self_ensemble"], watch=watch,
+        )  # fmt: skip
+        for metric, values in extra.items():
+            for row, value in zip(scores.rows, values, strict=True):
+                row.output[metric], row.input[metric] = value, None
+        if tb_logger:
+            for metric, mean in scores.mean().items():
+                tb_logger.add_scalar(f"metrics/{name}/{protocol.name}/{metric}", mean, current_iter)
+            tb_logger.add_pictures(f"{name}: input | output | ground truth", shown, current_iter)
+        return scores
+
+    def _extra_metrics(self, output: Tensor, gt: Tensor) -> Iterable[tuple[str, float]]:
+        for label, options in (self.opt["val"].get("metrics") or {}).items():
+            arguments = {k: v for k, v in options.items() if k not in ("type", "better")}
+            arguments.setdefault("crop_border", 0)
+            a, b = (to_8_bit(x)[0].permute(1, 2, 0).cpu().numpy() for x in (output, gt))
+            yield label, float(lookup(METRIC_REGISTRY, options["type"])(a, b, **arguments))
+
+    def save(self, epoch: int, current_iter: int, label: str = "latest") -> Path:
+        """Write the weights file `net_g_{label}.pth`, from which the network can be rebuilt.
+
+        Args:
+            epoch: Not used; BasicSR's loop passes it.
+            current_iter: Recorded.
+            label: "latest", "best" or an iteration.
+        """
+        content: dict[str, Any] = {"params": _on_cpu(self.get_bare_model(self.net_g))}
+        if hasattr(self, "net_g_ema"):
+            content["params_ema"] = _on_cpu(self.net_g_ema)
+        content["meta"] = {
+            "network_g": self.opt["network_g"],
+            "name": self.opt["name"],
+            "iteration": current_iter,
+            "commit": checkpoint.git_commit(),
+            "protocol": self.opt["val"]["protocol"],
+            "best": self.best,
+            "selected": "best" if label == "best" else None,
+        }
+        path = Path(self.opt["path"]["models"], f"net_g_{label}.pth")
+        checkpoint.save(path, content)
+        return path
+
+    def training_state(self) -> dict[str, Any]:
+        """Everything that the next iteration depends on, as tensors and plain values."""
+        return {
+            "net_g": self.get_bare_model(self.net_g).state_dict(),
+            "net_g_ema": self.net_g_ema.state_dict() if hasattr(self, "net_g_ema") else None,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "schedulers": [s.state_dict() for s in self.schedulers],
+            "best": self.best,
+            "rng": checkpoint.random_states(),
+        }
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Take over what `training_state` returned."""
+        self.get_bare_model(self.net_g).load_state_dict(resume_state["net_g"])
+        if hasattr(self, "net_g_ema"):
+            self.net_g_ema.load_state_dict(resume_state["net_g_ema"])
+        for optimizer, state in zip(self.optimizers, resume_state["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        for scheduler, state in zip(self.schedulers, resume_state["schedulers"], strict=True):
+            scheduler.load_state_dict(state)
+        self.best = resume_state["best"]
+        checkpoint.restore_random_states(resume_state["rng"])
+
+
+def _on_cpu(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu() for name, value in network.state_dict().items()}
+
+
+def save_picture(path: Path, image: Tensor) -> None:
+    """Write (1, 3, H, W) in [0, 1] as an 8-bit image."""
+    from enhancement.data.images import write_image
+
+    write_image(path, to_8_bit(image)[0].permute(1, 2, 0).byte().cpu().numpy())

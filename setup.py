@@ -1,0 +1,48 @@
+"""Package metadata. `archs`, `models` and `data` import as `enhancement.archs` and so on."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "enhancement/__init__.py").read_text())[1]
+
+setup(
+    name="enhancement",
+    version=VERSION,
+    description="Low-light and endoscopy image enhancement networks behind one BasicSR registry",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=["enhancement", "enhancement.archs", "enhancement.models", "enhancement.data"],
+    package_dir={
+        "enhancement": "enhancement",
+        "enhancement.archs": "archs",
+        "enhancement.models": "models",
+        "enhancement.data": "data",
+    },
+    # TensorBoard and OpenCV are not named here: basicsr requires tb-nightly and opencv-python,
+    # and a second copy of either beside them breaks both (enhancement/compat.py).
+    install_requires=[
+        "basicsr==1.4.2",
+        "torch>=2.4,!=2.13.0",
+        "torchvision>=0.19",
+        "einops>=0.7",
+        "timm>=1.0",
+        "lmdb>=1.4",
+        "numpy>=1.26",
+        "pillow>=10",
+        "pydantic>=2.6",
+        "pyyaml>=6.0",
+        "scikit-image>=0.22",
+        "scipy<2",  # basicsr imports scipy.ndimage.filters
+        "lpips>=0.1.4",
+        "setuptools<81",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "dev": ["mypy", "pre-commit", "pytest", "ruff", "types-PyYAML", "types-tqdm", "uv"]
+    },
+)

@@ -1,0 +1,102 @@
+"""Fixtures that several tests share: real images where they are, tiny made ones elsewhere."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import enhancement  # noqa: F401  (fills the registries)
+from enhancement.data.images import write_image
+from enhancement.data.sources import DATA_VARIABLE
+
+ROOT = Path(__file__).resolve().parent.parent
+torch.set_num_threads(2)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real images; skips where it is not there."""
+    folder = Path(os.environ.get(DATA_VARIABLE) or "datasets").resolve()
+    if not folder.is_dir():
+        pytest.skip(f"no real images: {DATA_VARIABLE} names no folder and there is no datasets/")
+    return folder
+
+
+@pytest.fixture
+def in_tmp(tmp_path, monkeypatch) -> Path:
+    """An empty current folder, without the environment's data folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    return tmp_path
+
+
+def picture(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """A smooth colour picture, different for each seed."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width]
+    phase, speed = rng.uniform(0, 6, (2, 3)), rng.uniform(0.05, 0.4, (2, 3))
+    waves = np.sin(x[..., None] * speed[0] + phase[0]) * np.cos(y[..., None] * speed[1] + phase[1])
+    return np.round((0.5 + 0.4 * waves) * 255).astype(np.uint8)
+
+
+def make_pairs(root: Path, lq: str, gt: str, count: int = 4, **size: int) -> None:
+    """Write pairs of a dark and a bright picture."""
+    for i in range(count):
+        bright = picture(i, **size)
+        write_image(root / gt / f"{i}.png", bright)
+        write_image(root / lq / f"{i}.png", bright // 6)
+
+
+def tiny_options(**changes) -> dict:
+    """A complete option file over datasets/high_low, two iterations long."""
+    options = {
+        "name": "tiny",
+        "model_type": "EnhancementModel",
+        "num_gpu": 0,
+        "network_g": {"type": "AODNet"},
+        "datasets": {
+            "train": {
+                "name": "pairs", "type": "PairedDataset", "layout": "high_low", "split": "train",
+                "gt_size": 32, "batch_size_per_gpu": 2, "val_fraction": 0.25,
+            },
+            "test": {
+                "name": "pairs", "type": "PairedDataset", "layout": "high_low", "split": "test",
+            },
+        },
+        "train": {
+            "total_iter": 2,
+            "optim_g": {"type": "Adam", "lr": 1e-3},
+            "pixel_opt": {"type": "L1Loss"},
+        },
+        "val": {"val_freq": 1},
+        "logger": {"print_freq": 1, "save_checkpoint_freq": 1},
+    }  # fmt: skip
+    return merge(options, changes)
+
+
+def merge(into: dict, changes: dict) -> dict:
+    """Deep merge for tests; None removes a key."""
+    for key, value in changes.items():
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+    return into
+
+
+@pytest.fixture
+def tiny(in_tmp):
+    """Writes an option file with changes over tiny pairs; returns its path."""
+    make_pairs(in_tmp / "datasets/high_low", "train/low", "train/high")
+    make_pairs(in_tmp / "datasets/high_low", "test/low", "test/high", count=2)
+
+    def write(file: str = "tiny.yml", **changes) -> str:
+        (in_tmp / file).write_text(yaml.safe_dump(tiny_options(**changes)))
+        return file
+
+    return write

@@ -1,0 +1,257 @@
+"""One set of tests over every network of ours, then what each promises by itself."""
+
+import copy
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from enhancement import archs
+from enhancement.archs.hdrnet_arch import CurveGuide, apply_affine, slice_grid
+from enhancement.checkpoint import misfits, read_weights
+from enhancement.compat import ARCH_REGISTRY, lookup, size_multiple
+from enhancement.evaluation import enhance
+
+OURS = sorted(n for n, c in ARCH_REGISTRY if c.__module__.startswith("enhancement.archs"))
+SMALL = {"HDRNet": {"low_resolution": 64}}
+PARAMETERS = {"AODNet": 1761, "LNetGIE": 14, "HDRNet": 481_968 + 112}
+
+
+def build(name, **arguments):
+    torch.manual_seed(0)
+    return lookup(ARCH_REGISTRY, name)(**{**SMALL.get(name, {}), **arguments})
+
+
+def image(height=37, width=53, batch=2):
+    return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_arch_file_is_registered():
+    files = {path.stem for path in (ROOT / "archs").glob("*_arch.py")}
+    assert files == set(archs.__all__)
+    assert archs.__all__ == sorted(archs.__all__)
+    modules = {lookup(ARCH_REGISTRY, name).__module__.rsplit(".", 1)[1] for name in OURS}
+    assert modules == files
+
+
+@pytest.mark.parametrize("name", OURS)
+class TestEveryNetwork:
+    def test_is_described_and_typed(self, name):
+        kind = lookup(ARCH_REGISTRY, name)
+        assert len(inspect.getdoc(kind)) > 40
+        assert inspect.getmodule(kind).__doc__
+        for parameter in inspect.signature(kind).parameters.values():
+            assert parameter.annotation is not parameter.empty
+            assert parameter.default is not parameter.empty
+            assert parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+
+    def test_odd_size_keeps_its_shape_and_is_finite(self, name):
+        output = enhance(build(name).eval(), image())
+        assert output.shape == (2, 3, 37, 53)
+        assert output.isfinite().all()
+
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_black_and_white_stay_finite(self, name, value):
+        network = build(name)
+        output = enhance(network, torch.full((1, 3, 32, 32), value))
+        output.sum().backward()
+        assert output.isfinite().all()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+    def test_every_parameter_gets_a_gradient(self, name):
+        network = build(name)
+        generator = torch.Generator().manual_seed(2)
+        for parameter in network.parameters():  # off the identity that networks start at
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data += 0.02 * noise
+        enhance(network, image()).square().mean().backward()
+        silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+        assert silent == []
+
+    def test_eval_is_deterministic_and_leaves_the_input_alone(self, name):
+        network, x = build(name).eval(), image()
+        before = x.clone()
+        assert torch.equal(network(x), network(x))
+        assert torch.equal(x, before)
+
+    def test_images_of_a_batch_do_not_touch(self, name):
+        network, x = build(name).eval(), image()
+        torch.testing.assert_close(network(x)[1:], network(x[1:]), rtol=1e-4, atol=1e-5)
+
+    def test_saves_and_loads_strictly(self, name, tmp_path):
+        network = build(name)
+        torch.save({"params": network.state_dict()}, tmp_path / "w.pth")
+        other = build(name)
+        for parameter in other.parameters():
+            parameter.data.zero_()
+        other.load_state_dict(read_weights(tmp_path / "w.pth")[0], strict=True)
+        assert torch.equal(network.eval()(image()), other.eval()(image()))
+
+    def test_parameter_count(self, name):
+        network = lookup(ARCH_REGISTRY, name)()
+        assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
+
+    def test_names_its_size_multiple(self, name):
+        assert size_multiple(build(name)) == lookup(ARCH_REGISTRY, name).size_multiple
+
+    def test_can_be_copied_and_scripted_arguments_are_plain(self, name):
+        network = copy.deepcopy(build(name))
+        assert misfits(network, build(name).state_dict()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "text"),
+    [
+        ("HDRNet", {"low_resolution": 100}, "`low_resolution` to be a multiple of 64, but got 100"),
+        ("HDRNet", {"grid_depth": 0}, "`grid_depth` and `width_multiplier` above 0, but got 0"),
+        ("LNetGIE", {"width_multiplier": 0.7}, "1 or 3 channels .* but got 0.7, which leaves 2"),
+        ("LNetGIE", {"resolution_multiplier": 0.0}, r"`resolution_multiplier` in \(0, 1\]"),
+    ],
+)
+def test_bad_arguments_are_named(name, arguments, text):
+    with pytest.raises(ValueError, match=text):
+        lookup(ARCH_REGISTRY, name)(**arguments)
+
+
+def test_aod_net_by_hand():
+    """One pixel, every convolution reduced to its centre."""
+    network = build("AODNet").eval()
+    for layer in network.children():
+        layer.weight.data.zero_()
+        layer.bias.data.zero_()
+    network.e_conv1.weight.data[:, :, 0, 0] = torch.eye(3)
+    network.e_conv5.weight.data[:, :3, 1, 1] = 2 * torch.eye(3)  # K = 2 x1 = 2 x
+    x = torch.tensor([0.2, 0.5, 0.9]).view(1, 3, 1, 1)
+    torch.testing.assert_close(network(x), torch.relu(2 * x * x - 2 * x + 1))
+
+
+@pytest.mark.data
+def test_published_aod_net_loads_strictly_and_clears_haze(real_data):
+    state, _ = read_weights(real_data / "weights/aodnet_dehazer.pth")
+    network = build("AODNet")
+    network.load_state_dict(state, strict=True)
+    hazy = image(32, 32) * 0.4 + 0.5
+    with torch.inference_mode():
+        cleared = network(hazy)
+    assert cleared.std() > hazy.std()  # more contrast
+
+
+@pytest.mark.data
+def test_lnet_gie_takes_aod_nets_first_rows(real_data):
+    state, _ = read_weights(real_data / "weights/aodnet_dehazer.pth")
+    network = build("LNetGIE")
+    network.initialise_from(state)
+    assert torch.equal(network.e_conv1.weight, state["e_conv1.weight"][:1])
+    assert torch.equal(network.e_conv1.bias, state["e_conv1.bias"][:1])
+
+
+def test_lnet_gie_refuses_other_shapes():
+    with pytest.raises(ValueError, match=r"weight \(3, 3, 1, 1\)"):
+        build("LNetGIE").initialise_from(
+            {"e_conv1.weight": torch.zeros(1, 3, 1, 1), "e_conv1.bias": torch.zeros(1)}
+        )
+    with pytest.raises(KeyError):
+        build("LNetGIE").initialise_from({})
+
+
+def test_lnet_gie_at_full_resolution_is_the_published_arithmetic():
+    network, x = build("LNetGIE", resolution_multiplier=1.0), image()
+    f = torch.relu(network.e_conv2(torch.relu(network.e_conv1(x))))
+    assert torch.equal(network(x), torch.relu(f * x - f + 1))
+
+
+def test_lnet_gie_estimates_on_the_smaller_image():
+    network, sizes = build("LNetGIE", resolution_multiplier=0.5), []
+    network.e_conv1.register_forward_hook(lambda m, i, o: sizes.append(tuple(o.shape[-2:])))
+    assert network(image(40, 60)).shape == (2, 3, 40, 60)
+    assert sizes == [(20, 30)]
+
+
+def tent_slice(grid, guide):
+    """HDRNet's formula, cell by cell: tau(v) = max(1 - |v|, 0) around centres at +0.5."""
+    channels, depth, rows, columns = grid.shape
+    height, width = guide.shape
+    output = np.zeros((channels, height, width))
+    for y in range(height):
+        for x in range(width):
+            gx = (x + 0.5) * columns / width
+            gy = (y + 0.5) * rows / height
+            gz = guide[y, x] * depth
+            for cz in range(int(np.floor(gz - 0.5)), int(np.floor(gz - 0.5)) + 2):
+                for cy in range(int(np.floor(gy - 0.5)), int(np.floor(gy - 0.5)) + 2):
+                    for cx in range(int(np.floor(gx - 0.5)), int(np.floor(gx - 0.5)) + 2):
+                        weight = (
+                            max(1 - abs(cx + 0.5 - gx), 0)
+                            * max(1 - abs(cy + 0.5 - gy), 0)
+                            * max(1 - abs(cz + 0.5 - gz), 0)
+                        )
+                        inside = (
+                            np.clip(cz, 0, depth - 1),
+                            np.clip(cy, 0, rows - 1),
+                            np.clip(cx, 0, columns - 1),
+                        )
+                        output[:, y, x] += weight * grid[(slice(None), *inside)]
+    return output
+
+
+def test_slicing_equals_the_published_formula():
+    generator = torch.Generator().manual_seed(0)
+    grid = torch.rand(1, 5, 4, 3, 6, generator=generator)
+    guide = torch.rand(1, 1, 13, 17, generator=generator)
+    guide[0, 0, 0, :2] = torch.tensor([0.0, 1.0])
+    expected = tent_slice(grid[0].numpy(), guide[0, 0].numpy())
+    np.testing.assert_allclose(slice_grid(grid, guide)[0].numpy(), expected, atol=5e-6)
+
+
+def test_affine_is_applied_row_by_row():
+    x = image(4, 5, 1)
+    a = torch.arange(12.0).view(1, 12, 1, 1).expand(1, 12, 4, 5)
+    matrix = torch.arange(12.0).view(3, 4)
+    expected = torch.einsum("ij,bjhw->bihw", matrix[:, :3], x) + matrix[:, 3].view(1, 3, 1, 1)
+    torch.testing.assert_close(apply_affine(a, x), expected)
+
+
+def test_hdrnet_coefficient_branch_has_the_published_size():
+    network = lookup(ARCH_REGISTRY, "HDRNet")()
+    assert sum(p.numel() for p in network.coefficients.parameters()) == 481_968
+    assert network.coefficients(image(64, 64, 1)).shape == (1, 12, 8, 16, 16)
+
+
+def test_hdrnet_starts_near_the_identity():
+    x = image(64, 64)
+    assert (build("HDRNet")(x) - x).abs().mean() < 0.1
+
+
+def test_guide_starts_as_the_grey_mean_and_follows_its_hinges():
+    guide, x = CurveGuide(), image()
+    torch.testing.assert_close(guide(x), x.mean(1, keepdim=True))
+    guide.slopes.data[:, 8] = -1.0  # flat above shift 8/16
+    torch.testing.assert_close(guide(x), x.clamp(max=0.5).mean(1, keepdim=True))
+
+
+def test_golden_values_from_fixed_weights():
+    """Mean and maximum for weights and input by formula: any change of arithmetic shows."""
+    found = {}
+    for name in OURS:
+        network = build(name).eval()
+        for i, parameter in enumerate(network.parameters()):
+            n = torch.arange(parameter.numel(), dtype=torch.float64)
+            values = torch.sin(n * 12.9898 + i) * 0.5 / max(1, parameter[0].numel()) ** 0.5
+            parameter.data.copy_(values.view_as(parameter))
+        n = torch.arange(3 * 24 * 32, dtype=torch.float64).view(1, 3, 24, 32)
+        x = (0.5 + 0.5 * torch.sin(n * 0.37)).float()
+        with torch.inference_mode():
+            output = network(x)
+        found[name] = (output.mean().item(), output.max().item())
+    for name, expected in GOLDEN.items():
+        assert found[name] == pytest.approx(expected, abs=1e-4), name
+    assert found.keys() == GOLDEN.keys()
+
+
+GOLDEN = {
+    "AODNet": (0.95499, 1.00000),
+    "HDRNet": (-0.30260, 1.06917),
+    "LNetGIE": (0.99545, 1.00000),
+}

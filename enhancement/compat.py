@@ -11,8 +11,8 @@
 `repair_base_model` |
 | warm-up overwrites the rate that chained schedulers go on from | `repair_base_model` |
 | `num_gpu: 1` crashes without a GPU | options.py hands it a resolved number |
-| saving drops errors and is not atomic; resuming asks for CUDA | enhancement/checkpoint.py, which \
-our models use |
+| saving drops errors and is not atomic | `repair_base_model` |
+| resuming asks for CUDA and restores little | our models have their own, BasicSR's have none |
 | requires tb-nightly and opencv-python | requirements.lock leaves both out |
 """
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,10 +95,13 @@ def option_keys(dataset_class: type) -> set[str]:
 
 
 def size_multiple(network: torch.nn.Module) -> int:
-    """What height and width must be multiples of: ours say `size_multiple`, SwinIR its window."""
+    """What height and width must be multiples of: ours say `size_multiple`, in SwinIR the windows do."""
     network = getattr(network, "module", network)  # DistributedDataParallel's
-    multiple: Any = getattr(network, "size_multiple", None) or getattr(network, "window_size", 1)
-    return int(multiple)
+    own: Any = getattr(network, "size_multiple", None)
+    if own is not None:
+        return int(own)
+    windows = [getattr(module, "window_size", 1) for module in network.modules()]
+    return max(window for window in windows if isinstance(window, int))
 
 
 def scheduler_types() -> dict[str, type]:
@@ -155,12 +159,34 @@ def _update_learning_rate(self: Any, current_iter: int, warmup_iter: int = -1) -
     _step_schedulers(self, current_iter, warmup_iter)
 
 
+def _on_cpu(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    state = network.state_dict()
+    return {name.removeprefix("module."): value.cpu() for name, value in state.items()}
+
+
+def _save_network(
+    self: Any, net: Any, net_label: str, current_iter: int, param_key: Any = "params"
+) -> None:
+    from enhancement import checkpoint
+
+    nets, keys = (x if isinstance(x, list) else [x] for x in (net, param_key))
+    content = {key: _on_cpu(one) for key, one in zip(keys, nets, strict=True)}
+    label = "latest" if current_iter == -1 else current_iter
+    checkpoint.save(Path(self.opt["path"]["models"], f"{net_label}_{label}.pth"), content)
+
+
+def _save_training_state(self: Any, epoch: int, current_iter: int) -> None:
+    """Nothing: runs of BasicSR's own models cannot be resumed here, and train.py says so."""
+
+
 def repair_base_model() -> None:
-    """Replace what crashes off CUDA or loses options, for BasicSR's own models as well."""
+    """Replace what crashes off CUDA or loses options or files, in BasicSR's own models as well."""
     BaseModel.model_to_device = _model_to_device
     BaseModel.get_optimizer = _get_optimizer
     BaseModel.setup_schedulers = _setup_schedulers
     BaseModel.update_learning_rate = _update_learning_rate
+    BaseModel.save_network = _save_network
+    BaseModel.save_training_state = _save_training_state
 
 
 repair_base_model()

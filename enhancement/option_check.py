@@ -281,8 +281,8 @@ class Checker:
         if kind is None or not self._arguments(kind, block, at):
             return
         network = None
-        with self._errors_of(*at), torch.device("meta"):
-            network = kind(**{k: v for k, v in block.items() if k != "type"})
+        with self._errors_of(*at):
+            network = build_light({k: v for k, v in block.items() if k != "type"}, kind)
         if network is not None:
             self._weights(network)
 
@@ -323,6 +323,15 @@ class Checker:
             self.report(at, str(error))
         except ValueError as error:
             self.report(at, f"{path}: {error}")
+
+
+def build_light(arguments: dict[str, Any], kind: type) -> torch.nn.Module:
+    """Build a network without memory for its weights; some of BasicSR's need it after all."""
+    try:
+        with torch.device("meta"):
+            return kind(**arguments)
+    except (RuntimeError, NotImplementedError):
+        return kind(**arguments)
 
 
 SETS = ("train", "val", "test")

@@ -154,9 +154,9 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     name = arguments.protocol or (opt["val"]["protocol"] if opt else "basicsr")
     if arguments.GT_mean and not name.endswith(GT_MEAN):
         name += GT_MEAN
+    network, meta = build_network(arguments, opt)
     block = load_block(arguments, opt)
     loader = eval_loader(block)
-    network, meta = build_network(arguments, opt)
     device = get_device(opt["num_gpu"] if opt else "auto")
     network.to(device)
     label = opt["name"] if opt else meta.get("name", Path(arguments.weights).stem)

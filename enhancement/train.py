@@ -222,30 +222,34 @@ def debug_settings(name: str) -> list[str]:
     ]  # fmt: skip
 
 
-def open_run(opt: Options, resolved: Options, auto_resume: bool) -> tuple[Path, Path | None]:
-    """Make the run's folder, or find the state to go on from.
+def open_run(opt: Options, resolved: Options, auto_resume: bool) -> None:
+    """Make the run's folder, or enter the one that is to be continued.
 
     Raises:
         UserError: The folder holds a run already and was not to be resumed.
     """
     run = Path(opt["path"]["experiments_root"])
-    state = run / "training_states" / "latest.state"
-    resume = Path(opt["path"]["resume_state"]) if opt["path"]["resume_state"] else None
-    if state.exists() and auto_resume:
-        resume = state
-    debug = opt["name"].startswith("debug_")
-    if (run / "options.yml").exists() and not (auto_resume or resume or debug):
+    asked = auto_resume or opt["path"]["resume_state"] or opt["name"].startswith("debug_")
+    if (run / "options.yml").exists() and not asked:
         raise UserError(
             f"{run}: holds a run already; go on with --auto_resume, give this one another name "
             f"(--force_yml name=...), or remove that folder"
         )
     try:
-        run.mkdir(parents=True, exist_ok=True)
+        for folder in ("models", "training_states"):
+            (run / folder).mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(resolved, sort_keys=False)
         (run / "options.yml").write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error})") from error
-    return run, resume
+
+
+def state_to_resume(opt: Options, auto_resume: bool) -> Path | None:
+    """The training state to go on from: the run's own latest, or the one the options name."""
+    latest = Path(opt["path"]["training_states"], "latest.state")
+    if auto_resume and latest.exists():
+        return latest
+    return Path(opt["path"]["resume_state"]) if opt["path"]["resume_state"] else None
 
 
 @command_line
@@ -266,9 +270,12 @@ def run_training(arguments: argparse.Namespace) -> int:
     try:
         log_to_terminal(quiet=rank > 0)
         opt = prepare_run(resolved, True, rank, world_size)
-        run, resume = open_run(opt, resolved, arguments.auto_resume)
+        run = Path(opt["path"]["experiments_root"])
         if rank == 0:
+            open_run(opt, resolved, arguments.auto_resume)
             log_to_file(run / "train.log")
+        distributed.wait_for_all()
+        resume = state_to_resume(opt, arguments.auto_resume)
         began = time.perf_counter()
         status = train(opt, run, resume)
         if status == 0:

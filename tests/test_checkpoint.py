@@ -1,0 +1,105 @@
+"""Files of weights: whole or not at all, read without running code."""
+
+import pickle
+
+import pytest
+import torch
+
+from enhancement import checkpoint
+from enhancement.compat import ARCH_REGISTRY, lookup
+from enhancement.errors import UserError
+
+
+def network():
+    return lookup(ARCH_REGISTRY, "LNetGIE")()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"params": s},
+        lambda s: {"params": {}, "params_ema": s},
+        lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 3},
+    ],
+)
+def test_published_wrappings_are_understood(tmp_path, wrap):
+    source, target = network(), network()
+    source.e_conv1.weight.data.fill_(0.7)
+    torch.save(wrap(source.state_dict()), tmp_path / "w.pth")
+    checkpoint.load_weights(target, tmp_path / "w.pth")
+    assert torch.equal(target.e_conv1.weight, source.e_conv1.weight)
+
+
+def test_a_key_can_be_asked_for(tmp_path):
+    torch.save({"params": {"a": torch.ones(1)}, "params_ema": {"a": torch.zeros(1)}},
+               tmp_path / "w.pth")  # fmt: skip
+    assert checkpoint.read_weights(tmp_path / "w.pth")[0]["a"] == 0
+    assert checkpoint.read_weights(tmp_path / "w.pth", "params")[0]["a"] == 1
+    with pytest.raises(UserError, match="has no entry 'weights'; it has: params, params_ema"):
+        checkpoint.read_weights(tmp_path / "w.pth", "weights")
+
+
+class Evil:
+    def __reduce__(self):
+        return (open, ("made", "w"))
+
+
+def test_code_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").write_bytes(pickle.dumps({"a": Evil()}))
+    torch.save({"a": Evil()}, "v.pth")
+    for name in ("w.pth", "v.pth"):
+        with pytest.raises(UserError, match=f"{name}: "):
+            checkpoint.read(name)
+    assert not (tmp_path / "made").exists()
+
+
+def test_other_content_is_named(tmp_path):
+    torch.save([1], tmp_path / "list.pth")
+    with pytest.raises(UserError, match="expected a dictionary of tensors, got list"):
+        checkpoint.read(tmp_path / "list.pth")
+    torch.save({"epoch": 3}, tmp_path / "e.pth")
+    with pytest.raises(UserError, match="expected tensors by name; it has: epoch"):
+        checkpoint.read_weights(tmp_path / "e.pth")
+
+
+def test_misfits_are_counted():
+    state = network().state_dict()
+    state["e_conv1.bias"] = torch.zeros(2)
+    state["extra"] = state.pop("e_conv2.weight")
+    faults = checkpoint.misfits(network(), state)
+    assert faults == [
+        "lacks 1 of the network's entries (e_conv2.weight)",
+        "has unknown 1 of the network's entries (extra)",
+        "e_conv1.bias has shape (2,), expected (1,)",
+    ]
+    assert checkpoint.misfits(network(), state, strict=False) == faults[2:]
+
+
+def test_a_failed_save_says_so_and_keeps_the_file_before(tmp_path, monkeypatch):
+    path = tmp_path / "w.pth"
+    checkpoint.save(path, {"a": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(UserError, match=r"w\.pth: cannot be written .*No space left.* is whole"):
+        checkpoint.save(path, {"a": 2})
+    assert checkpoint.read(path) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_random_states_come_back(tmp_path):
+    import random
+
+    import numpy as np
+
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    checkpoint.save(tmp_path / "s", checkpoint.random_states())
+    first = draw()
+    checkpoint.restore_random_states(checkpoint.read(tmp_path / "s"))
+    assert draw() == first

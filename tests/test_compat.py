@@ -1,0 +1,76 @@
+"""BasicSR as the rest of the project sees it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from enhancement import compat
+from enhancement.errors import UserError
+
+
+def test_the_launchers_folder_never_hides_basicsr():
+    assert not (ROOT / "basicsr/__init__.py").exists()
+    assert len((ROOT / "basicsr/train.py").read_text().splitlines()) <= 60
+    import basicsr
+
+    assert ROOT not in Path(basicsr.__file__).parents
+
+
+def test_lookup_knows_both_sides_and_lists_them(capsys):
+    assert compat.lookup(compat.ARCH_REGISTRY, "HDRNet").__module__.startswith("enhancement.")
+    assert compat.lookup(compat.ARCH_REGISTRY, "SwinIR").__module__.startswith("basicsr.")
+    with pytest.raises(UserError, match="unknown arch 'SwinIRR'; did you mean 'SwinIR'"):
+        compat.lookup(compat.ARCH_REGISTRY, "SwinIRR")
+    assert capsys.readouterr().out == ""
+
+
+def test_option_keys_are_found_in_basicsrs_source():
+    paired = compat.lookup(compat.DATASET_REGISTRY, "PairedImageDataset")
+    assert {"dataroot_gt", "dataroot_lq", "gt_size", "use_hflip"} <= compat.option_keys(paired)
+
+
+def test_everything_of_ours_is_registered():
+    ours = {
+        compat.ARCH_REGISTRY: {"AODNet", "HDRNet", "LNetGIE"},
+        compat.MODEL_REGISTRY: {"EnhancementModel"},
+        compat.DATASET_REGISTRY: {"PairedDataset", "SynthesisDataset"},
+        compat.LOSS_REGISTRY: {"SSIMLoss", "SSIMMAELoss"},
+        compat.METRIC_REGISTRY: {"calculate_psnr_capsule", "calculate_ssim_retinexformer"},
+    }
+    for registry, names in ours.items():
+        assert names <= set(compat.registered(registry))
+
+
+def test_importing_registers_from_any_folder(tmp_path):
+    """A folder of the user's own called data or models must not get in the way."""
+    for name in ("data", "models", "archs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('wrong one')")
+    code = (
+        "import enhancement; from basicsr.utils.registry import ARCH_REGISTRY as a;"
+        "print(a.get('HDRNet').__module__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "enhancement.archs.hdrnet_arch", done.stderr
+
+
+def test_importing_leaves_heavy_packages_alone():
+    code = (
+        "import sys, torch, torchvision, enhancement.compat; before = set(sys.modules);"
+        "import enhancement; new = {m.split('.')[0] for m in set(sys.modules) - before};"
+        "print(sorted(new))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    heavy = {"pydantic", "lpips", "tensorboard", "timm", "numba", "lmdb", "pandas", "matplotlib"}
+    assert not heavy & set(eval_list(done.stdout))
+
+
+def eval_list(text):
+    import ast
+
+    return ast.literal_eval(text)

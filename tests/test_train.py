@@ -1,0 +1,354 @@
+"""Runs: every network on every dataset, losses, schedules, EMA, resuming, stopping."""
+
+import os
+import signal
+import subprocess
+import sys
+from copy import deepcopy
+
+import pytest
+import torch
+import yaml
+from conftest import ROOT, make_pairs, picture
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from enhancement import checkpoint, train
+from enhancement.compat import ARCH_REGISTRY, MODEL_REGISTRY, lookup, scheduler_types
+from enhancement.data.images import write_image
+from enhancement.options import load_options, prepare_run
+
+MATRIX = sorted(
+    p.relative_to(ROOT / "options")
+    for p in (ROOT / "options").glob("*/*.yml")
+    if p.parent.name != "base"
+)  # fmt: skip
+LOL = {
+    "LOLv1": ("Train/input", "Train/target", "Test/input", "Test/target"),
+    "LOLv2/Real_captured": ("Train/Low", "Train/Normal", "Test/Low", "Test/Normal"),
+    "LOLv2/Synthetic": ("Train/Low", "Train/Normal", "Test/Low", "Test/Normal"),
+}
+
+
+def run(*arguments):
+    return train.run_training(train.parse([str(a) for a in arguments]))
+
+
+def weights(name="tiny", label="latest"):
+    return checkpoint.read_weights(f"experiments/{name}/models/net_g_{label}.pth", "params")[0]
+
+
+def events(folder):
+    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0, "tensors": 0})
+    return accumulator.Reload()
+
+
+@pytest.fixture(scope="module")
+def made_data(tmp_path_factory):
+    """Tiny made images in every dataset's place."""
+    root = tmp_path_factory.mktemp("made")
+    for folder, sides in LOL.items():
+        make_pairs(root / folder, *sides[:2], count=10)
+        make_pairs(root / folder, *sides[2:], count=2)
+    for i in range(10):
+        write_image(root / f"KvasirSEG/images/{i}.jpg", picture(i))
+    (root / "weights").mkdir()
+    torch.save(lookup(ARCH_REGISTRY, "AODNet")().state_dict(), root / "weights/aodnet_dehazer.pth")
+    return root
+
+
+@pytest.mark.parametrize("path", MATRIX, ids=str)
+def test_every_option_file_trains(path, made_data, in_tmp, monkeypatch):
+    monkeypatch.setenv("ENHANCEMENT_DATA", str(made_data))
+    small = ["datasets:train:batch_size_per_gpu=2", "train:total_iter=2", "val:val_freq=2",
+             "datasets:train:gt_size=32", "name=x"]  # fmt: skip
+    assert run("--opt", ROOT / "options" / path, "--force_yml", *small) == 0
+    state, meta = checkpoint.read_weights("experiments/x/models/net_g_best.pth")
+    assert all(value.isfinite().all() for value in state.values())
+    assert meta["best"]["iteration"] == 2
+    assert meta["best"]["dataset"].endswith("_val")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1,
+         "upscale": 1},
+        {"type": "SwinIR", "img_size": 16, "embed_dim": 12, "depths": [2], "num_heads": [2],
+         "window_size": 4, "mlp_ratio": 2, "upscale": 1, "upsampler": ""},
+    ],
+    ids=["EDSR", "SwinIR"],
+)  # fmt: skip
+def test_basicsrs_networks_train_by_the_same_command(tiny, network):
+    gt_size = 30  # not a multiple of SwinIR's window
+    options = tiny(network_g=network, datasets={"train": {"gt_size": gt_size}})
+    assert run("--opt", options) == 0
+    assert weights()
+
+
+def test_basicsrs_dataset_and_model_work_too(tiny, in_tmp):
+    folder = "datasets/high_low/train"
+    train_set = {
+        "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low", "use_hflip": True,
+        "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
+        "layout": None, "split": None, "val_fraction": None,
+    }  # fmt: skip
+    assert run("--opt", tiny(model_type="SRModel", datasets={"train": train_set})) == 0
+    assert list(in_tmp.glob("experiments/tiny/models/net_g_*.pth"))
+
+
+LOSSES = {
+    "L1Loss": {},
+    "MSELoss": {},
+    "CharbonnierLoss": {"eps": 1e-6},
+    "SSIMLoss": {},
+    "SSIMMAELoss": {"alpha": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_goes_down(tiny, in_tmp, name):
+    run(
+        "--opt", tiny(train={"total_iter": 30, "pixel_opt": {"type": name, **LOSSES[name]},
+                             "optim_g": {"lr": 0.02}}, val={"val_freq": 30},
+                      logger={"save_checkpoint_freq": 30},
+                      datasets={"train": {"gt_size": 48, "batch_size_per_gpu": 3}}),
+    )  # fmt: skip
+    curve = [e.value for e in events("experiments/tiny").Scalars("losses/l_pixel")]
+    assert sum(curve[-5:]) < 0.9 * sum(curve[:5])
+
+
+def test_terms_are_summed_and_logged_apart(tiny):
+    losses = {"ssim_opt": {"type": "SSIMLoss", "loss_weight": 0.5}}
+    run("--opt", tiny(train={**losses, "grad_clip": 0.1}))
+    log = events("experiments/tiny")
+    parts = [log.Scalars(f"losses/{n}")[-1].value for n in ("l_pixel", "l_ssim", "l_total")]
+    assert parts[0] + parts[1] == pytest.approx(parts[2], rel=1e-5)
+    assert log.Scalars("losses/grad_norm")
+
+
+def test_perceptual_loss_needs_its_weights_or_says_so(tiny, monkeypatch):
+    import basicsr.archs.vgg_arch as vgg
+
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    options = tiny(
+        train={"perceptual_opt": {"type": "PerceptualLoss", "layer_weights": {"conv1_2": 1.0}}}
+    )
+    monkeypatch.setattr(vgg.vgg, "vgg19", offline)
+    with pytest.raises(Exception, match=r"perceptual_opt: PerceptualLoss needs weights.*no net"):
+        run("--opt", options)
+
+
+def test_perceptual_loss_trains(tiny, monkeypatch):
+    import basicsr.archs.vgg_arch as vgg
+
+    real = vgg.vgg.vgg19
+    monkeypatch.setattr(vgg.vgg, "vgg19", lambda **_: real(weights=None))
+    loss = {"type": "PerceptualLoss", "layer_weights": {"conv1_2": 1.0}, "style_weight": 1.0}
+    assert run("--opt", tiny(train={"perceptual_opt": loss}, name="percept")) == 0
+    log = events("experiments/percept")
+    assert log.Scalars("losses/l_perceptual")
+    assert log.Scalars("losses/l_perceptual_style")
+
+
+class TestWatching:
+    def test_tensorboard_holds_what_is_promised(self, tiny):
+        run("--opt", tiny(train={"total_iter": 3}))
+        log = events("experiments/tiny")
+        tags = log.Tags()
+        assert {"losses/l_pixel", "losses/l_total", "train/learning_rate", "time/iteration",
+                "time/data", "metrics/pairs_val/basicsr/psnr", "metrics/pairs_val/basicsr/ssim",
+                "best/pairs_val/basicsr/psnr"} <= set(tags["scalars"])  # fmt: skip
+        assert [e.step for e in log.Scalars("losses/l_pixel")] == [1, 2, 3]
+        image = log.Images("pairs_val: input | output | ground truth")[0]
+        assert (image.width, image.height) == (3 * 64, 48)
+        assert "options/text_summary" in tags["tensors"]
+        assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(log.summary_metadata)
+
+    def test_can_be_turned_off(self, tiny, in_tmp):
+        run("--opt", tiny(logger={"use_tb_logger": False}))
+        assert not list(in_tmp.rglob("events*"))
+
+    def test_lines_and_file_tell_the_time_left(self, tiny, capsys, in_tmp):
+        run("--opt", tiny())
+        out = capsys.readouterr().out
+        assert "iteration 2/2  l_pixel" in out
+        assert "left 0:00:00" in out
+        assert "Using the CPU" in out
+        assert "iteration 2/2" in (in_tmp / "experiments/tiny/train.log").read_text()
+
+    def test_resolved_options_lie_in_the_run_folder(self, tiny):
+        path = tiny()
+        run("--opt", path)
+        assert load_options("experiments/tiny/options.yml") == load_options(path)
+
+    def test_val_metrics_of_basicsr_stand_beside_the_protocol(self, tiny, in_tmp):
+        metric = {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": True}
+        run("--opt", tiny(val={"metrics": {"y": metric}, "save_img": True}))
+        assert events("experiments/tiny").Scalars("metrics/pairs_val/basicsr/y")
+        assert list(in_tmp.glob("experiments/tiny/visualization/pairs_val/2/*.png"))
+
+
+class TestLearningRate:
+    def model(self, tiny, **changes):
+        opt = prepare_run(load_options(tiny(train=changes)), training=True)
+        return lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
+
+    def rates(self, model, iterations, warmup=-1):
+        found = []
+        for iteration in range(1, iterations + 1):
+            model.update_learning_rate(iteration, warmup)
+            found.append(model.get_current_learning_rate()[0])
+            model.optimizers[0].step()
+        return found
+
+    def test_cosine_spans_the_run_by_default(self, tiny):
+        scheduler = {"type": "CosineAnnealingLR", "eta_min": 1e-5}
+        rates = self.rates(self.model(tiny, total_iter=11, scheduler=scheduler), 11)
+        assert rates[0] == pytest.approx(1e-3)
+        assert rates[5] == pytest.approx(1e-5 + (1e-3 - 1e-5) * 0.5 * (1 + 0.1423148), rel=1e-3)
+        assert rates[10] == pytest.approx(1e-5 + (1e-3 - 1e-5) * 0.5 * (1 - 0.9594930), rel=1e-3)
+
+    def test_basicsrs_multi_step(self, tiny):
+        scheduler = {"type": "MultiStepLR", "milestones": [2, 4], "gamma": 0.5}
+        rates = self.rates(self.model(tiny, total_iter=6, scheduler=scheduler), 6)
+        assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4])
+
+    def test_warm_up_does_not_disturb_what_follows(self, tiny):
+        scheduler = {"type": "ExponentialLR", "gamma": 0.9}
+        model = self.model(tiny, total_iter=8, scheduler=scheduler)
+        rates = self.rates(model, 8, warmup=4)
+        assert rates[:3] == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
+        assert rates[3:] == pytest.approx([1e-3 * 0.9**n for n in range(3, 8)])
+
+    def test_every_scheduler_is_a_class_with_a_name(self):
+        assert {"CosineAnnealingLR", "CosineAnnealingRestartLR", "MultiStepLR", "OneCycleLR",
+                "StepLR"} <= scheduler_types().keys()  # fmt: skip
+        assert "ReduceLROnPlateau" not in scheduler_types()
+
+
+def test_ema_follows_the_weights(tiny):
+    opt = prepare_run(load_options(tiny(train={"ema_decay": 0.5})), training=True)
+    model = lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
+    before = deepcopy(model.net_g_ema.state_dict())
+    batch = {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)}
+    model.feed_data(batch)
+    model.optimize_parameters(100)
+    for name, value in model.net_g.state_dict().items():
+        torch.testing.assert_close(model.net_g_ema.state_dict()[name], (before[name] + value) / 2)
+    assert model.tested_network is model.net_g_ema
+
+
+class TestResuming:
+    def options(self, tiny, **changes):
+        scheduler = {"type": "CosineAnnealingLR"}
+        return tiny(train={"total_iter": 6, "ema_decay": 0.9, "scheduler": scheduler,
+                           "warmup_iter": 3, **changes}, val={"val_freq": 3})  # fmt: skip
+
+    def test_a_continued_run_equals_an_unbroken_one(self, tiny):
+        path = self.options(tiny)
+        run("--opt", path, "--force_yml", "name=whole")
+        state = run_until(path, "broken", 4)
+        assert state["iteration"] == 4
+        assert run("--opt", path, "--auto_resume", "--force_yml", "name=broken") == 0
+        for key in ("params", "params_ema"):
+            a, b = (
+                checkpoint.read_weights(f"experiments/{n}/models/net_g_latest.pth", key)[0]
+                for n in ("whole", "broken")
+            )
+            assert all(torch.equal(a[k], b[k]) for k in a)
+        curves = [
+            [(e.step, e.value) for e in events(f"experiments/{n}").Scalars("losses/l_pixel")]
+            for n in ("whole", "broken")
+        ]
+        assert curves[0] == curves[1]
+
+    def test_a_finished_run_is_left_as_it_is(self, tiny):
+        path = self.options(tiny)
+        run("--opt", path)
+        before = weights()
+        assert run("--opt", path, "--auto_resume") == 0
+        assert all(torch.equal(before[k], v) for k, v in weights().items())
+
+    def test_an_existing_run_is_never_overwritten_unasked(self, tiny):
+        run("--opt", tiny())
+        with pytest.raises(Exception, match=r"experiments/tiny: holds a run already; go on with"):
+            run("--opt", tiny())
+
+    def test_a_damaged_state_is_named(self, tiny, in_tmp):
+        run("--opt", tiny())
+        state = in_tmp / "experiments/tiny/training_states/latest.state"
+        state.write_bytes(state.read_bytes()[:200])
+        with pytest.raises(Exception, match=r"latest\.state: "):
+            run("--opt", tiny(), "--auto_resume")
+
+
+def run_until(path, name, iteration):
+    """Train with Ctrl-C at an iteration; the state left behind."""
+    step = train.Progress.advance
+
+    def advance(self, current):
+        if current == iteration:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, current)
+
+    train.Progress.advance = advance
+    try:
+        status = run("--opt", path, "--force_yml", f"name={name}")
+    finally:
+        train.Progress.advance = step
+    assert status == train.EXIT_INTERRUPTED
+    return checkpoint.read(f"experiments/{name}/training_states/latest.state")
+
+
+def test_ctrl_c_finishes_the_iteration_and_says_so(tiny, capsys):
+    run_until(tiny(train={"total_iter": 50}), "stopped", 3)
+    assert "Stopped by Ctrl-C at iteration 3" in capsys.readouterr().out
+    assert weights("stopped")
+
+
+class TestCommandLine:
+    def script(self, *arguments, **environment):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "basicsr/train.py"), *arguments],
+            capture_output=True, text=True, timeout=120, env={**os.environ, **environment},
+        )  # fmt: skip
+
+    def test_a_mistake_ends_with_status_2_and_no_traceback(self, tiny, in_tmp):
+        done = self.script("-opt", tiny(nam="x"))
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: tiny.yml: nam: unknown key; did you mean 'name'?")
+        assert "Traceback" not in done.stderr
+        assert not (in_tmp / "experiments").exists()
+
+    def test_debug_makes_a_short_trial_of_its_own(self, tiny, in_tmp):
+        assert run("--opt", tiny(train={"total_iter": 1000}), "--debug") == 0
+        assert run("--opt", tiny(train={"total_iter": 1000}), "--debug") == 0  # again
+        state = checkpoint.read("experiments/debug_tiny/training_states/latest.state")
+        assert state["iteration"] == train.DEBUG["total_iter"]
+
+    def test_a_launcher_without_its_environment_says_so(self, tiny):
+        with pytest.raises(Exception, match=r"--launcher pytorch: RANK, .*torchrun"):
+            run("--opt", tiny(), "--launcher", "pytorch")
+
+    @pytest.mark.slow
+    def test_two_processes_equal_one_with_twice_the_batch(self, tiny):
+        path = tiny(train={"total_iter": 3, "optim_g": {"type": "SGD", "lr": 0.1}})
+        run("--opt", path, "--force_yml", "name=one")
+        half = ["--force_yml", "name=two", "datasets:train:batch_size_per_gpu=1"]
+        done = subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
+             "--master_port=29517", str(ROOT / "basicsr/train.py"), "--opt", path,
+             "--launcher", "pytorch", *half],
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        one, two = weights("one"), weights("two")
+        for name in one:
+            torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=0)
+
+
+def test_yaml_of_a_run_is_plain(tiny, in_tmp):
+    run("--opt", tiny())
+    assert isinstance(yaml.safe_load((in_tmp / "experiments/tiny/options.yml").read_text()), dict)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from .images import Array, to_float
@@ -19,7 +18,7 @@ SAME_SCENE = 0.93
 THUMBNAIL = 16
 
 
-def thumbnail(image: Array) -> NDArray[np.float32]:
+def thumbnail(image: Array) -> Array:
     """A picture as a unit vector: its grey 16x16 copy without the mean."""
     grey = cv2.cvtColor(to_float(image), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).ravel()

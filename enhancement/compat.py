@@ -95,7 +95,7 @@ def option_keys(dataset_class: type) -> set[str]:
 
 
 def size_multiple(network: torch.nn.Module) -> int:
-    """What height and width must be multiples of: ours say `size_multiple`, in SwinIR the windows do."""
+    """What height and width must be multiples of; SwinIR's windows say so for it."""
     network = getattr(network, "module", network)  # DistributedDataParallel's
     own: Any = getattr(network, "size_multiple", None)
     if own is not None:

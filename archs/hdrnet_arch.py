@@ -24,7 +24,7 @@ class CoefficientBranch(nn.Module):
     """Predicts the bilateral grid of affine transforms from a small copy of the image.
 
     Args:
-        low_resolution: Side of the square small copy, a power of two from 64 up.
+        low_resolution: Side of the square small copy, a multiple of 64.
         grid_depth: Cells along the guide.
         width_multiplier: Scales every channel count.
     """

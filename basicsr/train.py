@@ -9,7 +9,8 @@ import sys
 try:
     from enhancement.train import main
 except ModuleNotFoundError as missing:
-    sys.exit(f"error: {missing.name} is not installed; run `make install` and .venv/bin/python")
+    print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,8 +21,10 @@ from .transforms import Frame, pad_to, random_crop, random_flips, resize
 
 logger = logging.getLogger("enhancement")
 
+Found = tuple[list[Source], list[tuple[str, ...]], list[str]]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetOptions:
     """Option keys of every dataset of ours.
 
@@ -86,6 +88,36 @@ def _subsets(source: Source, names: list[str], shares: dict[str, float]) -> dict
     return _divided[key]
 
 
+def shortened(faults: list[str], limit: int = 10) -> list[str]:
+    """The first faults, and how many more there are."""
+    more = [f"and {len(faults) - limit} more"] if len(faults) > limit else []
+    return faults[:limit] + more
+
+
+def included(
+    samples: list[tuple[str, ...]], wanted: list[str] | None, source: Source
+) -> list[tuple[str, ...]]:
+    """The samples whose gt bears a wanted name, with or without folder and extension.
+
+    Raises:
+        UserError: A name fits none or several.
+    """
+    if wanted is None:
+        return samples
+    known: dict[str, list[tuple[str, ...]]] = {}
+    for sample in samples:
+        path = PurePosixPath(sample[-1])
+        for name in {str(path), path.name, path.stem, str(path.with_suffix(""))}:
+            known.setdefault(name, []).append(sample)
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"{source.root}: no image '{name}'; {hint(name, known)}")
+        if len(known[name]) > 1:
+            both = " and ".join(sample[-1] for sample in known[name][:2])
+            raise UserError(f"{source.root}: '{name}' names {both}; say which")
+    return [known[name][0] for name in wanted]
+
+
 class EnhancementDataset(Dataset[dict[str, Any]]):
     """Samples of one or two images by name, cut alike, as float tensors.
 
@@ -103,9 +135,11 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
     def __init__(self, opt: dict[str, Any]):
         self.opt = opt
         self.options: Any = self.Options.pick(opt)
-        self.sources, self.samples = self.find(self.options)
-        self._include()
+        self.sources, self.samples, self.skipped = self.find(self.options)
         self._cache: list[list[Array]] | None = None
+        if self.skipped and self.options.on_error == "raise":
+            raise UserError("\n".join(shortened(self.skipped)))
+        self.samples = included(self.samples, self.options.include, self.sources[-1])
         if self.options.on_error == "skip":
             self._drop_unreadable()
         self._take_subset()
@@ -114,33 +148,24 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
                 self._cache = list(pool.map(self._read, self.samples))
 
     @classmethod
-    def find(cls, options: Any) -> tuple[list[Source], list[tuple[str, ...]]]:
-        """The sources, and for each sample a name in each source; the last source is the gt's."""
+    def find(cls, options: Any) -> Found:
+        """The sources (the last is the gt's), each sample's names in them, and lines of faults."""
         raise NotImplementedError
 
     @classmethod
     def check(cls, opt: dict[str, Any]) -> list[str]:
         """Everything wrong with the files of a dataset block, without decoding an image."""
         try:
-            cls.find(cls.Options.pick(opt))
+            options: Any = cls.Options.pick(opt)
+            sources, samples, faults = cls.find(options)
+            included(samples, options.include, sources[-1])
         except UserError as error:
             return str(error).splitlines()
-        return []
+        return shortened(faults) if options.on_error == "raise" else []
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
         """(lq, gt) as float32 arrays in [0, 1], from the cut images."""
         raise NotImplementedError
-
-    def _include(self) -> None:
-        wanted = self.options.include
-        if wanted is None:
-            return
-        names = {PurePosixPath(sample[-1]).name: sample for sample in self.samples}
-        names |= {PurePosixPath(name).stem: sample for name, sample in names.items()}
-        for name in wanted:
-            if name not in names:
-                raise UserError(f"{self.sources[-1].root}: no image '{name}'; {hint(name, names)}")
-        self.samples = [names[name] for name in wanted]
 
     def _drop_unreadable(self) -> None:
         def fault(sample: tuple[str, ...]) -> str | None:
@@ -152,10 +177,10 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
 
         with ThreadPoolExecutor() as pool:
             faults = list(pool.map(fault, self.samples))
-        self.skipped = [text for text in faults if text]
+        total = len(self.samples) + len(self.skipped)
+        self.skipped += [text for text in faults if text]
+        self.samples = [s for s, text in zip(self.samples, faults, strict=True) if not text]
         if self.skipped:
-            total = len(self.samples)
-            self.samples = [s for s, text in zip(self.samples, faults, strict=True) if not text]
             logger.warning("Skipped %d of %d samples:", len(self.skipped), total)
             for text in self.skipped:
                 logger.warning("  %s", text)
@@ -221,6 +246,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         return {
             "lq": lq,
             "gt": gt,
+            "name": sample[0],
             "lq_path": self.sources[0].where(sample[0]),
             "gt_path": self.sources[-1].where(sample[-1]),
         }

@@ -76,8 +76,8 @@ def _decode_16_bit(data: bytes, where: str) -> Array:
     return np.ascontiguousarray(array[..., 2::-1])  # BGR(A) to RGB
 
 
-def image_size(data: IO[bytes], where: str) -> tuple[int, int]:
-    """(height, width) from the header alone, EXIF rotation applied.
+def image_size(data: IO[bytes] | str, where: str) -> tuple[int, int]:
+    """(height, width) from the header of a file or stream, EXIF rotation applied.
 
     Raises:
         UserError: Not an image.

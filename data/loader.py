@@ -10,9 +10,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from enhancement.compat import DATASET_REGISTRY, lookup
-from enhancement.errors import UserError
+from enhancement.errors import DataError, UserError
 
+from .base_dataset import EnhancementDataset
 from .sampler import IterationSampler
+from .sources import locate
 
 
 class _Guarded(Dataset[Any]):
@@ -35,7 +37,12 @@ def _collate(samples: list[Any]) -> Any:
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
-    shapes = {tuple(s["lq"].shape): s["lq_path"] for s in samples if "lq" in s}
+    missing = {"lq", "gt", "lq_path"} - samples[0].keys()
+    if missing:
+        return UserError(
+            f"the dataset gives no {', '.join(sorted(missing))}; expected pairs of lq and gt"
+        )
+    shapes = {tuple(s["lq"].shape): s["lq_path"] for s in samples}
     if len(shapes) > 1:
         (a, first), (b, second), *_ = shapes.items()
         return UserError(
@@ -63,13 +70,16 @@ class _Unwrapping:
     def __iter__(self) -> Any:
         for batch in self.loader:
             if isinstance(batch, UserError):
-                raise batch
+                raise DataError(str(batch))
             yield batch
 
 
 def build_dataset(opt: dict[str, Any]) -> Any:
     """Build a dataset block's dataset, ours or BasicSR's, from a copy of its options."""
-    return lookup(DATASET_REGISTRY, opt["type"])(deepcopy(opt))
+    opt, kind = deepcopy(opt), lookup(DATASET_REGISTRY, opt["type"])
+    if not issubclass(kind, EnhancementDataset):  # ours locate their folders themselves
+        opt |= {key: str(locate(opt[key])) for key in opt if key.startswith("dataroot")}
+    return kind(opt)
 
 
 def train_loader(
@@ -79,8 +89,9 @@ def train_loader(
     dataset = build_dataset(opt)
     workers = opt.get("num_worker_per_gpu", 0)
     sampler = IterationSampler(
-        len(dataset), opt["batch_size_per_gpu"], total_iter, start_iter, seed, rank, world_size
-    )
+        len(dataset), opt.get("batch_size_per_gpu", 1), total_iter, start_iter, seed, rank,
+        world_size, opt.get("use_shuffle", True),
+    )  # fmt: skip
     loader = DataLoader(
         _Guarded(dataset),
         batch_sampler=sampler,

@@ -10,17 +10,15 @@ from basicsr.utils.registry import DATASET_REGISTRY
 
 from enhancement.errors import UserError
 
-from .base_dataset import DatasetOptions, EnhancementDataset
+from .base_dataset import DatasetOptions, EnhancementDataset, Found
 from .images import Array
 from .layouts import layout_folders
 from .pairing import check_sizes, pair_by_name
-from .sources import Source, open_source
+from .sources import open_source
 from .transforms import Frame
 
-MANY = 10
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairedOptions(DatasetOptions):
     """Either `layout` with `split` (and `dataroot`), or `dataroot_lq` and `dataroot_gt`.
 
@@ -59,14 +57,11 @@ class PairedDataset(EnhancementDataset):
     Options: ClassVar[type[DatasetOptions]] = PairedOptions
 
     @classmethod
-    def find(cls, options: Any) -> tuple[list[Source], list[tuple[str, ...]]]:
+    def find(cls, options: Any) -> Found:
         lq, gt = (open_source(root) for root in options.folders())
-        pairs = pair_by_name(lq, gt)
+        pairs, lonely = pair_by_name(lq, gt)
         faults = check_sizes(lq, gt, pairs) if options.on_error == "raise" else []
-        if faults:
-            more = [f"and {len(faults) - MANY} more"] if len(faults) > MANY else []
-            raise UserError("\n".join(faults[:MANY] + more))
-        return [lq, gt], list(pairs)
+        return [lq, gt], list(pairs), lonely + faults
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
         return images

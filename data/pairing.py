@@ -13,16 +13,17 @@ from .sources import Source
 ROLE = re.compile(r"^(low|lq|input|dark|normal|high|gt|target)(?=[\d_-])[_-]?", re.IGNORECASE)
 
 
-def pair_key(name: str) -> str:
+def pair_key(name: str, strip_role: bool = True) -> str:
     """What both files of a pair share: the name without extension and without its role."""
     path = PurePosixPath(name)
-    return (path.parent / ROLE.sub("", path.stem)).as_posix().lower()
+    stem = ROLE.sub("", path.stem) if strip_role else path.stem
+    return (path.parent / stem).as_posix().lower()
 
 
-def _by_key(source: Source) -> dict[str, str]:
+def _by_key(source: Source, names: list[str], strip_role: bool) -> dict[str, str]:
     keyed: dict[str, str] = {}
-    for name in source.names:
-        other = keyed.setdefault(pair_key(name), name)
+    for name in names:
+        other = keyed.setdefault(pair_key(name, strip_role), name)
         if other != name:
             raise UserError(
                 f"{source.where(name)}: has the same pair name as {other}; rename one of them"
@@ -30,21 +31,26 @@ def _by_key(source: Source) -> dict[str, str]:
     return keyed
 
 
-def pair_by_name(lq: Source, gt: Source) -> list[tuple[str, str]]:
-    """The (lq, gt) names of every pair, sorted by name.
+def pair_by_name(lq: Source, gt: Source) -> tuple[list[tuple[str, str]], list[str]]:
+    """Pair two sources: by equal names first, then by names that differ in their role.
+
+    Returns:
+        The (lq, gt) names of every pair, sorted; and a line for each image without a partner.
 
     Raises:
-        UserError: An image lacks its partner (the first is named, the rest counted), or two files
-            of one folder claim the same pair.
+        UserError: Two files of one folder claim the same pair.
     """
-    lqs, gts = _by_key(lq), _by_key(gt)
-    lonely = [(lq, lqs[k], gt) for k in lqs.keys() - gts.keys()]
-    lonely += [(gt, gts[k], lq) for k in gts.keys() - lqs.keys()]
-    if lonely:
-        source, name, other = min(lonely, key=lambda item: item[1])
-        more = f" (and {len(lonely) - 1} more without a partner)" if len(lonely) > 1 else ""
-        raise UserError(f"{source.where(name)}: has no partner of that name in {other.root}{more}")
-    return [(lqs[key], gts[key]) for key in sorted(lqs)]
+    pairs: list[tuple[str, str]] = []
+    lq_left, gt_left = lq.names, gt.names
+    for strip_role in (False, True):
+        lqs, gts = (_by_key(s, n, strip_role) for s, n in ((lq, lq_left), (gt, gt_left)))
+        pairs += [(lqs[key], gts[key]) for key in lqs.keys() & gts.keys()]
+        lq_left = [lqs[key] for key in lqs.keys() - gts.keys()]
+        gt_left = [gts[key] for key in gts.keys() - lqs.keys()]
+    lonely = [(lq.where(name), gt) for name in lq_left] + [(gt.where(name), lq) for name in gt_left]
+    faults = [f"{where}: has no partner of that name in {s.root}" for where, s in sorted(
+        lonely, key=lambda item: item[0])]  # fmt: skip
+    return sorted(pairs), faults
 
 
 def check_sizes(lq: Source, gt: Source, pairs: list[tuple[str, str]]) -> list[str]:

@@ -36,6 +36,7 @@ class IterationSampler(Sampler[list[int]]):
         start_iter: Iterations already done.
         seed: Of the permutations.
         rank, world_size: Every process takes its own part of each global batch.
+        shuffle: A fresh order for each epoch; else the dataset's own.
     """
 
     def __init__(
@@ -47,10 +48,11 @@ class IterationSampler(Sampler[list[int]]):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        shuffle: bool = True,
     ):
         self.length, self.batch_size, self.seed = length, batch_size, seed
         self.total_iter, self.start_iter = total_iter, start_iter
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.shuffle = rank, world_size, shuffle
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     def __len__(self) -> int:
@@ -58,6 +60,8 @@ class IterationSampler(Sampler[list[int]]):
 
     def _sample(self, position: int) -> SampleIndex:
         epoch, offset = divmod(position, self.length)
+        if not self.shuffle:
+            return SampleIndex(offset, epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             self._order, self._epoch = torch.randperm(self.length, generator=generator), epoch

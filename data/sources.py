@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
 from enhancement.errors import UserError
 
-from .images import Array, decode_image, image_size, is_image
+from .images import Array, decode_image, image_size, is_image, read_image
 
 DATA_VARIABLE = "ENHANCEMENT_DATA"
 DATA_FOLDER = "datasets"
@@ -41,9 +42,14 @@ def locate(path: str | Path) -> Path:
     path is relative to the current folder.
     """
     text = str(path)
+    if not text:
+        raise UserError("expected a folder or file, but got an empty text")
     if text.startswith(PACKAGE_PREFIX):
         package, _, inside = text[len(PACKAGE_PREFIX) :].partition("/")
-        spec = importlib.util.find_spec(package)
+        try:
+            spec = importlib.util.find_spec(package)
+        except ImportError:
+            spec = None
         if spec is None or not spec.submodule_search_locations:
             raise UserError(f"{text}: package '{package}' is not installed; pip install it")
         return Path(spec.submodule_search_locations[0]) / inside
@@ -69,7 +75,8 @@ class FolderSource:
         if not self.folder.is_dir():
             kind = "a file, not a folder" if self.folder.exists() else "no such folder"
             raise UserError(f"{self.folder}: {kind}; {missing_hint(root)}")
-        files = (p for p in self.folder.rglob("*") if is_image(p) and not p.name.startswith("."))
+        found = (p for p in self.folder.rglob("*") if is_image(p) and not p.name.startswith("."))
+        files = (p for p in found if not p.is_dir())
         self.names = sorted(p.relative_to(self.folder).as_posix() for p in files)
         if not self.names:
             raise UserError(f"{self.folder}: no images in this folder")
@@ -78,17 +85,43 @@ class FolderSource:
         return str(self.folder / name)
 
     def size(self, name: str) -> tuple[int, int]:
-        with (self.folder / name).open("rb") as file:
-            return image_size(file, self.where(name))
+        return image_size(self.where(name), self.where(name))
 
     def read(self, name: str) -> Array:
-        return decode_image((self.folder / name).read_bytes(), self.where(name))
+        return read_image(self.where(name))
+
+
+_environments: dict[str, Any] = {}
+_opening = threading.Lock()
+
+
+def _environment(folder: Path) -> Any:
+    import lmdb
+
+    path = str(folder.resolve())
+    with _opening:
+        if path not in _environments:
+            try:
+                _environments[path] = lmdb.open(path, readonly=True, lock=False, readahead=False)
+            except lmdb.Error as error:
+                raise UserError(f"{folder}: cannot be opened as an LMDB ({error})") from error
+        return _environments[path]
+
+
+def _close_environments() -> None:
+    for environment in _environments.values():
+        environment.close()
+    _environments.clear()
+
+
+os.register_at_fork(before=_close_environments)
 
 
 class LmdbSource:
     """An LMDB as BasicSR writes it: encoded images by key, the keys in meta_info.txt.
 
-    The environment is opened on first use, once a process, so that workers may fork.
+    Environments are opened on first use and shared by every source of a process: lmdb opens a
+    path only once. They are closed before a fork, so that workers open their own.
     """
 
     def __init__(self, root: str | Path):
@@ -101,28 +134,16 @@ class LmdbSource:
         self.names = sorted(line.split(" (")[0] for line in lines if line.strip())
         if not self.names:
             raise UserError(f"{index}: lists no images")
-        self._opened: tuple[int, Any] | None = None
 
     def _bytes(self, name: str) -> bytes:
-        import lmdb
-
-        if self._opened is None or self._opened[0] != os.getpid():
-            try:
-                opened = lmdb.open(str(self.folder), readonly=True, lock=False, readahead=False)
-            except lmdb.Error as error:
-                raise UserError(f"{self.folder}: cannot be opened as an LMDB ({error})") from error
-            self._opened = (os.getpid(), opened)
-        with self._opened[1].begin() as transaction:
+        with _environment(self.folder).begin() as transaction:
             data = transaction.get(name.rsplit(".", 1)[0].encode())
         if data is None:
             raise UserError(f"{self.where(name)}: listed in meta_info.txt but not in the LMDB")
         return bytes(data)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None}
-
     def where(self, name: str) -> str:
-        return f"{self.folder}:{name}"
+        return f"{self.folder}/{name}"
 
     def size(self, name: str) -> tuple[int, int]:
         return image_size(io.BytesIO(self._bytes(name)), self.where(name))

@@ -39,8 +39,8 @@ def split_by_scene(
 ) -> dict[str, list[int]]:
     """Divide images into subsets, whole scenes at a time.
 
-    Which scene goes where depends on file names alone, not on their number or on a random state,
-    so every process and every machine divides alike.
+    Scenes are ranked by a hash of their file names and taken until a share is full: no random
+    state is used, so every process and every machine divides alike.
 
     Args:
         source: Where the (gt) images are.

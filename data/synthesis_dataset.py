@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
-from .base_dataset import DatasetOptions, EnhancementDataset
+from .base_dataset import DatasetOptions, EnhancementDataset, Found
 from .haze import Haze
 from .images import Array, to_float
 from .low_light import LowLight
-from .sources import Source, open_source
+from .sources import open_source
 from .transforms import Frame
 
 DEGRADATIONS: dict[str, type] = {"Haze": Haze, "LowLight": LowLight}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SynthesisOptions(DatasetOptions):
     """Option keys of `SynthesisDataset`.
 
@@ -27,7 +27,7 @@ class SynthesisOptions(DatasetOptions):
         degradation: `type: LowLight` or `type: Haze`, and that class's arguments.
     """
 
-    dataroot_gt: str = ""
+    dataroot_gt: str
     degradation: dict[str, Any] = field(default_factory=lambda: {"type": "LowLight"})
 
     def build(self) -> LowLight | Haze:
@@ -48,9 +48,9 @@ class SynthesisDataset(EnhancementDataset):
         self.degrade = self.options.build()
 
     @classmethod
-    def find(cls, options: Any) -> tuple[list[Source], list[tuple[str, ...]]]:
+    def find(cls, options: Any) -> Found:
         source = open_source(options.dataroot_gt)
-        return [source], [(name,) for name in source.names]
+        return [source], [(name,) for name in source.names], []
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
         gt = to_float(images[0])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from enhancement.compat import ARCH_REGISTRY, lookup
+from enhancement.compat import ARCH_REGISTRY, build
 from enhancement.errors import UserError
 
 State = dict[str, Tensor]
@@ -75,8 +75,6 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
     """
     content = read(path)
     meta = content.get("meta") or {}
-    if key and key not in content and key in WRAPPERS:
-        key = None
     if key and key not in content:
         raise UserError(f"{path}: has no entry '{key}'; it has: {', '.join(map(str, content))}")
     wrapper = key or next((name for name in WRAPPERS if name in content), None)
@@ -98,10 +96,13 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
     faults = []
     if strict:
         for title, names in (("lacks", own.keys() - state.keys()),
-                             ("has unknown", state.keys() - own.keys())):  # fmt: skip
+                             ("has", state.keys() - own.keys())):  # fmt: skip
             if names:
+                what = "of the network's entries" if title == "lacks" else "unknown entries"
                 shown = ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
-                faults.append(f"{title} {len(names)} of the network's entries ({shown})")
+                faults.append(f"{title} {len(names)} {what} ({shown})")
+    elif not own.keys() & state.keys():
+        faults.append("shares no entry with the network")
     for name in own.keys() & state.keys():
         if own[name].shape != state[name].shape:
             faults.append(
@@ -134,9 +135,14 @@ def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     _, meta = read_weights(path)
     if "network_g" not in meta:
         raise UserError(f"{path}: does not name its network; give an option file with --opt")
-    arguments = dict(meta["network_g"])
-    network = lookup(ARCH_REGISTRY, arguments.pop("type"))(**arguments)
+    network = build(ARCH_REGISTRY, meta["network_g"])
     return network, load_weights(network, path)
+
+
+def on_cpu(network: nn.Module) -> State:
+    """A copy-free state dict on the CPU, without a wrapper's `module.` prefix."""
+    state = network.state_dict()
+    return {name.removeprefix("module."): value.detach().cpu() for name, value in state.items()}
 
 
 def random_states() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,13 @@ __all__ = [
     "METRIC_REGISTRY",
     "MODEL_REGISTRY",
     "BaseModel",
+    "build",
     "lookup",
     "option_keys",
     "registered",
     "scheduler_types",
     "size_multiple",
+    "train_keys",
 ]
 
 SUFFIX = "_basicsr"
@@ -88,10 +91,29 @@ def lookup(registry: Registry, name: str) -> Any:
     return found
 
 
-def option_keys(dataset_class: type) -> set[str]:
-    """The option keys that one of BasicSR's datasets reads, found in its source text."""
+def build(registry: Registry, block: dict[str, Any]) -> Any:
+    """An instance of the class that a block's `type` names, from a copy of its other keys."""
+    arguments = deepcopy(block)
+    return lookup(registry, arguments.pop("type"))(**arguments)
+
+
+def option_keys(dataset_class: type) -> tuple[set[str], set[str]]:
+    """The option keys that one of BasicSR's datasets reads, found in its source text.
+
+    Returns:
+        All of them, and those that it cannot do without (`opt['key']`).
+    """
     source = inspect.getsource(dataset_class)
-    return set(re.findall(r"opt(?:\.get\(|\[)\s*'(\w+)'", source))
+    required = set(re.findall(r"\bopt\[\s*'(\w+)'\s*\]", source))
+    optional = set(re.findall(r"(?:\bopt\.get\(\s*|if\s+)'(\w+)'", source))
+    return required | optional, required - optional
+
+
+def train_keys(model_class: type) -> set[str]:
+    """The keys of `train` that one of BasicSR's models reads."""
+    sources = [inspect.getsource(c) for c in model_class.__mro__ if c is not object]
+    pattern = r"(?:train_opt|opt\['train'\])(?:\.get\(|\[)\s*'(\w+)'"
+    return {key for source in sources for key in re.findall(pattern, source)}
 
 
 def size_multiple(network: torch.nn.Module) -> int:
@@ -140,6 +162,9 @@ def _get_optimizer(self: Any, optim_type: str, params: Any, lr: float, **kwargs:
 
 
 def _setup_schedulers(self: Any) -> None:
+    for optimizer in self.optimizers:
+        for group in optimizer.param_groups:  # warm-up asks for it with or without a scheduler
+            group.setdefault("initial_lr", group["lr"])
     options = dict(self.opt["train"].get("scheduler") or {})
     if not options:
         return
@@ -159,24 +184,19 @@ def _update_learning_rate(self: Any, current_iter: int, warmup_iter: int = -1) -
     _step_schedulers(self, current_iter, warmup_iter)
 
 
-def _on_cpu(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    state = network.state_dict()
-    return {name.removeprefix("module."): value.cpu() for name, value in state.items()}
-
-
 def _save_network(
     self: Any, net: Any, net_label: str, current_iter: int, param_key: Any = "params"
 ) -> None:
     from enhancement import checkpoint
 
     nets, keys = (x if isinstance(x, list) else [x] for x in (net, param_key))
-    content = {key: _on_cpu(one) for key, one in zip(keys, nets, strict=True)}
+    content = {key: checkpoint.on_cpu(one) for key, one in zip(keys, nets, strict=True)}
     label = "latest" if current_iter == -1 else current_iter
     checkpoint.save(Path(self.opt["path"]["models"], f"{net_label}_{label}.pth"), content)
 
 
 def _save_training_state(self: Any, epoch: int, current_iter: int) -> None:
-    """Nothing: runs of BasicSR's own models cannot be resumed here, and train.py says so."""
+    """Nothing: train.py refuses to resume runs of BasicSR's own models."""
 
 
 def repair_base_model() -> None:

@@ -8,10 +8,15 @@ import sys
 from collections.abc import Callable, Iterable
 
 EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
 
 
 class UserError(Exception):
     """Something the user can put right. Its text says what, where, and the way out."""
+
+
+class DataError(UserError):
+    """An image that cannot be used, found while training."""
 
 
 class OptionError(UserError):
@@ -56,5 +61,8 @@ def command_line(main: Callable[[], int | None]) -> Callable[[], int]:
             for line in str(error).splitlines():
                 print(f"error: {line}", file=sys.stderr)
             return EXIT_USER_ERROR
+        except KeyboardInterrupt:
+            print("Stopped by Ctrl-C", file=sys.stderr)
+            return EXIT_INTERRUPTED
 
     return run

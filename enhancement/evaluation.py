@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhancement.compat import size_multiple
+from enhancement.errors import UserError
 from enhancement.metrics import Lpips, Protocol
 
 
@@ -41,10 +42,19 @@ def enhance(network: nn.Module, lq: Tensor) -> Tensor:
 
     Returns:
         (B, 3, H, W), not clamped.
+
+    Raises:
+        UserError: The output has another shape.
     """
-    output = network(pad_to_multiple(lq, size_multiple(network)))
+    padded = pad_to_multiple(lq, size_multiple(network))
+    output = network(padded)
     if isinstance(output, (tuple, list)):
         output = output[0]
+    if output.shape != padded.shape:
+        raise UserError(
+            f"expected {type(network).__name__} to give back {tuple(padded.shape)}, but got "
+            f"{tuple(output.shape)}; a super-resolution network needs `upscale: 1`"
+        )
     return output[..., : lq.shape[-2], : lq.shape[-1]]
 
 
@@ -150,7 +160,7 @@ def evaluate(
         for batch in batches:
             lq, gt = batch["lq"].to(device), batch["gt"].to(device)
             output = run(network, lq).float()
-            name = Path(batch["lq_path"][0]).name
+            name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
             scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
             if watch:
                 watch(name, lq, protocol.adjust(output, gt), gt)

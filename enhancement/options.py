@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from enhancement.data.sources import locate
+from enhancement.dataset_check import phase_of, validates_on_test
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import OptionError, UserError, nearest
-from enhancement.option_check import SECTIONS, Checker, phase_of
+from enhancement.option_check import SECTIONS, Checker
 from enhancement.schema import KeyPath, Root
 
 Options = dict[str, Any]
@@ -32,6 +33,10 @@ class OptionLoader(yaml.SafeLoader):
             if key_node.tag == "tag:yaml.org,2002:merge":
                 continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not a text; quote it", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key '{key}' stands twice", key_node.start_mark
@@ -133,10 +138,13 @@ class Merged:
             keys = [key.strip() for key in path.split(":")]
             if not equals or not all(keys):
                 raise UserError(f"{FORCED}: expected key:key=value, but got '{setting}'")
-            nested: Any = parse_yaml(text, FORCED)
-            for key in reversed(keys):
-                nested = {key: nested}
-            self._merge(self.options, nested, (), FORCED)
+            self.set(keys, parse_yaml(text, FORCED), FORCED)
+
+    def set(self, keys: list[str], value: Any, origin: str) -> None:
+        """Set one key of a block."""
+        for key in reversed(keys):
+            value = {key: value}
+        self._merge(self.options, value, (), origin)
 
 
 def load_options(
@@ -144,6 +152,7 @@ def load_options(
     force: list[str] | None = None,
     training: bool = True,
     files_of: set[str] | None = None,
+    weights: str | None = None,
 ) -> Options:
     """Read an option file with its bases and check it whole.
 
@@ -152,6 +161,7 @@ def load_options(
         force: `a:b=value` settings that win over it.
         training: Whether it must be complete for training.
         files_of: Dataset blocks whose folders must exist; None means all of them.
+        weights: A file, from the command line, that must fit the network.
 
     Returns:
         Options without bases, every default filled in, held-out sets derived. Written to a file,
@@ -163,6 +173,8 @@ def load_options(
     """
     merged = Merged(path)
     merged.force(force or [])
+    if weights is not None:
+        merged.set(["path", "pretrain_network_g"], str(Path(weights).absolute()), "--weights")
     opt = deepcopy(merged.options)
     faults = Checker(opt, merged.origin, files_of).run(training)
     if faults:
@@ -214,6 +226,7 @@ def prepare_run(opt: Options, training: bool, rank: int = 0, world_size: int = 1
     """
     opt = deepcopy(opt)
     num_gpu, opt["device_note"] = resolve_num_gpu(opt["num_gpu"])
+    opt["val"]["on_test_set"] = validates_on_test(opt["datasets"])
     opt |= {"num_gpu": num_gpu, "is_train": training, "dist": world_size > 1, "rank": rank,
             "world_size": world_size}  # fmt: skip
     for key, block in opt["datasets"].items():

@@ -47,8 +47,8 @@ def table(scores: Scores) -> str:
 
 
 def _plain(values: dict[str, float | None]) -> dict[str, float | str | None]:
-    """JSON knows no infinity."""
-    return {k: "inf" if v is not None and math.isinf(v) else v for k, v in values.items()}
+    """JSON knows neither infinity nor NaN."""
+    return {k: v if v is None or math.isfinite(v) else str(v) for k, v in values.items()}
 
 
 def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal, Union, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Lt
@@ -37,7 +37,7 @@ class Root:
     datasets: Block
     scale: Literal[1] = 1
     num_gpu: Union[Literal["auto"], Annotated[int, Ge(0)]] = "auto"  # noqa: UP007
-    manual_seed: Annotated[int, Ge(0)] = 0
+    manual_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
     find_unused_parameters: bool = False
     path: Block = field(default_factory=dict)
     train: Block = field(default_factory=dict)
@@ -100,11 +100,15 @@ class Loading:
     batch_size_per_gpu: Positive = 1
     num_worker_per_gpu: Annotated[int, Ge(0)] = 0
     pin_memory: bool | None = None
+    use_shuffle: bool = True
 
 
 @dataclass
 class Metric:
-    """An entry of `val.metrics`, scored by BasicSR's registry beside the protocol."""
+    """An entry of `val.metrics`, scored by BasicSR's registry beside the protocol.
+
+    `better` is for BasicSR's own models; ours choose checkpoints by `val.select_by`.
+    """
 
     type: str
     better: Literal["higher", "lower"] = "higher"
@@ -112,7 +116,9 @@ class Metric:
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The arguments of a function or class that an option file may give, with resolved types."""
-    target = function.__init__ if inspect.isclass(function) else function
+    # a dataclass's fields may come from several modules, each with names of its own
+    plain = inspect.isclass(function) and not is_dataclass(function)
+    target = function.__init__ if plain else function
     try:
         hints = get_type_hints(target, include_extras=True)
     except (NameError, TypeError):

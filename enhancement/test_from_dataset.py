@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,19 @@ from tqdm import tqdm
 # As a script this file's folder leads the path, where its neighbours must not shadow any package.
 sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
 
-from enhancement import checkpoint  # noqa: E402
-from enhancement.compat import ARCH_REGISTRY, lookup  # noqa: E402
+try:
+    from enhancement import checkpoint
+except ModuleNotFoundError as missing:
+    print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
+    sys.exit(2)
+from enhancement.compat import ARCH_REGISTRY, build  # noqa: E402
 from enhancement.data.loader import eval_loader  # noqa: E402
-from enhancement.device import get_device  # noqa: E402
+from enhancement.device import get_device, resolve_num_gpu  # noqa: E402
 from enhancement.errors import UserError, command_line, hint  # noqa: E402
 from enhancement.evaluation import Scores, evaluate  # noqa: E402
 from enhancement.metrics import GT_MEAN, PROTOCOLS, get_protocol  # noqa: E402
 from enhancement.models.enhancement_model import save_picture  # noqa: E402
-from enhancement.options import Options, load_options, prepare_run  # noqa: E402
+from enhancement.options import Merged, Options, derive_sets, load_options, prepare_run  # noqa: E402
 from enhancement.report import table, write_picture, write_scores  # noqa: E402
 
 OPTIONS = Path(__file__).resolve().parent.parent / "options"
@@ -41,7 +44,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--opt", "-opt", help="option file; not needed for our own checkpoints")
     parser.add_argument("--weights", required=True, help="weights file")
     parser.add_argument("--dataset", help="name of a dataset; the option file's test set if absent")
-    parser.add_argument("--data_root", help="where that dataset lies")
+    parser.add_argument("--data_root", type=Path, help="where that dataset lies")
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), help="default: val.protocol")
     parser.add_argument("--self_ensemble", action="store_true", help="8 flips and rotations, mean")
     parser.add_argument(
@@ -85,17 +88,19 @@ def find_block(opt: Options | None, name: str | None) -> tuple[Path | None, str]
     return known[name.lower()], "test"
 
 
-def with_root(block: dict[str, Any], root: str | None) -> dict[str, Any]:
+def with_root(block: dict[str, Any], root: Path | None) -> dict[str, Any]:
     """The block with its images under another root."""
     if root is None:
         return block
-    key = "dataroot" if "layout" in block else "dataroot_gt"
     if "dataroot_lq" in block:
         raise UserError(
             "--data_root: this dataset has two roots; override them with --force_yml "
             "datasets:test:dataroot_lq=... datasets:test:dataroot_gt=..."
         )
-    return {**block, key: root}
+    if "layout" in block:
+        return {**block, "dataroot": root}
+    inside = Path(*Path(block["dataroot_gt"]).parts[2:])  # datasets/KvasirSEG/images: "images"
+    return {**block, "dataroot_gt": str(Path(root, inside) if (root / inside).is_dir() else root)}
 
 
 def build_network(
@@ -104,18 +109,19 @@ def build_network(
     """The network with its weights, and what the weights file says of itself."""
     if opt is None:
         return checkpoint.build_from_file(arguments.weights)
-    block = deepcopy(opt["network_g"])
-    network = lookup(ARCH_REGISTRY, block.pop("type"))(**block)
-    meta = checkpoint.load_weights(network, arguments.weights, opt["path"]["param_key_g"])
-    return network, meta
+    network = build(ARCH_REGISTRY, opt["network_g"])
+    return network, checkpoint.load_weights(
+        network, arguments.weights, opt["path"]["param_key_g"], opt["path"]["strict_load_g"]
+    )
 
 
 def load(arguments: argparse.Namespace) -> Options | None:
     """The option file, checked together with the weights; None where there is none."""
-    if not arguments.opt:
-        return None
-    force = [*arguments.force_yml, f"path:pretrain_network_g={arguments.weights}"]
-    return load_options(arguments.opt, force, training=False, files_of=set())
+    if arguments.opt:
+        return load_options(arguments.opt, arguments.force_yml, False, set(), arguments.weights)
+    if arguments.force_yml:
+        raise UserError("--force_yml: changes an option file, but there is none; give --opt")
+    return None
 
 
 def load_block(arguments: argparse.Namespace, opt: Options | None) -> dict[str, Any]:
@@ -125,9 +131,9 @@ def load_block(arguments: argparse.Namespace, opt: Options | None) -> dict[str, 
         assert opt is not None
         block = prepare_run(opt, training=False)["datasets"][key]
     else:
-        from enhancement.options import Merged
-
-        block = {**Merged(path).options["datasets"]["test"], "phase": "test", "scale": 1}
+        merged = Merged(path)
+        merged.force([s for s in arguments.force_yml if s.startswith("datasets:")])
+        block = {**derive_sets(merged.options)["datasets"][key], "phase": "test", "scale": 1}
     return with_root(block, arguments.data_root)
 
 
@@ -157,17 +163,20 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     network, meta = build_network(arguments, opt)
     block = load_block(arguments, opt)
     loader = eval_loader(block)
-    device = get_device(opt["num_gpu"] if opt else "auto")
+    num_gpu = opt["num_gpu"] if opt else "auto"
+    device = get_device(num_gpu)
     network.to(device)
+    print(resolve_num_gpu(num_gpu)[1])
     label = opt["name"] if opt else meta.get("name", Path(arguments.weights).stem)
-    folder = Path(arguments.result_dir) / label / block["name"] / name
+    weights = Path(arguments.weights).stem + ("_self_ensemble" if arguments.self_ensemble else "")
+    folder = Path(arguments.result_dir) / label / block["name"] / name / weights
     rows: list[tuple[Tensor, ...]] = []
 
     def watch(image_name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
         if len(rows) < SHOWN:
             rows.append((lq.cpu(), output.cpu(), gt.cpu()))
         if arguments.save_images:
-            save_picture(Path(arguments.save_images, f"{Path(image_name).stem}.png"), output)
+            save_picture(Path(arguments.save_images, image_name).with_suffix(".png"), output)
 
     batches = tqdm(loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
     scores = evaluate(

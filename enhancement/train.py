@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import random
+import re
 import signal
 import sys
 import time
@@ -19,14 +21,19 @@ import yaml
 from enhancement import checkpoint, distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.data.loader import eval_loader, train_loader
-from enhancement.errors import UserError, command_line
+from enhancement.dataset_check import NO_EFFECT
+from enhancement.errors import EXIT_INTERRUPTED, DataError, UserError, command_line
 from enhancement.evaluation import Scores
-from enhancement.options import Options, load_options, prepare_run
+from enhancement.options import Options, load_options, parse_yaml, prepare_run
 from enhancement.tracking import Progress, Tracker, duration, log_to_file, log_to_terminal
 
 logger = logging.getLogger("enhancement")
 
-EXIT_INTERRUPTED = 130
+# what may differ when a run is continued: nothing that its weights depend on
+FREE_TO_CHANGE = re.compile(
+    r"logger\.|val\.|path\.|num_gpu$|datasets\.(val|test)|"
+    r"datasets\.train\.(num_worker_per_gpu|pin_memory|cache)$"
+)
 DEBUG = {"total_iter": 16, "every": 8}
 
 
@@ -46,52 +53,62 @@ class Interrupt:
         signal.signal(signal.SIGINT, self.before)
 
 
-def train(opt: Options, run: Path, resume: Path | None = None) -> int:
+def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int:
     """Train to `train.total_iter`.
 
     Args:
         opt: From `prepare_run`.
-        run: The run's folder.
-        resume: A training state to go on from.
+        resolved: The same before that, to be kept in the run's folder.
+        arguments: The command line's.
 
     Returns:
         The exit status: 0, or 130 where Ctrl-C ended it early.
     """
-    first = opt["rank"] == 0
+    first, sets = opt["rank"] == 0, opt["datasets"]
     total, freq = opt["train"]["total_iter"], opt["logger"]["save_checkpoint_freq"]
+    state = find_state(opt, resolved, arguments)
     seed_all(opt["manual_seed"] + opt["rank"])
     model = lookup(MODEL_REGISTRY, opt["model_type"])(deepcopy(opt))
-    start = restore(model, resume) if resume else 0
-    sets = opt["datasets"]
+    start = restore(model, state) if state else 0
     batches = train_loader(
         sets["train"], total, start, opt["manual_seed"], opt["rank"], opt["world_size"]
     )
     validation = {key: eval_loader(block) for key, block in sets.items() if key.startswith("val")}
+    run = open_run(opt, resolved) if first else run_folder(opt)
     describe(opt, model, len(batches.dataset), validation)
-    tracker = Tracker(run, opt, start) if first else None
+    tracker = Tracker(run, resolved, start) if first else None
     progress = Progress(total, start, opt["logger"]["print_freq"], first)
     interrupt = Interrupt()
-    iteration, asked_at = start, time.perf_counter()
-    for iteration, batch in enumerate(batches, start + 1):
-        progress.data_ready(time.perf_counter() - asked_at)
-        model.update_learning_rate(iteration, opt["train"]["warmup_iter"])
-        model.feed_data(batch)
-        model.optimize_parameters(iteration)
-        if progress.advance(iteration) and tracker:
-            log_iteration(iteration, model, progress, tracker)
-        paused_at = time.perf_counter()
-        if iteration % opt["val"]["val_freq"] == 0 or iteration == total:
-            validate(model, validation, iteration, tracker)
-        if iteration % freq == 0 or iteration == total or interrupt.asked:
+    iteration, saved, asked_at = start, start, time.perf_counter()
+    try:
+        for iteration, batch in enumerate(batches, start + 1):
+            progress.data_ready(time.perf_counter() - asked_at)
+            model.update_learning_rate(iteration, opt["train"]["warmup_iter"])
+            model.feed_data(batch)
+            model.optimize_parameters(iteration)
+            due = {n: iteration % f == 0 or iteration == total for n, f in
+                   (("validate", opt["val"]["val_freq"]), ("save", freq))}  # fmt: skip
+            if progress.advance(iteration) or any(due.values()) or interrupt.asked:
+                log_iteration(iteration, model, progress, tracker)
+            paused_at = time.perf_counter()
+            if due["validate"]:
+                validate(model, validation, iteration, tracker)
+            if due["save"] or interrupt.asked:
+                save(model, run, iteration, first)
+                saved = iteration
+            if interrupt.asked:
+                break
+            asked_at = time.perf_counter()
+            progress.skip(asked_at - paused_at)
+    except DataError:
+        if iteration > saved:
             save(model, run, iteration, first)
-        if interrupt.asked:
-            break
-        asked_at = time.perf_counter()
-        progress.skip(asked_at - paused_at)
-    interrupt.close()
-    progress.close()
-    if tracker:
-        tracker.finish(final_metrics(model)) if iteration == total else tracker.close()
+        raise
+    finally:
+        interrupt.close()
+        progress.close()
+        if tracker:
+            tracker.finish(final_metrics(model) if iteration == total else {})
     if iteration < total:
         logger.info("Stopped by Ctrl-C at iteration %d; the checkpoint is whole. Go on with "
                     "--auto_resume.", iteration)  # fmt: skip
@@ -114,13 +131,27 @@ def describe(opt: Options, model: Any, length: int, validation: dict[str, Any]) 
     logger.info("%s", opt["device_note"])
     sets = [f"train {length}", *(f"{k} {len(v.dataset)}" for k, v in validation.items())]
     logger.info("Images: %s", ", ".join(sets))
+    for key in sorted(NO_EFFECT & opt["datasets"]["train"].keys()):
+        logger.info("datasets.train.%s has no effect here: batches run on across epochs", key)
     if not validation:
         logger.info("No validation set: the latest checkpoint is the result")
 
 
-def log_iteration(iteration: int, model: Any, progress: Progress, tracker: Tracker) -> None:
-    """Losses, learning rate and times, to the terminal and TensorBoard."""
+def log_iteration(iteration: int, model: Any, progress: Progress, tracker: Tracker | None) -> None:
+    """Losses, learning rate and times, to the terminal and TensorBoard.
+
+    Raises:
+        UserError: A loss is not a number any more; nothing is saved from then on.
+    """
     terms = model.get_current_log()
+    broken = [name for name, value in terms.items() if not math.isfinite(value)]
+    if broken:
+        raise UserError(
+            f"iteration {iteration}: {broken[0]} is {terms[broken[0]]}; the last checkpoint is "
+            f"whole. Lower train.optim_g.lr or set train.grad_clip"
+        )
+    if not tracker:
+        return
     rate, times = model.get_current_learning_rate()[0], progress.times()
     progress.show(iteration, terms, rate, times)
     for name, value in terms.items():
@@ -152,7 +183,7 @@ def keep_best(model: Any, scores: Scores, iteration: int) -> None:
     """Write `net_g_best.pth` where the score is the best yet."""
     val = model.opt["val"]
     value = scores.mean()[val["select_by"]]
-    if value is None or (model.best and value <= model.best["value"]):
+    if value is None or math.isnan(value) or (model.best and value <= model.best["value"]):
         return
     model.best = {
         "metric": val["select_by"],
@@ -160,7 +191,7 @@ def keep_best(model: Any, scores: Scores, iteration: int) -> None:
         "protocol": scores.protocol,
         "dataset": scores.dataset,
         "iteration": iteration,
-        "on_test_set": val["select_on_test"],
+        "on_test_set": val["on_test_set"],
     }
     model.save(0, iteration, "best")
 
@@ -222,34 +253,73 @@ def debug_settings(name: str) -> list[str]:
     ]  # fmt: skip
 
 
-def open_run(opt: Options, resolved: Options, auto_resume: bool) -> None:
-    """Make the run's folder, or enter the one that is to be continued.
+def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -> Path | None:
+    """The training state to go on from: the run's own latest, or the one the options name.
 
     Raises:
-        UserError: The folder holds a run already and was not to be resumed.
+        UserError: The folder holds a run that was not to be continued, or cannot be.
     """
-    run = Path(opt["path"]["experiments_root"])
-    asked = auto_resume or opt["path"]["resume_state"] or opt["name"].startswith("debug_")
-    if (run / "options.yml").exists() and not asked:
+    run, latest = run_folder(opt), Path(opt["path"]["training_states"], "latest.state")
+    named = opt["path"]["resume_state"]
+    used = latest.exists() or any((run / "models").glob("*.pth"))
+    if not used or arguments.debug:
+        return Path(named) if named else None
+    if not arguments.auto_resume:
         raise UserError(
             f"{run}: holds a run already; go on with --auto_resume, give this one another name "
             f"(--force_yml name=...), or remove that folder"
         )
+    if not latest.exists():
+        raise UserError(f"{run}: holds weights but no training state; it cannot be continued")
+    changed = changes_since(run, resolved)
+    if changed:
+        raise UserError("\n".join([f"{run}: cannot be continued with other options:", *changed]))
+    return latest
+
+
+def run_folder(opt: Options) -> Path:
+    """Where everything of a run is kept."""
+    return Path(opt["path"]["experiments_root"])
+
+
+def changes_since(run: Path, resolved: Options) -> list[str]:
+    """What differs from the options that a run was started with, and would change its course."""
+    before = parse_yaml((run / "options.yml").read_text(encoding="utf-8"), str(run / "options.yml"))
+    old, new = (flatten(options) for options in (before, resolved))
+    return [
+        f"  {key}: was {old.get(key)!r}, is {new.get(key)!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and not FREE_TO_CHANGE.match(key)
+    ]
+
+
+def flatten(options: Any, at: str = "") -> dict[str, Any]:
+    """Nested options as `a.b.c: value`."""
+    if not isinstance(options, dict):
+        return {at: options}
+    return {
+        key: value
+        for name, inner in options.items()
+        for key, value in flatten(inner, f"{at}.{name}" if at else name).items()
+    }
+
+
+def open_run(opt: Options, resolved: Options) -> Path:
+    """Make the run's folder, with its options and log; the folder.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    run = run_folder(opt)
     try:
         for folder in ("models", "training_states"):
             (run / folder).mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(resolved, sort_keys=False)
         (run / "options.yml").write_text(text, encoding="utf-8")
+        log_to_file(run / "train.log")
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error})") from error
-
-
-def state_to_resume(opt: Options, auto_resume: bool) -> Path | None:
-    """The training state to go on from: the run's own latest, or the one the options name."""
-    latest = Path(opt["path"]["training_states"], "latest.state")
-    if auto_resume and latest.exists():
-        return latest
-    return Path(opt["path"]["resume_state"]) if opt["path"]["resume_state"] else None
+    return run
 
 
 @command_line
@@ -270,14 +340,9 @@ def run_training(arguments: argparse.Namespace) -> int:
     try:
         log_to_terminal(quiet=rank > 0)
         opt = prepare_run(resolved, True, rank, world_size)
-        run = Path(opt["path"]["experiments_root"])
-        if rank == 0:
-            open_run(opt, resolved, arguments.auto_resume)
-            log_to_file(run / "train.log")
-        distributed.wait_for_all()
-        resume = state_to_resume(opt, arguments.auto_resume)
         began = time.perf_counter()
-        status = train(opt, run, resume)
+        status = train(opt, resolved, arguments)
+        run = run_folder(opt)
         if status == 0:
             weights = ", ".join(str(path) for path in sorted((run / "models").glob("*.pth")))
             logger.info("Done in %s. Weights: %s", duration(time.perf_counter() - began), weights)

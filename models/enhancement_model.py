@@ -12,7 +12,7 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 from torch import Tensor, nn
 
 from enhancement import checkpoint
-from enhancement.compat import BaseModel, lookup
+from enhancement.compat import BaseModel, build, lookup
 from enhancement.errors import UserError
 from enhancement.evaluation import Scores, enhance, evaluate
 from enhancement.metrics import get_protocol, to_8_bit
@@ -47,8 +47,7 @@ class EnhancementModel(BaseModel):
             self._init_training()
 
     def _build_network(self) -> nn.Module:
-        arguments = deepcopy(self.opt["network_g"])
-        network = lookup(ARCH_REGISTRY, arguments.pop("type"))(**arguments)
+        network = build(ARCH_REGISTRY, self.opt["network_g"])
         path = self.opt["path"]
         if path.get("pretrain_network_g"):
             checkpoint.load_weights(
@@ -63,15 +62,15 @@ class EnhancementModel(BaseModel):
         self.net_g.train()
         self.losses = nn.ModuleDict()
         for name, options in loss_options(train).items():
-            arguments = deepcopy(options)
-            kind = lookup(LOSS_REGISTRY, arguments.pop("type"))
+            at = f"train.{name}{LOSS_SUFFIX}"
             try:
-                self.losses[name] = kind(**arguments)
+                self.losses[name] = build(LOSS_REGISTRY, options)
             except OSError as error:
                 raise UserError(
-                    f"train.{name}_opt: {kind.__name__} needs weights that could not be "
-                    f"downloaded ({error})"
+                    f"{at}: {options['type']} needs weights that could not be downloaded ({error})"
                 ) from error
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{at}: {options['type']} cannot be built ({error})") from error
         self.losses.to(self.device)
         if train["ema_decay"]:
             self.net_g_ema = deepcopy(self.get_bare_model(self.net_g)).eval().requires_grad_(False)
@@ -152,7 +151,7 @@ class EnhancementModel(BaseModel):
                 shown.append(torch.cat((lq, output, gt), 3).float().clamp(0, 1).cpu())
             if save_img:
                 folder = Path(self.opt["path"]["visualization"], name, str(current_iter))
-                save_picture(folder / f"{Path(image_name).stem}.png", output)
+                save_picture(folder / Path(image_name).with_suffix(".png"), output)
             for metric, value in self._extra_metrics(output, gt):
                 extra.setdefault(metric, []).append(value)
 
@@ -174,7 +173,8 @@ class EnhancementModel(BaseModel):
         for label, options in (self.opt["val"].get("metrics") or {}).items():
             arguments = {k: v for k, v in options.items() if k not in ("type", "better")}
             arguments.setdefault("crop_border", 0)
-            a, b = (to_8_bit(x)[0].permute(1, 2, 0).cpu().numpy() for x in (output, gt))
+            # BasicSR's metrics take BGR
+            a, b = (to_8_bit(x)[0].flip(0).permute(1, 2, 0).cpu().numpy() for x in (output, gt))
             yield label, float(lookup(METRIC_REGISTRY, options["type"])(a, b, **arguments))
 
     def save(self, epoch: int, current_iter: int, label: str = "latest") -> Path:
@@ -185,9 +185,9 @@ class EnhancementModel(BaseModel):
             current_iter: Recorded.
             label: "latest", "best" or an iteration.
         """
-        content: dict[str, Any] = {"params": _on_cpu(self.get_bare_model(self.net_g))}
+        content: dict[str, Any] = {"params": checkpoint.on_cpu(self.get_bare_model(self.net_g))}
         if hasattr(self, "net_g_ema"):
-            content["params_ema"] = _on_cpu(self.net_g_ema)
+            content["params_ema"] = checkpoint.on_cpu(self.net_g_ema)
         content["meta"] = {
             "network_g": self.opt["network_g"],
             "name": self.opt["name"],
@@ -223,10 +223,6 @@ class EnhancementModel(BaseModel):
             scheduler.load_state_dict(state)
         self.best = resume_state["best"]
         checkpoint.restore_random_states(resume_state["rng"])
-
-
-def _on_cpu(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu() for name, value in network.state_dict().items()}
 
 
 def save_picture(path: Path, image: Tensor) -> None:

@@ -29,7 +29,10 @@ def test_lookup_knows_both_sides_and_lists_them(capsys):
 
 def test_option_keys_are_found_in_basicsrs_source():
     paired = compat.lookup(compat.DATASET_REGISTRY, "PairedImageDataset")
-    assert {"dataroot_gt", "dataroot_lq", "gt_size", "use_hflip"} <= compat.option_keys(paired)
+    read, required = compat.option_keys(paired)
+    assert {"dataroot_gt", "dataroot_lq", "gt_size", "meta_info_file"} <= read
+    assert {"dataroot_gt", "io_backend"} <= required
+    assert "meta_info_file" not in required
 
 
 def test_everything_of_ours_is_registered():

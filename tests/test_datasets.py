@@ -96,6 +96,12 @@ class TestPairing:
         with pytest.raises(UserError, match=r"2\.png: has the same pair name as 2\.bmp"):
             paired(pairs)
 
+    def test_equal_names_win_over_roles(self, tmp_path):
+        for i, name in enumerate(("dark-room", "room", "low-9")):
+            write_image(tmp_path / f"low/{name}.png", picture(i) // 4)
+            write_image(tmp_path / f"high/{name}.png", picture(i))
+        assert len(paired(tmp_path)) == 3
+
     def test_an_empty_or_wrong_folder_is_named(self, pairs):
         (pairs / "empty").mkdir()
         with pytest.raises(UserError, match="empty: no images in this folder"):
@@ -138,6 +144,36 @@ def test_lmdb_reads_like_the_folder(pairs):
     for a, b in zip(paired(pairs), paired(pairs, **roots), strict=True):
         assert torch.equal(a["lq"], b["lq"])
         assert torch.equal(a["gt"], b["gt"])
+
+
+class TestLmdb:
+    @pytest.fixture
+    def lmdb(self, pairs):
+        names = [f"{i}" for i in range(6)]
+        for side in ("low", "high"):
+            files = [f"{n}.png" for n in names]
+            make_lmdb_from_imgs(str(pairs / side), str(pairs / f"{side}.lmdb"), files, names)
+        return {"dataroot_lq": str(pairs / "low.lmdb"), "dataroot_gt": str(pairs / "high.lmdb")}
+
+    def test_two_datasets_share_it(self, pairs, lmdb):
+        parts = [paired(pairs, "val", **lmdb, val_fraction=0.3, subset=s) for s in ("train", "val")]
+        assert sum(map(len, parts)) == 6
+        assert {s["name"] for part in parts for s in part} == {f"{i}.png" for i in range(6)}
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_workers_open_their_own(self, pairs, lmdb, workers):
+        block = {**paired(pairs, "train", **lmdb, gt_size=16).opt, "batch_size_per_gpu": 3}
+        paired(pairs, **lmdb)[0]  # opened before the fork
+        assert len(list(train_loader({**block, "num_worker_per_gpu": workers}, 4, 0, 0, 0, 1))) == 4
+
+    def test_it_fills_the_ram_cache(self, pairs, lmdb):
+        dataset = synthesis(pairs, "val", dataroot_gt=lmdb["dataroot_gt"], cache="ram")
+        assert torch.equal(dataset[3]["gt"], paired(pairs)[3]["gt"])
+
+    def test_what_is_none_is_named(self, tmp_path):
+        (tmp_path / "a.lmdb").mkdir()
+        with pytest.raises(UserError, match=r"a\.lmdb/meta_info\.txt: no such file"):
+            synthesis(tmp_path, dataroot_gt=str(tmp_path / "a.lmdb"))
 
 
 class TestCuts:
@@ -205,6 +241,13 @@ class TestCacheAndErrors:
         assert len(dataset.skipped) == 1
         assert "Skipped 1 of 6 samples" in caplog.text
         assert "low/2.png" in caplog.text
+
+    def test_a_missing_partner_and_a_dangling_link_are_skipped_too(self, pairs):
+        (pairs / "high/3.png").unlink()
+        (pairs / "low/4.png").unlink()
+        (pairs / "low/4.png").symlink_to(pairs / "nowhere")
+        dataset = paired(pairs, "train", on_error="skip")
+        assert (len(dataset), len(dataset.skipped)) == (4, 2)
 
     @pytest.mark.parametrize("workers", [0, 2])
     def test_an_error_leaves_a_worker_in_one_line(self, pairs, workers):

@@ -102,6 +102,11 @@ class TestYaml:
         with pytest.raises(UserError, match="not valid YAML: could not determine a constructor"):
             parse_yaml("a: !!python/object/apply:os.system ['true']", "x")
 
+    @pytest.mark.parametrize("text", ["a: 1\non: 2", "a: 1\n3: 2", "a: 1\n? [x]\n: 2"])
+    def test_a_key_that_is_not_text_names_its_line(self, text):
+        with pytest.raises(UserError, match=r"x:2: not valid YAML: (key .* quote it|.*unhash)"):
+            parse_yaml(text, "x")
+
     def test_a_syntax_error_names_its_line(self):
         with pytest.raises(UserError, match=r"x:2: not valid YAML"):
             parse_yaml("a: [1,\n b: }", "x")
@@ -210,6 +215,32 @@ FAULTS = [
                                 "val_fraction": None, "dataroot_gtt": "x"}}},
         "datasets.train.dataroot_gtt: unknown key; did you mean 'dataroot_gt'?",
     ),
+    (
+        {"datasets": {"train": {"type": "SynthesisDataset", "layout": None, "split": None}}},
+        "datasets.train.dataroot_gt: missing; expected a text",
+    ),
+    (
+        {"datasets": {"train": {"test_fraction": 0.25}, "test": {"split": "train",
+                      "test_fraction": 0.5, "subset": "test"}}},
+        "val_fraction and test_fraction must be those of datasets.",
+    ),
+    ({"datasets": {"train": {"include": ["x"]}}}, "no image 'x'"),
+    ({"datasets": {"train": {"phase": "val"}}}, "datasets.train.phase: expected 'train'"),
+    ({"datasets": {"test": {"batch_size_per_gpu": 2}}}, "has no effect: images are tested one"),
+    (
+        {"datasets": {"val": {"type": "PairedDataset", "dataroot_lq": "datasets/high_low/test/low",
+                              "dataroot_gt": "datasets/high_low/test/high"}}},
+        "datasets.val: is a test set, and checkpoints are chosen on it",
+    ),
+    (
+        {"datasets": {"train": {"type": "SynthesisDataset", "dataroot_gt": "datasets/high_low",
+                                "layout": None, "split": None, "cache": "disk"}}},
+        "datasets.train.cache: expected 'none' or 'ram', but got 'disk'",
+    ),
+    ({"manual_seed": 5_000_000_000}, "manual_seed: expected less than 4294967296"),
+    ({"train": {"pixel_opt": {"reduction": "none"}}}, "pixel_opt.reduction: expected 'mean' or"),
+    ({"val": {"metrics": {"a": {"type": "calculate_niqe"}}}}, "does not compare two 8-bit images"),
+    ({"path": {"pretrain_network_g": "w.pth", "strict_load_g": False}}, "shares no entry with"),
     (
         {"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "test"}}},
         "datasets.val: is a test set, and checkpoints are chosen on it",

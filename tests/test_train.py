@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from enhancement import checkpoint, train
 from enhancement.compat import ARCH_REGISTRY, MODEL_REGISTRY, lookup, scheduler_types
 from enhancement.data.images import write_image
+from enhancement.errors import UserError
 from enhancement.options import load_options, prepare_run
 
 MATRIX = sorted(
@@ -23,6 +24,7 @@ MATRIX = sorted(
     if p.parent.name != "base"
 )  # fmt: skip
 LOL = {
+    "high_low": ("train/low", "train/high", "test/low", "test/high"),
     "LOLv1": ("Train/input", "Train/target", "Test/input", "Test/target"),
     "LOLv2/Real_captured": ("Train/Low", "Train/Normal", "Test/Low", "Test/Normal"),
     "LOLv2/Synthetic": ("Train/Low", "Train/Normal", "Test/Low", "Test/Normal"),
@@ -136,7 +138,7 @@ def test_perceptual_loss_needs_its_weights_or_says_so(tiny, monkeypatch):
         train={"perceptual_opt": {"type": "PerceptualLoss", "layer_weights": {"conv1_2": 1.0}}}
     )
     monkeypatch.setattr(vgg.vgg, "vgg19", offline)
-    with pytest.raises(Exception, match=r"perceptual_opt: PerceptualLoss needs weights.*no net"):
+    with pytest.raises(UserError, match=r"perceptual_opt: PerceptualLoss needs weights.*no net"):
         run("--opt", options)
 
 
@@ -273,15 +275,122 @@ class TestResuming:
 
     def test_an_existing_run_is_never_overwritten_unasked(self, tiny):
         run("--opt", tiny())
-        with pytest.raises(Exception, match=r"experiments/tiny: holds a run already; go on with"):
+        with pytest.raises(UserError, match=r"experiments/tiny: holds a run already; go on with"):
             run("--opt", tiny())
 
     def test_a_damaged_state_is_named(self, tiny, in_tmp):
         run("--opt", tiny())
         state = in_tmp / "experiments/tiny/training_states/latest.state"
         state.write_bytes(state.read_bytes()[:200])
-        with pytest.raises(Exception, match=r"latest\.state: "):
+        with pytest.raises(UserError, match=r"latest\.state: "):
             run("--opt", tiny(), "--auto_resume")
+
+    @pytest.mark.parametrize(
+        "change",
+        ["train:total_iter=12", "train:optim_g:lr=0.5", "network_g:type=LNetGIE",
+         "train:ema_decay=0", "train:scheduler=null", "datasets:train:gt_size=16"],
+    )  # fmt: skip
+    def test_other_options_are_refused_and_listed(self, tiny, in_tmp, change):
+        path = self.options(tiny)
+        run("--opt", path)
+        before = (in_tmp / "experiments/tiny/options.yml").read_text()
+        key = change.split("=")[0].replace(":", ".")
+        with pytest.raises(UserError, match=rf"cannot be continued with other(.|\n)*{key}.*: was"):
+            run("--opt", path, "--auto_resume", "--force_yml", change)
+        assert (in_tmp / "experiments/tiny/options.yml").read_text() == before
+
+    def test_what_does_not_touch_the_weights_may_change(self, tiny):
+        path = self.options(tiny)
+        run("--opt", path)
+        free = ["logger:print_freq=7", "val:val_freq=2", "datasets:train:num_worker_per_gpu=1"]
+        assert run("--opt", path, "--auto_resume", "--force_yml", *free) == 0
+
+    def test_basicsrs_own_models_cannot_be_continued(self, tiny):
+        path = tiny(model_type="SRModel", val={"metrics": None})
+        run("--opt", path)
+        with pytest.raises(UserError, match="holds weights but no training state"):
+            run("--opt", path, "--auto_resume")
+
+
+class TestNothingIsLost:
+    def test_a_loss_that_is_not_a_number_stops_the_run(self, tiny):
+        path = tiny(
+            train={"total_iter": 20, "optim_g": {"type": "SGD", "lr": 1e30}},
+            val={"val_freq": 1}, logger={"save_checkpoint_freq": 1},
+        )  # fmt: skip
+        with pytest.raises(UserError, match=r"iteration \d+: l_pixel is (nan|inf); the last"):
+            run("--opt", path)
+        assert all(v.isfinite().all() for v in weights().values())
+
+    def test_a_bad_image_found_late_loses_no_iteration(self, tiny, in_tmp):
+        broken = in_tmp / "datasets/high_low/train/low/2.png"
+        whole = broken.read_bytes()
+        path = tiny(
+            datasets={"train": {"val_fraction": None, "batch_size_per_gpu": 1}},
+            logger={"save_checkpoint_freq": 1000}, train={"total_iter": 9},
+        )  # fmt: skip
+        broken.write_bytes(whole[:-60])
+        with pytest.raises(UserError, match=r"low/2\.png: cannot be read as an image"):
+            run("--opt", path)
+        broken.write_bytes(whole)
+        assert run("--opt", path, "--auto_resume") == 0
+
+    def test_a_folder_that_holds_nothing_yet_is_free(self, tiny, in_tmp):
+        with pytest.raises(UserError, match="leave none for 'val'"):
+            run("--opt", tiny(datasets={"train": {"val_fraction": 0.01}}))
+        assert not (in_tmp / "experiments").exists()
+        assert run("--opt", tiny()) == 0
+
+    def test_super_resolution_by_mistake_is_told(self, tiny):
+        edsr = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1}
+        with pytest.raises(UserError, match="a super-resolution network needs `upscale: 1`"):
+            run("--opt", tiny(network_g=edsr))
+        assert run("--opt", tiny(network_g={**edsr, "upscale": 1})) == 0
+
+    def test_warm_up_needs_no_scheduler(self, tiny):
+        assert run("--opt", tiny(train={"warmup_iter": 2})) == 0
+
+
+class TestBasicsrsOwn:
+    def block(self, **changes):
+        folder = "datasets/high_low/train"
+        return {
+            "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low", "use_hflip": True,
+            "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
+            "layout": None, "split": None, "val_fraction": None, **changes,
+        }  # fmt: skip
+
+    def test_folders_are_found_by_the_variable_too(self, tiny, in_tmp, monkeypatch):
+        path = tiny(datasets={"train": self.block(), "test": None})
+        (in_tmp / "datasets").rename(in_tmp / "elsewhere")
+        monkeypatch.setenv("ENHANCEMENT_DATA", str(in_tmp / "elsewhere"))
+        assert run("--opt", path) == 0
+
+    def test_missing_keys_and_missing_gt_are_told(self, tiny):
+        with pytest.raises(
+            UserError, match=r"train\.io_backend: missing; PairedImageDataset reads"
+        ):
+            run("--opt", tiny(datasets={"train": self.block(io_backend=None)}))
+        single = self.block(type="SingleImageDataset", dataroot_gt=None, gt_size=None,
+                            use_hflip=None, use_rot=None)  # fmt: skip
+        with pytest.raises(UserError, match="the dataset gives no gt; expected pairs"):
+            run("--opt", tiny(datasets={"train": single}))
+
+    def test_a_model_that_ignores_an_option_is_told_so(self, tiny):
+        with pytest.raises(UserError, match=r"train\.ssim_opt: SRModel does not read it"):
+            run("--opt", tiny(model_type="SRModel", train={"ssim_opt": {"type": "SSIMLoss"}}))
+
+
+def test_val_metrics_get_bgr_as_basicsr_gives_it(tiny):
+    from basicsr.metrics import calculate_psnr
+    from basicsr.utils import tensor2img
+
+    metric = {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": True}
+    opt = prepare_run(load_options(tiny(val={"metrics": {"y": metric}})), training=True)
+    model = lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
+    a, b = torch.rand(2, 1, 3, 16, 16)
+    expected = calculate_psnr(tensor2img(a), tensor2img(b), 0, test_y_channel=True)
+    assert dict(model._extra_metrics(a, b)) == {"y": pytest.approx(expected)}
 
 
 def run_until(path, name, iteration):
@@ -329,7 +438,7 @@ class TestCommandLine:
         assert state["iteration"] == train.DEBUG["total_iter"]
 
     def test_a_launcher_without_its_environment_says_so(self, tiny):
-        with pytest.raises(Exception, match=r"--launcher pytorch: RANK, .*torchrun"):
+        with pytest.raises(UserError, match=r"--launcher pytorch: RANK, .*torchrun"):
             run("--opt", tiny(), "--launcher", "pytorch")
 
     @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -33,3 +35,222 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1, bias: bool = T
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return conv
+
+
+def check_stages(n_feat: int, stage: int, num_blocks: tuple[int, ...]) -> None:
+    """Refuse sizes that no Retinex network can have.
+
+    Raises:
+        ValueError: A number is below 1, or `num_blocks` has not 3 entries.
+    """
+    if len(num_blocks) != 3 or min(num_blocks) < 1:
+        raise ValueError(
+            f"Expected `num_blocks` to have 3 entries from 1 up, but got {list(num_blocks)}."
+        )
+    if n_feat < 4 or n_feat % 4 or stage < 1:
+        raise ValueError(
+            "Expected `n_feat` to be a multiple of 4 and `stage` at least 1, "
+            f"but got {n_feat} and {stage}."
+        )
+
+
+class IlluminationEstimator(nn.Module):
+    """Retinexformer's estimator: a light-up feature and a light-up map (Cai et al. 2023, eq. 5)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(4, dim, 1)
+        self.depth_conv = nn.Conv2d(dim, dim, 5, padding=2, groups=4)
+        self.conv2 = nn.Conv2d(dim, 3, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) to the feature (B, dim, H, W) and the map (B, 3, H, W)."""
+        with_mean = torch.cat((image, image.mean(1, keepdim=True)), 1)
+        feature = self.depth_conv(self.conv1(with_mean))
+        return feature, self.conv2(feature)
+
+
+class GuidedAttention(nn.Module):
+    """Illumination-guided attention over channels (Cai et al. 2023, eq. 8 to 10).
+
+    The published code forms q and k for every pixel, normalises them over the pixels, multiplies.
+    Both are linear in x, so their norms and products are w G w' with G = x x', the channels' Gram
+    matrix: the same numbers without q and k. The output projection is folded into the attention
+    matrix, so that one product with v is left.
+    """
+
+    def __init__(self, dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.to_q = nn.Linear(dim, dim, bias=False)
+        self.to_k = nn.Linear(dim, dim, bias=False)
+        self.to_v = nn.Linear(dim, dim, bias=False)
+        self.rescale = nn.Parameter(torch.ones(num_heads, 1, 1))
+        self.proj = nn.Linear(dim, dim)
+        self.pos_emb = nn.Sequential(
+            nn.Conv2d(dim, dim, 3, 1, 1, groups=dim, bias=False),
+            nn.GELU(),
+            nn.Conv2d(dim, dim, 3, 1, 1, groups=dim, bias=False),
+        )
+        for linear in (self.to_q, self.to_k, self.to_v, self.proj):
+            nn.init.trunc_normal_(linear.weight, std=0.02)
+        nn.init.zeros_(self.proj.bias)
+
+    def attention(self, pixels: Tensor) -> Tensor:
+        """softmax(rescale * k q') from the Gram matrix: (B, C, N) to (B, heads, d, d)."""
+        gram = pixels @ pixels.transpose(1, 2)  # (B, C, C)
+        q, k = (w.weight.unflatten(0, (self.num_heads, -1)) for w in (self.to_q, self.to_k))
+        q_gram, k_gram = q @ gram[:, None], k @ gram[:, None]  # (B, heads, d, C)
+        q_norm = (q_gram * q).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)  # (B, heads, d)
+        k_norm = (k_gram * k).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
+        product = k_gram @ q.transpose(-1, -2)  # (B, heads, d, d)
+        return (product / k_norm[..., None] / q_norm[..., None, :] * self.rescale).softmax(-1)
+
+    def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
+        """(B, C, H, W) and a guidance of the same shape to the same shape."""
+        pixels = x.flatten(2)
+        v = (self.to_v.weight @ pixels).view_as(x)
+        by_head = self.proj.weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1)
+        matrix = (by_head @ self.attention(pixels)).transpose(1, 2).flatten(2)  # (B, C, C)
+        mixed = torch.baddbmm(self.proj.bias[:, None], matrix, (v * guidance).flatten(2))
+        return mixed.view_as(x) + self.pos_emb(v)
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        mean = x.mean(1, keepdim=True)
+        centred = x - mean
+        scale = torch.rsqrt(centred.square().mean(1, keepdim=True) + self.eps)
+        weight, bias = self.weight[:, None, None], self.bias[:, None, None]
+        return torch.addcmul(bias, centred * scale, weight)
+
+
+class SeparableConv(nn.Module):
+    """A depthwise convolution, then a pointwise one, without bias."""
+
+    def __init__(self, dim: int, kernel_size: int) -> None:
+        super().__init__()
+        self.depthwise_conv = nn.Conv2d(
+            dim, dim, kernel_size, 1, kernel_size // 2, groups=dim, bias=False
+        )
+        self.pointwise_conv = nn.Conv2d(dim, dim, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return self.pointwise_conv(self.depthwise_conv(x))
+
+
+def _spatial_convs(dim: int, ffn: str) -> list[nn.Module]:
+    if ffn == "depthwise":  # Retinexformer's
+        return [nn.Conv2d(dim, dim, 3, 1, 1, groups=dim, bias=False)]
+    if ffn == "separable":
+        return [SeparableConv(dim, 3), SeparableConv(dim, 5)]
+    return [nn.Conv2d(dim, dim, n, 1, n // 2, bias=False) for n in (3, 5)]
+
+
+class FeedForward(nn.Module):
+    """Four times the channels, spatial convolutions, back again; GELU between.
+
+    Args:
+        dim: Channels.
+        ffn: "depthwise" (one 3x3), "separable" or "dense" (3x3, then 5x5).
+    """
+
+    def __init__(self, dim: int, ffn: str) -> None:
+        super().__init__()
+        layers = [nn.Conv2d(dim, 4 * dim, 1, bias=False), *_spatial_convs(4 * dim, ffn),
+                  nn.Conv2d(4 * dim, dim, 1, bias=False)]  # fmt: skip
+        self.net = nn.Sequential(layers[0])
+        for layer in layers[1:]:
+            self.net.append(nn.GELU()).append(layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return self.net(x)
+
+
+class NormFirst(nn.Module):
+    """Layer norm, then a function."""
+
+    def __init__(self, dim: int, fn: nn.Module) -> None:
+        super().__init__()
+        self.fn = fn
+        self.norm = ChannelNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return self.fn(self.norm(x))
+
+
+class GuidedBlocks(nn.Module):
+    """Attention and feed-forward in turn, a residual around each."""
+
+    def __init__(self, dim: int, num_heads: int, num_blocks: int, ffn: str) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.ModuleList([GuidedAttention(dim, num_heads), NormFirst(dim, FeedForward(dim, ffn))])
+            for _ in range(num_blocks)
+        )
+
+    def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
+        """(B, C, H, W) and a guidance of the same shape to the same shape."""
+        layers: Any = self.blocks
+        for attention, feed_forward in layers:
+            x = attention(x, guidance) + x
+            x = feed_forward(x) + x
+        return x
+
+
+class IGR(nn.Module):
+    """Illumination-guided restoration: a two-level U-shaped network of guided blocks.
+
+    Args:
+        dim: Channels at full size, and of one attention head.
+        num_blocks: Blocks of the two levels and of the bottleneck.
+        ffn: The kind of feed-forward, see `FeedForward`.
+    """
+
+    def __init__(self, dim: int, num_blocks: tuple[int, ...], ffn: str) -> None:
+        super().__init__()
+        self.embedding = nn.Conv2d(3, dim, 3, 1, 1, bias=False)
+        self.encoder_layers = nn.ModuleList()
+        for level, count in enumerate(num_blocks[:-1]):
+            width, heads = dim * 2**level, 2**level
+            self.encoder_layers.append(
+                nn.ModuleList([
+                    GuidedBlocks(width, heads, count, ffn),
+                    nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+                    nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+                ])
+            )  # fmt: skip
+        levels = len(num_blocks) - 1
+        self.bottleneck = GuidedBlocks(dim * 2**levels, 2**levels, num_blocks[-1], ffn)
+        self.decoder_layers = nn.ModuleList()
+        for level in reversed(range(levels)):
+            width, heads = dim * 2**level, 2**level
+            self.decoder_layers.append(
+                nn.ModuleList([
+                    nn.ConvTranspose2d(2 * width, width, 2, 2),
+                    nn.Conv2d(2 * width, width, 1, bias=False),
+                    GuidedBlocks(width, heads, num_blocks[level], ffn),
+                ])
+            )  # fmt: skip
+        self.mapping = nn.Conv2d(dim, 3, 3, 1, 1, bias=False)
+
+    def forward(self, image: Tensor, guidance: Tensor) -> Tensor:
+        """(B, 3, H, W) and (B, dim, H, W), H and W multiples of 4, to (B, 3, H, W)."""
+        encoder: Any = self.encoder_layers
+        decoder: Any = self.decoder_layers
+        x, skips = self.embedding(image), []
+        for blocks, down, guidance_down in encoder:
+            x = blocks(x, guidance)
+            skips.append((x, guidance))
+            x, guidance = down(x), guidance_down(guidance)
+        x = self.bottleneck(x, guidance)
+        for up, fuse, blocks in decoder:
+            skip, guidance = skips.pop()
+            x = blocks(fuse(torch.cat((up(x), skip), 1)), guidance)
+        return self.mapping(x) + image

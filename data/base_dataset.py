@@ -212,17 +212,15 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
             raise UserError(f"a pair must have one size, but {' and '.join(shown)}")
         return resize(images, self.options.resize) if self.options.resize else images
 
-    def _cut(self, images: list[Array], rng: np.random.Generator) -> tuple[list[Array], Frame]:
-        o = self.options
+    def _cut(
+        self, images: list[Array], size: int | tuple[int, int] | None, rng: np.random.Generator
+    ) -> tuple[list[Array], Frame]:
         whole = Frame(0, 0, *images[0].shape[:2])
-        if o.phase == "train":
-            frame = whole
-            if o.gt_size:
-                images, frame = random_crop(images, _pair(o.gt_size), rng)
-            return images, frame
-        if not o.gt_size:
+        if not size:
             return images, whole
-        height, width = _pair(o.gt_size)
+        height, width = _pair(size)
+        if self.options.phase == "train":
+            return random_crop(images, (height, width), rng)
         padded = [pad_to(image, height, width) for image in images]
         _, pad_top, pad_left = padded[0]
         top = (padded[0][0].shape[0] - height) // 2
@@ -238,7 +236,8 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         rng = np.random.default_rng((self.options.seed, epoch, int(index)))
         sample = self.samples[index]
         images = self._cache[index] if self._cache is not None else self._read(sample)
-        images, frame = self._cut(images, rng)
+        size = getattr(index, "gt_size", None) or self.options.gt_size
+        images, frame = self._cut(images, size, rng)
         images = self.finish(images, frame, rng)
         if self.options.phase == "train":
             images = random_flips(images, rng, self.options.use_hflip, self.options.use_rot)

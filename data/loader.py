@@ -13,7 +13,7 @@ from enhancement.compat import DATASET_REGISTRY, lookup
 from enhancement.errors import DataError, UserError
 
 from .base_dataset import EnhancementDataset
-from .sampler import IterationSampler
+from .sampler import IterationSampler, Stage
 from .sources import locate
 
 
@@ -82,6 +82,16 @@ def build_dataset(opt: dict[str, Any]) -> Any:
     return kind(opt)
 
 
+def stages(opt: dict[str, Any]) -> list[Stage]:
+    """The stages of a training block: progressive where it lists `iters`, else a single one."""
+    batch_size, iters = opt.get("batch_size_per_gpu", 1), opt.get("iters")
+    if not iters:
+        return [Stage(batch_size)]
+    batches = opt.get("mini_batch_sizes") or [batch_size] * len(iters)
+    sizes = opt.get("gt_sizes") or [None] * len(iters)
+    return [Stage(b, s, n) for b, s, n in zip(batches, sizes, iters, strict=True)]
+
+
 def train_loader(
     opt: dict[str, Any], total_iter: int, start_iter: int, seed: int, rank: int, world_size: int
 ) -> _Unwrapping:
@@ -89,8 +99,8 @@ def train_loader(
     dataset = build_dataset(opt)
     workers = opt.get("num_worker_per_gpu", 0)
     sampler = IterationSampler(
-        len(dataset), opt.get("batch_size_per_gpu", 1), total_iter, start_iter, seed, rank,
-        world_size, opt.get("use_shuffle", True),
+        len(dataset), stages(opt), total_iter, start_iter, seed, rank, world_size,
+        opt.get("use_shuffle", True),
     )  # fmt: skip
     loader = DataLoader(
         _Guarded(dataset),

@@ -27,6 +27,7 @@ class PairedOptions(DatasetOptions):
         dataroot: Where that dataset lies; None takes the layout's usual place.
         split: Its published split.
         dataroot_lq, dataroot_gt: Two folders or LMDBs.
+        filename_tmpl: What an lq file is called after its gt, without extensions: "{}" the same.
     """
 
     layout: Literal["LOL_v1", "LOL_v2_real", "LOL_v2_synthetic", "high_low"] | None = None
@@ -34,6 +35,12 @@ class PairedOptions(DatasetOptions):
     split: Literal["train", "val", "test"] = "train"
     dataroot_lq: str | None = None
     dataroot_gt: str | None = None
+    filename_tmpl: str = "{}"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.filename_tmpl.count("{}") != 1:
+            raise UserError(f"filename_tmpl must hold {{}} once, but is '{self.filename_tmpl}'")
 
     def folders(self) -> tuple[str, str]:
         """The (lq, gt) folders.
@@ -59,7 +66,7 @@ class PairedDataset(EnhancementDataset):
     @classmethod
     def find(cls, options: Any) -> Found:
         lq, gt = (open_source(root) for root in options.folders())
-        pairs, lonely = pair_by_name(lq, gt)
+        pairs, lonely = pair_by_name(lq, gt, options.filename_tmpl)
         faults = check_sizes(lq, gt, pairs) if options.on_error == "raise" else []
         return [lq, gt], list(pairs), lonely + faults
 

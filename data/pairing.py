@@ -20,10 +20,12 @@ def pair_key(name: str, strip_role: bool = True) -> str:
     return (path.parent / stem).as_posix().lower()
 
 
-def _by_key(source: Source, names: list[str], strip_role: bool) -> dict[str, str]:
+def _by_key(
+    source: Source, names: list[str], strip_role: bool, template: str = "{}"
+) -> dict[str, str]:
     keyed: dict[str, str] = {}
     for name in names:
-        other = keyed.setdefault(pair_key(name, strip_role), name)
+        other = keyed.setdefault(pair_key(_untemplated(name, template), strip_role), name)
         if other != name:
             raise UserError(
                 f"{source.where(name)}: has the same pair name as {other}; rename one of them"
@@ -31,8 +33,22 @@ def _by_key(source: Source, names: list[str], strip_role: bool) -> dict[str, str
     return keyed
 
 
-def pair_by_name(lq: Source, gt: Source) -> tuple[list[tuple[str, str]], list[str]]:
+def _untemplated(name: str, template: str) -> str:
+    """The gt's name inside an lq's; the name itself where it does not follow the template."""
+    before, after = template.split("{}")
+    path = PurePosixPath(name)
+    inside = path.stem.removeprefix(before).removesuffix(after)
+    return str(path.with_stem(inside)) if template.format(inside) == path.stem else name
+
+
+def pair_by_name(
+    lq: Source, gt: Source, template: str = "{}"
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Pair two sources: by equal names first, then by names that differ in their role.
+
+    Args:
+        lq, gt: The sources.
+        template: What an lq file is called after its gt: "{}x4" for a.png and ax4.png.
 
     Returns:
         The (lq, gt) names of every pair, sorted; and a line for each image without a partner.
@@ -43,7 +59,8 @@ def pair_by_name(lq: Source, gt: Source) -> tuple[list[tuple[str, str]], list[st
     pairs: list[tuple[str, str]] = []
     lq_left, gt_left = lq.names, gt.names
     for strip_role in (False, True):
-        lqs, gts = (_by_key(s, n, strip_role) for s, n in ((lq, lq_left), (gt, gt_left)))
+        lqs = _by_key(lq, lq_left, strip_role, template)
+        gts = _by_key(gt, gt_left, strip_role)
         pairs += [(lqs[key], gts[key]) for key in lqs.keys() & gts.keys()]
         lq_left = [lqs[key] for key in lqs.keys() - gts.keys()]
         gt_left = [gts[key] for key in gts.keys() - lqs.keys()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Sampler
@@ -13,14 +14,31 @@ class SampleIndex(int):
 
     Attributes:
         epoch: How many times the whole set has been seen before.
+        gt_size: The side of the cut to take instead of the dataset's own, or None.
     """
 
     epoch: int
+    gt_size: int | None
 
-    def __new__(cls, index: int, epoch: int = 0) -> SampleIndex:
+    def __new__(cls, index: int, epoch: int = 0, gt_size: int | None = None) -> SampleIndex:
         self = super().__new__(cls, index)
-        self.epoch = epoch
+        self.epoch, self.gt_size = epoch, gt_size
         return self
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with cuts and batches of one size.
+
+    Attributes:
+        batch_size: Samples in a batch of one process.
+        gt_size: Side of the cut; None leaves it to the dataset.
+        iters: Its length; None for the rest of the run.
+    """
+
+    batch_size: int
+    gt_size: int | None = None
+    iters: int | None = None
 
 
 class IterationSampler(Sampler[list[int]]):
@@ -31,7 +49,7 @@ class IterationSampler(Sampler[list[int]]):
 
     Args:
         length: Samples in the dataset.
-        batch_size: Samples in a batch of one process.
+        stages: Sizes of batches and cuts, in order; the last one stays in force.
         total_iter: The last iteration.
         start_iter: Iterations already done.
         seed: Of the permutations.
@@ -42,7 +60,7 @@ class IterationSampler(Sampler[list[int]]):
     def __init__(
         self,
         length: int,
-        batch_size: int,
+        stages: list[Stage],
         total_iter: int,
         start_iter: int = 0,
         seed: int = 0,
@@ -50,7 +68,7 @@ class IterationSampler(Sampler[list[int]]):
         world_size: int = 1,
         shuffle: bool = True,
     ):
-        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.length, self.stages, self.seed = length, stages, seed
         self.total_iter, self.start_iter = total_iter, start_iter
         self.rank, self.world_size, self.shuffle = rank, world_size, shuffle
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
@@ -58,16 +76,22 @@ class IterationSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         return self.total_iter - self.start_iter
 
-    def _sample(self, position: int) -> SampleIndex:
+    def _sample(self, position: int, gt_size: int | None) -> SampleIndex:
         epoch, offset = divmod(position, self.length)
         if not self.shuffle:
-            return SampleIndex(offset, epoch)
+            return SampleIndex(offset, epoch, gt_size)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             self._order, self._epoch = torch.randperm(self.length, generator=generator), epoch
-        return SampleIndex(int(self._order[offset]), epoch)
+        return SampleIndex(int(self._order[offset]), epoch, gt_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for iteration in range(self.start_iter, self.total_iter):
-            first = (iteration * self.world_size + self.rank) * self.batch_size
-            yield [self._sample(first + i) for i in range(self.batch_size)]
+        position, begin = 0, 0
+        for stage in self.stages:
+            last = stage is self.stages[-1] or stage.iters is None
+            end = self.total_iter if last else min(begin + (stage.iters or 0), self.total_iter)
+            step = stage.batch_size * self.world_size
+            for iteration in range(max(begin, self.start_iter), end):
+                first = position + (iteration - begin) * step + self.rank * stage.batch_size
+                yield [self._sample(first + i, stage.gt_size) for i in range(stage.batch_size)]
+            position, begin = position + max(0, end - begin) * step, end

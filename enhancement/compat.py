@@ -127,7 +127,7 @@ def size_multiple(network: torch.nn.Module) -> int:
 
 
 def scheduler_types() -> dict[str, type]:
-    """Learning-rate schedulers by name: PyTorch's that need no callable, then BasicSR's."""
+    """Learning-rate schedulers by name: PyTorch's that need no callable, BasicSR's, ours."""
     from torch.optim import lr_scheduler as torch_schedulers
 
     types: dict[str, type] = {
@@ -141,6 +141,11 @@ def scheduler_types() -> dict[str, type]:
     }
     for name, kind in vars(basicsr_schedulers).items():
         if inspect.isclass(kind) and kind.__module__ == basicsr_schedulers.__name__:
+            types[name] = kind
+    from enhancement.models import lr_schedulers as ours
+
+    for name, kind in vars(ours).items():
+        if inspect.isclass(kind) and kind.__module__ == ours.__name__:
             types[name] = kind
     types["MultiStepLR"] = basicsr_schedulers.MultiStepRestartLR  # BasicSR's own alias
     return types

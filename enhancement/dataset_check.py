@@ -21,6 +21,7 @@ GIVEN = {"phase", "scale", "name", "type"}
 ONLY_TRAINING = {"gt_size", "use_hflip", "use_rot"}
 # of BasicSR's files; batches here run on across epochs and workers prefetch
 NO_EFFECT = {"dataset_enlarge_ratio", "prefetch_mode", "num_prefetch_queue"}
+PROGRESSIVE = ("gt_sizes", "mini_batch_sizes", "iters")
 FRACTIONS = ("val_fraction", "test_fraction")
 
 
@@ -61,6 +62,7 @@ def _check_dataset(checker: Checker, key: str, block: dict[str, Any]) -> None:
     for useless in {"batch_size_per_gpu", "num_worker_per_gpu"} & block.keys():
         if key != "train":
             checker.report((*at, useless), "has no effect: images are tested one at a time")
+    _check_progressive(checker, at, block, issubclass(kind, EnhancementDataset))
     if block.get("phase", phase_of(key)) != phase_of(key):
         checker.report((*at, "phase"), f"expected '{phase_of(key)}', but got '{block['phase']}'")
     files = checker.files_of is None or key in checker.files_of
@@ -77,6 +79,15 @@ def _check_dataset(checker: Checker, key: str, block: dict[str, Any]) -> None:
         with checker.errors_of(*at):
             for fault in kind.check({**sound, "phase": phase_of(key)}):
                 checker.report(at, fault)
+
+
+def _check_progressive(checker: Checker, at: KeyPath, block: dict[str, Any], ours: bool) -> None:
+    lists = {key: block[key] for key in PROGRESSIVE if isinstance(block.get(key), list)}
+    if lists and not (ours and at[1] == "train"):
+        checker.report((*at, next(iter(lists))), "is for training sets of ours alone")
+    elif lists and ("iters" not in lists or len({len(v) for v in lists.values()}) > 1):
+        shown = ", ".join(f"{key} {value}" for key, value in lists.items())
+        checker.report(at, f"progressive patches need lists of one length with iters, got {shown}")
 
 
 def _check_foreign(

@@ -15,11 +15,13 @@ LAUNCHERS = {
 }
 
 
-def start(launcher: str) -> tuple[int, int]:
+def start(launcher: str, backend: str = "nccl", port: int = 29500) -> tuple[int, int]:
     """Join the run's processes.
 
     Args:
         launcher: "none" for one process, "pytorch" under torchrun, "slurm" under srun.
+        backend: "nccl" or "gloo"; without a CUDA device it is gloo.
+        port: Where the processes meet, unless MASTER_PORT says otherwise.
 
     Returns:
         This process's rank and the number of processes.
@@ -39,11 +41,11 @@ def start(launcher: str) -> tuple[int, int]:
         )
     rank, world_size, local = (int(os.environ[name]) for name in names)
     os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
-    os.environ.setdefault("MASTER_PORT", "29500")
+    os.environ.setdefault("MASTER_PORT", str(port))
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local % torch.cuda.device_count())
-    distributed.init_process_group("nccl" if cuda else "gloo", rank=rank, world_size=world_size)
+    distributed.init_process_group(backend if cuda else "gloo", rank=rank, world_size=world_size)
     return rank, world_size
 
 

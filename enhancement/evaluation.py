@@ -33,12 +33,13 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     return F.pad(x, (0, right, 0, down), mode)
 
 
-def enhance(network: nn.Module, lq: Tensor) -> Tensor:
+def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
     """Run a network on images of any size: pad to its multiple, cut back.
 
     Args:
         network: Any registered network; a tuple or list output counts by its first entry.
         lq: (B, 3, H, W) in [0, 1].
+        multiple: Pad to multiples of this as well.
 
     Returns:
         (B, 3, H, W), not clamped.
@@ -46,7 +47,7 @@ def enhance(network: nn.Module, lq: Tensor) -> Tensor:
     Raises:
         UserError: The output has another shape.
     """
-    padded = pad_to_multiple(lq, size_multiple(network))
+    padded = pad_to_multiple(lq, math.lcm(size_multiple(network), multiple))
     output = network(padded)
     if isinstance(output, (tuple, list)):
         output = output[0]
@@ -58,13 +59,15 @@ def enhance(network: nn.Module, lq: Tensor) -> Tensor:
     return output[..., : lq.shape[-2], : lq.shape[-1]]
 
 
-def self_ensemble(network: nn.Module, lq: Tensor) -> Tensor:
+def self_ensemble(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
     """Mean of `enhance` over the 8 flips and rotations of the image."""
     total = torch.zeros_like(lq)
     for mirror in (False, True):
         for turns in range(4):
             x = lq.flip(-1) if mirror else lq
-            y = torch.rot90(enhance(network, torch.rot90(x, turns, (-2, -1))), -turns, (-2, -1))
+            y = torch.rot90(
+                enhance(network, torch.rot90(x, turns, (-2, -1)), multiple), -turns, (-2, -1)
+            )
             total += y.flip(-1) if mirror else y
     return total / 8
 
@@ -133,6 +136,7 @@ def evaluate(
     ensemble: bool = False,
     with_lpips: bool = False,
     watch: Watch | None = None,
+    multiple: int = 1,
 ) -> Scores:
     """Enhance and score every image.
 
@@ -144,6 +148,7 @@ def evaluate(
         device: Where to compute.
         ensemble: Average over flips and rotations.
         with_lpips: Compute LPIPS where the protocol has it.
+        multiple: What images are padded to, beside the network's own multiple.
         watch: Called with (name, lq, output as scored, gt) for each image.
     """
     scores = Scores(protocol.name, dataset)
@@ -159,7 +164,7 @@ def evaluate(
     with eval_mode(network):
         for batch in batches:
             lq, gt = batch["lq"].to(device), batch["gt"].to(device)
-            output = run(network, lq).float()
+            output = run(network, lq, multiple).float()
             name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
             scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
             if watch:

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from enhancement.data.sources import locate, missing_hint
 from enhancement.dataset_check import check_datasets
 from enhancement.errors import UserError, hint
 from enhancement.models.enhancement_model import LOSS_SUFFIX, EnhancementModel, loss_options
+from enhancement.models.mixup import Mixup
 from enhancement.schema import (
+    DistParams,
     KeyPath,
     Logger,
     Metric,
@@ -33,6 +36,7 @@ from enhancement.schema import (
     Root,
     Train,
     Val,
+    Wandb,
     check_call,
     parameters,
 )
@@ -109,6 +113,7 @@ class Checker:
         self._foreign_model()
         self._optimizer_and_scheduler()
         self._metrics()
+        self._small_blocks()
         check_datasets(self, training)
         self._files(training)
         self._network(training)
@@ -238,6 +243,21 @@ class Checker:
             else:
                 own = set(parameters(function)) - {"img", "img2"}
                 check_call(Metric, block, at, self.report, also=own)
+
+    def _small_blocks(self) -> None:
+        """Blocks whose keys are a class's arguments, without a `type`."""
+        for at, schema in (
+            (("train", "mixing_augs"), Mixup),
+            (("logger", "wandb"), Wandb),
+            (("dist_params",), DistParams),
+        ):
+            before, block = len(self.faults), self.block(*at)
+            check_call(schema, block, at, self.report)
+            if schema is Mixup and block and len(self.faults) == before:
+                with self.errors_of(*at):
+                    Mixup(**block)
+        if self.block("logger", "wandb").get("project") and find_spec("wandb") is None:
+            self.report(("logger", "wandb"), "is not installed: pip install wandb, or remove it")
 
     def _network(self, training: bool) -> None:
         block, at = self.opt.get("network_g"), ("network_g",)

@@ -14,6 +14,7 @@ import yaml
 from enhancement.data.sources import locate
 from enhancement.dataset_check import phase_of, validates_on_test
 from enhancement.device import resolve_num_gpu
+from enhancement.dialect import is_dialect, translate
 from enhancement.errors import OptionError, UserError, nearest
 from enhancement.option_check import SECTIONS, Checker
 from enhancement.schema import KeyPath, Root
@@ -175,6 +176,8 @@ def load_options(
     merged.force(force or [])
     if weights is not None:
         merged.set(["path", "pretrain_network_g"], str(Path(weights).absolute()), "--weights")
+    if is_dialect(merged.options):
+        translate(merged.options)
     opt = deepcopy(merged.options)
     faults = Checker(opt, merged.origin, files_of).run(training)
     if faults:
@@ -226,7 +229,8 @@ def prepare_run(opt: Options, training: bool, rank: int = 0, world_size: int = 1
     """
     opt = deepcopy(opt)
     num_gpu, opt["device_note"] = resolve_num_gpu(opt["num_gpu"])
-    opt["val"]["on_test_set"] = validates_on_test(opt["datasets"])
+    asked = opt["val"]["select_on_test"] and not opt["datasets"].get("val", {}).get("subset")
+    opt["val"]["on_test_set"] = asked or validates_on_test(opt["datasets"])
     opt |= {"num_gpu": num_gpu, "is_train": training, "dist": world_size > 1, "rank": rank,
             "world_size": world_size}  # fmt: skip
     for key, block in opt["datasets"].items():

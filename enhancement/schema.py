@@ -39,6 +39,7 @@ class Root:
     num_gpu: Union[Literal["auto"], Annotated[int, Ge(0)]] = "auto"  # noqa: UP007
     manual_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
     find_unused_parameters: bool = False
+    dist_params: Block | None = None
     path: Block = field(default_factory=dict)
     train: Block = field(default_factory=dict)
     val: Block = field(default_factory=dict)
@@ -55,17 +56,22 @@ class Train:
     warmup_iter: int = -1
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.0
     grad_clip: Annotated[float, Gt(0)] | None = None
+    mixing_augs: Block | None = None
 
 
 @dataclass
 class Val:
-    """`val:`; `select_on_test` allows a test set under `datasets.val`, and is stamped on scores."""
+    """`val:`; `select_on_test` allows a test set under `datasets.val`, and is stamped on scores.
+
+    Images are padded to multiples of `window_size` as well as of what the network asks for.
+    """
 
     val_freq: Positive = 5000
     protocol: Literal[tuple(PROTOCOLS)] = "basicsr"  # type: ignore[valid-type]
     select_by: Literal["psnr", "ssim"] = "psnr"
     select_on_test: bool = False
     self_ensemble: bool = False
+    window_size: Positive = 1
     save_img: bool = False
     metrics: Block | None = None
 
@@ -77,6 +83,23 @@ class Logger:
     print_freq: Positive = 100
     save_checkpoint_freq: Positive = 5000
     use_tb_logger: bool = True
+    wandb: Block | None = None
+
+
+@dataclass
+class DistParams:
+    """`dist_params`; nccl gives way to gloo where there is no CUDA device."""
+
+    backend: Literal["nccl", "gloo"] = "nccl"
+    port: Annotated[int, Gt(0), Lt(2**16)] = 29500
+
+
+@dataclass
+class Wandb:
+    """`logger.wandb`; off where `project` is null."""
+
+    project: str | None = None
+    resume_id: str | None = None
 
 
 @dataclass
@@ -93,7 +116,11 @@ class PathBlock:
 
 @dataclass
 class Loading:
-    """Keys of every dataset block that the loader reads, not the dataset."""
+    """Keys of every dataset block that the loader reads, not the dataset.
+
+    `gt_sizes`, `mini_batch_sizes` and `iters` make patches progressive: for `iters[i]` iterations,
+    batches of `mini_batch_sizes[i]` cuts of `gt_sizes[i]`; the last entries stay in force.
+    """
 
     type: str
     name: str = ""
@@ -101,6 +128,9 @@ class Loading:
     num_worker_per_gpu: Annotated[int, Ge(0)] = 0
     pin_memory: bool | None = None
     use_shuffle: bool = True
+    gt_sizes: list[Positive] | None = None
+    mini_batch_sizes: list[Positive] | None = None
+    iters: list[Positive] | None = None
 
 
 @dataclass

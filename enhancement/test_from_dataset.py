@@ -182,6 +182,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     scores = evaluate(
         network, batches, get_protocol(name), block["name"], device,
         arguments.self_ensemble, with_lpips=True, watch=watch,
+        multiple=opt["val"]["window_size"] if opt else 1,
     )  # fmt: skip
     scores.notes += notes_of(arguments, opt, meta)
     about = {

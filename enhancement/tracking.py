@@ -45,7 +45,7 @@ def hyper_parameters(opt: dict[str, Any]) -> dict[str, str | int | float]:
     """What TensorBoard's HPARAMS tab compares runs by."""
     train, data = opt["train"], opt["datasets"].get("train", {})
     chosen: dict[str, Any] = {
-        "network": opt["network_g"]["type"],
+        "arch": opt["network_g"]["type"],  # first in the alphabetical table
         "dataset": data.get("name"),
         "total_iter": train["total_iter"],
         "batch_size": data.get("batch_size_per_gpu", 1),
@@ -59,8 +59,16 @@ def hyper_parameters(opt: dict[str, Any]) -> dict[str, str | int | float]:
         ),
         "seed": opt["manual_seed"],
     }
-    chosen |= {f"network.{k}": v for k, v in opt["network_g"].items() if k != "type"}
+    chosen |= {f"arch.{k}": v for k, v in opt["network_g"].items() if k != "type"}
     return {k: v if isinstance(v, (int, float)) else str(v) for k, v in chosen.items()}
+
+
+def start_wandb(project: str, run_id: str | None, opt: dict[str, Any], folder: Path) -> None:
+    """Mirror TensorBoard to Weights & Biases."""
+    import wandb
+
+    wandb.init(project=project, name=opt["name"], id=run_id, resume="allow", config=opt,
+               dir=str(folder), sync_tensorboard=True)  # fmt: skip
 
 
 class Tracker:
@@ -78,6 +86,9 @@ class Tracker:
         if opt["logger"]["use_tb_logger"]:
             from torch.utils.tensorboard import SummaryWriter
 
+            wandb = opt["logger"]["wandb"] or {}
+            if wandb.get("project"):
+                start_wandb(wandb["project"], wandb.get("resume_id"), opt, folder)
             self.writer = SummaryWriter(str(folder), purge_step=start_iter + 1)
             text = yaml.safe_dump(opt, sort_keys=False)
             self.writer.add_text("options", f"```yaml\n{text}\n```", start_iter)

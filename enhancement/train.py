@@ -336,7 +336,7 @@ def run_training(arguments: argparse.Namespace) -> int:
         name = load_options(arguments.opt, force)["name"]
         force += debug_settings(name)
     resolved = load_options(arguments.opt, force)
-    rank, world_size = distributed.start(arguments.launcher)
+    rank, world_size = distributed.start(arguments.launcher, **(resolved["dist_params"] or {}))
     try:
         log_to_terminal(quiet=rank > 0)
         opt = prepare_run(resolved, True, rank, world_size)

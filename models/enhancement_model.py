@@ -17,6 +17,8 @@ from enhancement.errors import UserError
 from enhancement.evaluation import Scores, enhance, evaluate
 from enhancement.metrics import get_protocol, to_8_bit
 
+from .mixup import Mixup
+
 LOSS_SUFFIX = "_opt"
 IMAGES_SHOWN = 4
 
@@ -72,6 +74,7 @@ class EnhancementModel(BaseModel):
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{at}: {options['type']} cannot be built ({error})") from error
         self.losses.to(self.device)
+        self.mixup = Mixup(**train["mixing_augs"]) if train["mixing_augs"] else None
         if train["ema_decay"]:
             self.net_g_ema = deepcopy(self.get_bare_model(self.net_g)).eval().requires_grad_(False)
         arguments = deepcopy(train["optim_g"])
@@ -103,6 +106,8 @@ class EnhancementModel(BaseModel):
     def optimize_parameters(self, current_iter: int) -> None:
         """One iteration: losses, gradients, clipping, update, EMA."""
         train, optimizer = self.opt["train"], self.optimizers[0]
+        if self.mixup and self.gt is not None:
+            self.lq, self.gt = self.mixup(self.lq, self.gt)
         terms = self.compute_losses()
         optimizer.zero_grad(set_to_none=True)
         total = torch.stack(list(terms.values())).sum()
@@ -159,6 +164,7 @@ class EnhancementModel(BaseModel):
         scores = evaluate(
             self.tested_network, dataloader, protocol, name, self.device,
             self.opt["val"]["self_ensemble"], watch=watch,
+            multiple=self.opt["val"]["window_size"],
         )  # fmt: skip
         for metric, values in extra.items():
             for row, value in zip(scores.rows, values, strict=True):

@@ -2,21 +2,35 @@
 
 import copy
 import inspect
+import json
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from torch.nn import functional as F
 
 from enhancement import archs
+from enhancement.archs.blocks import ChannelNorm, GuidedAttention
+from enhancement.archs.ded_net_arch import IFE
 from enhancement.archs.hdrnet_arch import CurveGuide, apply_affine, slice_grid
 from enhancement.checkpoint import misfits, read_weights
 from enhancement.compat import ARCH_REGISTRY, lookup, size_multiple
 from enhancement.evaluation import enhance
 
 OURS = sorted(n for n, c in ARCH_REGISTRY if c.__module__.startswith("enhancement.archs"))
-SMALL = {"HDRNet": {"low_resolution": 64}}
-PARAMETERS = {"AODNet": 1761, "LNetGIE": 14, "HDRNet": 481_968 + 112}
+SMALL = {
+    "DEDNet": {"n_feat": 8},
+    "HDRNet": {"low_resolution": 64},
+    "RetinexFormer": {"n_feat": 8},
+}
+PARAMETERS = {
+    "AODNet": 1761,
+    "DEDNet": 4_328_616,
+    "HDRNet": 481_968 + 112,
+    "LNetGIE": 14,
+    "RetinexFormer": 1_605_701,
+}
 
 
 def build(name, **arguments):
@@ -47,10 +61,11 @@ class TestEveryNetwork:
             assert parameter.default is not parameter.empty
             assert parameter.kind is parameter.POSITIONAL_OR_KEYWORD
 
-    def test_odd_size_keeps_its_shape_and_is_finite(self, name):
-        output = enhance(build(name).eval(), image())
-        assert output.shape == (2, 3, 37, 53)
-        assert output.isfinite().all()
+    def test_odd_sizes_keep_their_shape_and_are_finite(self, name):
+        for height, width in ((37, 53), (62, 62)):
+            output = enhance(build(name).eval(), image(height, width))
+            assert output.shape == (2, 3, height, width)
+            assert output.isfinite().all()
 
     @pytest.mark.parametrize("value", [0.0, 1.0])
     def test_black_and_white_stay_finite(self, name, value):
@@ -71,13 +86,13 @@ class TestEveryNetwork:
         assert silent == []
 
     def test_eval_is_deterministic_and_leaves_the_input_alone(self, name):
-        network, x = build(name).eval(), image()
+        network, x = build(name).eval(), image(36, 52)
         before = x.clone()
         assert torch.equal(network(x), network(x))
         assert torch.equal(x, before)
 
     def test_images_of_a_batch_do_not_touch(self, name):
-        network, x = build(name).eval(), image()
+        network, x = build(name).eval(), image(36, 52)
         torch.testing.assert_close(network(x)[1:], network(x[1:]), rtol=1e-4, atol=1e-5)
 
     def test_saves_and_loads_strictly(self, name, tmp_path):
@@ -87,7 +102,8 @@ class TestEveryNetwork:
         for parameter in other.parameters():
             parameter.data.zero_()
         other.load_state_dict(read_weights(tmp_path / "w.pth")[0], strict=True)
-        assert torch.equal(network.eval()(image()), other.eval()(image()))
+        x = image(36, 52)
+        assert torch.equal(network.eval()(x), other.eval()(x))
 
     def test_parameter_count(self, name):
         network = lookup(ARCH_REGISTRY, name)()
@@ -108,6 +124,8 @@ class TestEveryNetwork:
         ("HDRNet", {"grid_depth": 0}, "`grid_depth` and `width_multiplier` above 0, but got 0"),
         ("LNetGIE", {"width_multiplier": 0.7}, "1 or 3 channels .* but got 0.7, which leaves 2"),
         ("LNetGIE", {"resolution_multiplier": 0.0}, r"`resolution_multiplier` in \(0, 1\]"),
+        ("DEDNet", {"num_blocks": (1, 2)}, r"`num_blocks` to have 3 entries .* got \[1, 2\]"),
+        ("RetinexFormer", {"n_feat": 10}, "`n_feat` to be a multiple of 4 .* got 10"),
     ],
 )
 def test_bad_arguments_are_named(name, arguments, text):
@@ -224,6 +242,74 @@ def test_hdrnet_starts_near_the_identity():
     assert (build("HDRNet")(x) - x).abs().mean() < 0.1
 
 
+GOLDEN_FOLDER = "golden"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("file", "name", "arguments"),
+    [
+        ("RetinexFormer", "RetinexFormer", {}),
+        ("DEDNet_separable", "DEDNet", {}),
+        ("DEDNet_dense", "DEDNet", {"ffn": "dense"}),
+    ],
+)
+def test_outputs_equal_the_published_networks(real_data, file, name, arguments, monkeypatch):
+    """Weights and input by formula; what the authors' arithmetic gives for them is on file."""
+    monkeypatch.syspath_prepend(real_data / GOLDEN_FOLDER)
+    formula = pytest.importorskip("formula")
+    network = lookup(ARCH_REGISTRY, name)(**arguments).eval()
+    network.load_state_dict(formula.fill(network.state_dict()), strict=True)
+    keys = json.loads((real_data / GOLDEN_FOLDER / "keys.json").read_text()).get(file)
+    if keys:
+        assert {k: list(v.shape) for k, v in network.state_dict().items()} == keys
+    with torch.inference_mode():
+        output = network(formula.image(1, 48, 64)).numpy()
+    expected = np.load(real_data / GOLDEN_FOLDER / f"{file}.npz")["0"]
+    np.testing.assert_allclose(output, expected, atol=1e-4, rtol=0)
+
+
+def test_dense_feed_forwards_have_the_published_size():
+    with torch.device("meta"):
+        network = lookup(ARCH_REGISTRY, "DEDNet")(ffn="dense")
+    assert sum(p.numel() for p in network.parameters()) == 45_190_696
+
+
+def test_attention_equals_the_published_arithmetic():
+    """q and k for every pixel, as equations 8 to 10 have it, against the Gram matrix."""
+    torch.manual_seed(0)
+    layer, x = GuidedAttention(16, 2), torch.randn(2, 16, 9, 7)
+    for parameter in layer.parameters():
+        parameter.data.normal_(std=0.3)
+    guidance = torch.randn(2, 16, 9, 7)
+    pixels = x.permute(0, 2, 3, 1).reshape(2, 63, 16)
+    q, k, v = (w(pixels).view(2, 63, 2, 8).permute(0, 2, 3, 1)
+               for w in (layer.to_q, layer.to_k, layer.to_v))  # fmt: skip
+    lit = v * guidance.permute(0, 2, 3, 1).reshape(2, 63, 2, 8).permute(0, 2, 3, 1)
+    score = F.normalize(k, dim=-1) @ F.normalize(q, dim=-1).transpose(-1, -2)
+    mixed = (score * layer.rescale).softmax(-1) @ lit  # (2, heads, 8, 63)
+    out = layer.proj(mixed.permute(0, 3, 1, 2).reshape(2, 63, 16))
+    plain_v = v.reshape(2, 16, 9, 7)
+    expected = out.transpose(1, 2).reshape(2, 16, 9, 7) + layer.pos_emb(plain_v)
+    torch.testing.assert_close(layer(x, guidance), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_channel_norm_is_layer_norm():
+    norm, x = ChannelNorm(6), torch.randn(2, 6, 5, 4)
+    norm.weight.data.uniform_()
+    norm.bias.data.uniform_()
+    expected = F.layer_norm(x.permute(0, 2, 3, 1), (6,), norm.weight, norm.bias)
+    torch.testing.assert_close(norm(x), expected.permute(0, 3, 1, 2))
+
+
+def test_ife_shares_its_convolutions_between_three_scales():
+    ife, sizes = IFE(), []
+    ife.e_conv1.register_forward_hook(lambda m, i, o: sizes.append(tuple(o.shape[-2:])))
+    ife(image(64, 96))
+    assert sorted(sizes) == [(7, 11), (16, 24), (64, 96)]
+    assert sum(isinstance(m, torch.nn.Conv2d) for m in ife.modules()) == 13
+
+
 def test_guide_starts_as_the_grey_mean_and_follows_its_hinges():
     guide, x = CurveGuide(), image()
     torch.testing.assert_close(guide(x), x.mean(1, keepdim=True))
@@ -252,6 +338,8 @@ def test_golden_values_from_fixed_weights():
 
 GOLDEN = {
     "AODNet": (0.95499, 1.00000),
+    "DEDNet": (0.41845, 0.91362),
     "HDRNet": (-0.30260, 1.06917),
     "LNetGIE": (0.99545, 1.00000),
+    "RetinexFormer": (0.33264, 0.81924),
 }

@@ -70,6 +70,16 @@ class IlluminationEstimator(nn.Module):
         return feature, self.conv2(feature)
 
 
+def to_pixels(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, H W, C), without a copy where channels lie last in memory."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def to_image(pixels: Tensor, like: Tensor) -> Tensor:
+    """(B, H W, C) to (B, C, H, W) of another image's size, without a copy."""
+    return pixels.unflatten(1, like.shape[-2:]).permute(0, 3, 1, 2)
+
+
 class GuidedAttention(nn.Module):
     """Illumination-guided attention over channels (Cai et al. 2023, eq. 8 to 10).
 
@@ -97,8 +107,8 @@ class GuidedAttention(nn.Module):
         nn.init.zeros_(self.proj.bias)
 
     def attention(self, pixels: Tensor) -> Tensor:
-        """softmax(rescale * k q') from the Gram matrix: (B, C, N) to (B, heads, d, d)."""
-        gram = pixels @ pixels.transpose(1, 2)  # (B, C, C)
+        """softmax(rescale * k q') from the Gram matrix: (B, N, C) to (B, heads, d, d)."""
+        gram = pixels.transpose(1, 2) @ pixels  # (B, C, C)
         q, k = (w.weight.unflatten(0, (self.num_heads, -1)) for w in (self.to_q, self.to_k))
         q_gram, k_gram = q @ gram[:, None], k @ gram[:, None]  # (B, heads, d, C)
         q_norm = (q_gram * q).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)  # (B, heads, d)
@@ -108,12 +118,13 @@ class GuidedAttention(nn.Module):
 
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         """(B, C, H, W) and a guidance of the same shape to the same shape."""
-        pixels = x.flatten(2)
-        v = (self.to_v.weight @ pixels).view_as(x)
+        pixels = to_pixels(x)
+        v = self.to_v(pixels)
         by_head = self.proj.weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1)
         matrix = (by_head @ self.attention(pixels)).transpose(1, 2).flatten(2)  # (B, C, C)
-        mixed = torch.baddbmm(self.proj.bias[:, None], matrix, (v * guidance).flatten(2))
-        return mixed.view_as(x) + self.pos_emb(v)
+        lit = v * to_pixels(guidance)
+        mixed = torch.baddbmm(self.proj.bias, lit, matrix.transpose(1, 2))
+        return to_image(mixed, x) + self.pos_emb(to_image(v, x))
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -121,11 +132,7 @@ class ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""
-        mean = x.mean(1, keepdim=True)
-        centred = x - mean
-        scale = torch.rsqrt(centred.square().mean(1, keepdim=True) + self.eps)
-        weight, bias = self.weight[:, None, None], self.bias[:, None, None]
-        return torch.addcmul(bias, centred * scale, weight)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class SeparableConv(nn.Module):
@@ -244,7 +251,9 @@ class IGR(nn.Module):
         """(B, 3, H, W) and (B, dim, H, W), H and W multiples of 4, to (B, 3, H, W)."""
         encoder: Any = self.encoder_layers
         decoder: Any = self.decoder_layers
-        x, skips = self.embedding(image), []
+        # channels last in memory: linear layers, norms and convolutions then share one layout
+        x, skips = self.embedding(image.contiguous(memory_format=torch.channels_last)), []
+        guidance = guidance.contiguous(memory_format=torch.channels_last)
         for blocks, down, guidance_down in encoder:
             x = blocks(x, guidance)
             skips.append((x, guidance))

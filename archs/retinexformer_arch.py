@@ -5,7 +5,8 @@ Cai et al., ICCV 2023.
 Paper: https://arxiv.org/abs/2303.06705
 Published code: github.com/caiyuanhao1998/Retinexformer; its weights load strictly.
 Differs in: the same numbers by less work. Attention over channels needs only the Gram matrix of the
-feature, so queries and keys are never formed for every pixel; nothing is permuted to channels last.
+feature, so queries and keys are never formed for every pixel; channels lie last in memory
+throughout, so nothing is permuted back and forth.
 """
 
 from __future__ import annotations

@@ -251,9 +251,7 @@ class TestLearningRate:
     def test_cycles_of_different_lengths_are_refused(self, tiny):
         scheduler = {"type": "CosineAnnealingRestartCyclicLR", "periods": [2, 3],
                      "restart_weights": [1], "eta_mins": [0, 0]}  # fmt: skip
-        with pytest.raises(
-            UserError, match=r"scheduler: Expected `periods`, .* of one length"
-        ):
+        with pytest.raises(UserError, match=r"scheduler: Expected `periods`, .* of one length"):
             load_options(tiny(train={"scheduler": scheduler}))
 
     def test_every_scheduler_is_a_class_with_a_name(self):

@@ -10,11 +10,12 @@ arithmetic, and the largest difference to it. All in one process, networks takin
 from __future__ import annotations
 
 import argparse
-import resource
+import re
 import statistics
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -144,9 +145,15 @@ def peak_memory(name: str, kind: str) -> float:
 
 def _peak(name: str, kind: str) -> float:
     job = {"forward": forward, "iteration": iteration}[kind](make(name))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = highest_memory()
     job()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return highest_memory() - before
+
+
+def highest_memory() -> float:
+    """The most memory this process has held, in MiB (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
 def multiply_adds(network: nn.Module) -> float:

@@ -110,11 +110,15 @@ def train_loader(
         worker_init_fn=_start_worker,
         pin_memory=opt.get("pin_memory", torch.cuda.is_available()),
         persistent_workers=workers > 0,
+        # not the global one, which is the model's; BasicSR's datasets draw from it in workers
+        generator=torch.Generator().manual_seed(seed + 7919 * start_iter + rank),
     )
     return _Unwrapping(loader)
 
 
 def eval_loader(opt: dict[str, Any]) -> _Unwrapping:
     """Every image of a validation or test set, whole, one at a time, in order."""
-    loader = DataLoader(_Guarded(build_dataset(opt)), batch_size=1, collate_fn=_collate)
+    loader = DataLoader(
+        _Guarded(build_dataset(opt)), batch_size=1, collate_fn=_collate, generator=torch.Generator()
+    )
     return _Unwrapping(loader)

@@ -39,7 +39,7 @@ class PairedOptions(DatasetOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.filename_tmpl.count("{}") != 1:
+        if self.filename_tmpl.count("{}") != 1 or len(self.filename_tmpl.split("{")) != 2:
             raise UserError(f"filename_tmpl must hold {{}} once, but is '{self.filename_tmpl}'")
 
     def folders(self) -> tuple[str, str]:

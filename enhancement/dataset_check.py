@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from enhancement.compat import DATASET_REGISTRY, lookup, option_keys
-from enhancement.data.base_dataset import EnhancementDataset
+from enhancement.data.base_dataset import EnhancementDataset, included
 from enhancement.data.sources import locate, missing_hint
 from enhancement.errors import UserError, hint
 from enhancement.schema import KeyPath, Loading, check_call, parameters
@@ -132,12 +132,11 @@ def _files(block: Any) -> set[str]:
         if not issubclass(kind, EnhancementDataset):
             return set()
         options: Any = kind.Options.pick(block)
-        sources, samples, _ = kind.find(options)
-    except (UserError, TypeError, ValueError):
+        sources, found, _ = kind.find(options)
+        samples = included(found, options.include, sources[-1])
+    except (UserError, TypeError, ValueError, AttributeError, KeyError, OSError):
         return set()
-    wanted = options.include
-    names = [sample[-1] for sample in samples]
-    return {sources[-1].where(n) for n in names if wanted is None or n.split(".")[0] in wanted}
+    return {sources[-1].where(sample[-1]) for sample in samples}
 
 
 def validates_on_test(datasets: dict[str, Any]) -> bool:

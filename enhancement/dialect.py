@@ -1,4 +1,4 @@
-"""Option files of Retinexformer and DED-Net (the dialect of Restormer), read as they stand.
+"""Option files of Retinexformer and DED-Net for paired folders, read as they stand.
 
 | theirs | ours |
 | --- | --- |
@@ -59,7 +59,7 @@ def translate(options: dict[str, Any]) -> None:
     if isinstance(val.get("max_minibatch"), int):
         del val["max_minibatch"]
     if "val" in _block(options, "datasets"):
-        options.setdefault("val", {}).setdefault("select_on_test", True)
+        options["val"] = {"select_on_test": True, **val}
     network = _block(options, "network_g")
     for key in ("in_channels", "out_channels"):
         if network.get("type") in ("RetinexFormer", "DEDNet") and network.get(key) == 3:

@@ -15,11 +15,12 @@ LAUNCHERS = {
 }
 
 
-def start(launcher: str, backend: str = "nccl", port: int = 29500) -> tuple[int, int]:
+def start(launcher: str, cuda: bool, backend: str = "nccl", port: int = 29500) -> tuple[int, int]:
     """Join the run's processes.
 
     Args:
         launcher: "none" for one process, "pytorch" under torchrun, "slurm" under srun.
+        cuda: Whether the run uses GPUs.
         backend: "nccl" or "gloo"; without a CUDA device it is gloo.
         port: Where the processes meet, unless MASTER_PORT says otherwise.
 
@@ -42,11 +43,20 @@ def start(launcher: str, backend: str = "nccl", port: int = 29500) -> tuple[int,
     rank, world_size, local = (int(os.environ[name]) for name in names)
     os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
     os.environ.setdefault("MASTER_PORT", str(port))
-    cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(local % torch.cuda.device_count())
     distributed.init_process_group(backend if cuda else "gloo", rank=rank, world_size=world_size)
     return rank, world_size
+
+
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process of the run."""
+    if not distributed.is_initialized():
+        return flag
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    flags = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(flags)
+    return bool(flags.item())
 
 
 def wait_for_all() -> None:

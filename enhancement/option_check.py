@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ class Checker:
             yield
         except (UserError, ValueError, TypeError, AssertionError, KeyError, IndexError) as error:
             self.report(at, str(error) or type(error).__name__)
-        except (RuntimeError, NotImplementedError, ZeroDivisionError) as error:
+        except (RuntimeError, NotImplementedError, ZeroDivisionError, OSError) as error:
             self.report(at, f"cannot be built: {str(error).splitlines()[0]}")
 
     def typed(self, block: Any, at: KeyPath, find: Callable[[str], Any]) -> Any:
@@ -209,8 +210,8 @@ class Checker:
 
     def _optimizer_and_scheduler(self) -> None:
         for key, types in (("optim_g", optimizer_types()), ("scheduler", scheduler_types())):
-            block = self.block("train", key)
-            if not block:
+            block = self.block("train").get(key)
+            if block is None:
                 continue
 
             kind = self.typed(block, ("train", key), one_of(types))
@@ -243,6 +244,10 @@ class Checker:
             else:
                 own = set(parameters(function)) - {"img", "img2"}
                 check_call(Metric, block, at, self.report, also=own)
+                given = {k: v for k, v in block.items() if k in own}
+                check_call(
+                    partial(function, None, None), {"crop_border": 0, **given}, at, self.report
+                )
 
     def _small_blocks(self) -> None:
         """Blocks whose keys are a class's arguments, without a `type`."""

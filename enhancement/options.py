@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from enhancement.data.sources import locate
-from enhancement.dataset_check import phase_of, validates_on_test
+from enhancement.dataset_check import NO_EFFECT, phase_of, validates_on_test
 from enhancement.device import resolve_num_gpu
 from enhancement.dialect import is_dialect, translate
 from enhancement.errors import OptionError, UserError, nearest
@@ -22,7 +22,8 @@ from enhancement.schema import KeyPath, Root
 Options = dict[str, Any]
 FORCED = "--force_yml"
 ONLY_TRAINING = ("gt_size", "use_hflip", "use_rot", "batch_size_per_gpu", "num_worker_per_gpu",
-                 "cache", "seed")  # fmt: skip
+                 "cache", "seed", "gt_sizes", "mini_batch_sizes", "iters", "use_shuffle",
+                 *NO_EFFECT)  # fmt: skip
 
 
 class OptionLoader(yaml.SafeLoader):
@@ -48,7 +49,7 @@ class OptionLoader(yaml.SafeLoader):
 
 OptionLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"),
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+.0123456789"),
 )
 
@@ -64,7 +65,7 @@ def parse_yaml(text: str, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{where}{line}: not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{where}: not valid YAML: {error}") from error
 
 

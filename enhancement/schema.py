@@ -142,6 +142,7 @@ class Metric:
 
     type: str
     better: Literal["higher", "lower"] = "higher"
+    crop_border: Annotated[int, Ge(0)] = 0
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

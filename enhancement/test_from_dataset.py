@@ -6,6 +6,7 @@ python enhancement/test_from_dataset.py --opt options/lol_v1/hdrnet.yml --weight
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--GT_mean", action="store_true", help="score by the protocol's +gtmean variant"
     )
-    parser.add_argument("--save_images", metavar="DIR", help="write the enhanced images there")
+    parser.add_argument(
+        "--save_images", "--output_dir", metavar="DIR", help="write the enhanced images there"
+    )
+    parser.add_argument("--gpus", metavar="IDS", help="the GPUs to see, as CUDA_VISIBLE_DEVICES")
     parser.add_argument("--result_dir", default="results", help="for tables; default: results")
     parser.add_argument("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE")
     return parser.parse_args(arguments)
@@ -206,7 +210,10 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
 @command_line
 def main() -> None:
     """The command `enhancement/test_from_dataset.py`."""
-    test(parse())
+    arguments = parse()
+    if arguments.gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = arguments.gpus  # read when CUDA starts
+    test(arguments)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from enhancement import checkpoint, distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.data.loader import eval_loader, train_loader
 from enhancement.dataset_check import NO_EFFECT
+from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_INTERRUPTED, DataError, UserError, command_line
 from enhancement.evaluation import Scores
 from enhancement.options import Options, load_options, parse_yaml, prepare_run
@@ -88,15 +89,17 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
             model.optimize_parameters(iteration)
             due = {n: iteration % f == 0 or iteration == total for n, f in
                    (("validate", opt["val"]["val_freq"]), ("save", freq))}  # fmt: skip
-            if progress.advance(iteration) or any(due.values()) or interrupt.asked:
+            due["log"] = progress.advance(iteration)
+            stopping = distributed.any_process(interrupt.asked)
+            if any(due.values()) or stopping:
                 log_iteration(iteration, model, progress, tracker)
             paused_at = time.perf_counter()
             if due["validate"]:
                 validate(model, validation, iteration, tracker)
-            if due["save"] or interrupt.asked:
+            if due["save"] or stopping:
                 save(model, run, iteration, first)
                 saved = iteration
-            if interrupt.asked:
+            if stopping:
                 break
             asked_at = time.perf_counter()
             progress.skip(asked_at - paused_at)
@@ -183,7 +186,11 @@ def keep_best(model: Any, scores: Scores, iteration: int) -> None:
     """Write `net_g_best.pth` where the score is the best yet."""
     val = model.opt["val"]
     value = scores.mean()[val["select_by"]]
-    if value is None or math.isnan(value) or (model.best and value <= model.best["value"]):
+    best = model.best or {}
+    same = [best.get(k) for k in ("metric", "protocol", "dataset")] == [
+        val["select_by"], scores.protocol, scores.dataset
+    ]  # fmt: skip
+    if value is None or math.isnan(value) or (same and value <= best["value"]):
         return
     model.best = {
         "metric": val["select_by"],
@@ -200,12 +207,17 @@ def save(model: Any, run: Path, iteration: int, first: bool) -> None:
     """Write the latest weights and, for our models, the state to resume from."""
     if not first:
         return
+    if not all(p.isfinite().all() for p in model.net_g.parameters()):
+        raise UserError(
+            f"iteration {iteration}: the weights are not numbers any more and are not saved; the "
+            f"checkpoint before is whole. Lower train.optim_g.lr or set train.grad_clip"
+        )
     if not hasattr(model, "training_state"):
         model.save(0, iteration)
         return
     model.save(0, iteration, "latest")
-    state = {"iteration": iteration, **model.training_state()}
-    checkpoint.save(run / "training_states" / "latest.state", state)
+    state = {"iteration": iteration, "world_size": model.opt["world_size"]}
+    checkpoint.save(latest_state(model.opt), {**state, **model.training_state()})
 
 
 def restore(model: Any, path: Path) -> int:
@@ -213,7 +225,23 @@ def restore(model: Any, path: Path) -> int:
     state = checkpoint.read(path)
     if not hasattr(model, "training_state") or "net_g" not in state:
         raise UserError(f"{path}: only runs of our own models can be resumed")
-    model.resume_training(state)
+    if state.get("world_size", 1) != model.opt["world_size"]:
+        raise UserError(
+            f"{path}: was saved by {state.get('world_size', 1)} processes, but this run has "
+            f"{model.opt['world_size']}; their batches would differ"
+        )
+    if state["iteration"] >= model.opt["train"]["total_iter"] and path != latest_state(model.opt):
+        raise UserError(
+            f"{path}: is at iteration {state['iteration']}, which leaves nothing to train; "
+            f"train.total_iter is {model.opt['train']['total_iter']}"
+        )
+    try:
+        model.resume_training(state)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: does not fit this run's options ({reason})") from error
+    if model.opt["rank"]:  # the state holds the first process's random numbers
+        seed_all(model.opt["manual_seed"] + model.opt["rank"] + state["iteration"])
     logger.info("Going on from iteration %d (%s)", state["iteration"], path)
     return int(state["iteration"])
 
@@ -259,7 +287,7 @@ def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -
     Raises:
         UserError: The folder holds a run that was not to be continued, or cannot be.
     """
-    run, latest = run_folder(opt), Path(opt["path"]["training_states"], "latest.state")
+    run, latest = run_folder(opt), latest_state(opt)
     named = opt["path"]["resume_state"]
     used = latest.exists() or any((run / "models").glob("*.pth"))
     if not used or arguments.debug:
@@ -282,9 +310,18 @@ def run_folder(opt: Options) -> Path:
     return Path(opt["path"]["experiments_root"])
 
 
+def latest_state(opt: Options) -> Path:
+    """The state that a run goes on from."""
+    return Path(opt["path"]["training_states"], "latest.state")
+
+
 def changes_since(run: Path, resolved: Options) -> list[str]:
     """What differs from the options that a run was started with, and would change its course."""
-    before = parse_yaml((run / "options.yml").read_text(encoding="utf-8"), str(run / "options.yml"))
+    path = run / "options.yml"
+    try:
+        before = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); the run needs it to go on") from error
     old, new = (flatten(options) for options in (before, resolved))
     return [
         f"  {key}: was {old.get(key)!r}, is {new.get(key)!r}"
@@ -336,7 +373,11 @@ def run_training(arguments: argparse.Namespace) -> int:
         name = load_options(arguments.opt, force)["name"]
         force += debug_settings(name)
     resolved = load_options(arguments.opt, force)
-    rank, world_size = distributed.start(arguments.launcher, **(resolved["dist_params"] or {}))
+    rank, world_size = distributed.start(
+        arguments.launcher,
+        cuda=resolve_num_gpu(resolved["num_gpu"])[0] > 0,
+        **(resolved["dist_params"] or {}),
+    )
     try:
         log_to_terminal(quiet=rank > 0)
         opt = prepare_run(resolved, True, rank, world_size)

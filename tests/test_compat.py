@@ -37,7 +37,7 @@ def test_option_keys_are_found_in_basicsrs_source():
 
 def test_everything_of_ours_is_registered():
     ours = {
-        compat.ARCH_REGISTRY: {"AODNet", "HDRNet", "LNetGIE"},
+        compat.ARCH_REGISTRY: {"AODNet", "DEDNet", "HDRNet", "LNetGIE", "RetinexFormer"},
         compat.MODEL_REGISTRY: {"EnhancementModel"},
         compat.DATASET_REGISTRY: {"PairedDataset", "SynthesisDataset"},
         compat.LOSS_REGISTRY: {"SSIMLoss", "SSIMMAELoss"},

@@ -93,7 +93,13 @@ class TestInheritance:
 class TestYaml:
     def test_exponents_are_numbers_and_keys_stand_once(self):
         assert parse_yaml("[1e-4, 2E5, -1.5e-3, .5e1]", "x") == [1e-4, 2e5, -1.5e-3, 5.0]
-        assert parse_yaml("[e5, 1e, 1-4]", "x") == ["e5", "1e", "1-4"]
+        assert parse_yaml("[e5, 1e, 1-4, 1e3_run, 2e5f]", "x") == [
+            "e5",
+            "1e",
+            "1-4",
+            "1e3_run",
+            "2e5f",
+        ]
         with pytest.raises(UserError, match=r"x:2: not valid YAML: key 'a' stands twice"):
             parse_yaml("a: 1\na: 2", "x")
 
@@ -240,6 +246,18 @@ FAULTS = [
                                 "layout": None, "split": None, "cache": "disk"}}},
         "datasets.train.cache: expected 'none' or 'ram', but got 'disk'",
     ),
+    ({"train": {"optim_g": {"type": None, "lr": None}}}, "train.optim_g.type: missing"),
+    (
+        {"val": {"metrics": {"a": {"type": "calculate_psnr", "crop_border": "four"}}}},
+        "val.metrics.a.crop_border: expected",
+    ),
+    ({"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "train",
+                           "include": 7}}}, "datasets.val.include: expected"),
+    (
+        {"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "test",
+                              "include": ["0.png"]}}},
+        "datasets.val: is a test set",
+    ),
     ({"manual_seed": 5_000_000_000}, "manual_seed: expected less than 4294967296"),
     ({"train": {"pixel_opt": {"reduction": "none"}}}, "pixel_opt.reduction: expected 'mean' or"),
     ({"val": {"metrics": {"a": {"type": "calculate_niqe"}}}}, "does not compare two 8-bit images"),
@@ -292,7 +310,8 @@ class TestResolved:
         assert not {"gt_size", "batch_size_per_gpu"} & datasets["val"].keys()
 
     def test_written_options_load_to_the_same(self, tiny, in_tmp):
-        options = load_options(tiny())
+        progressive = {"gt_sizes": [8, 16], "iters": [1, 1], "mini_batch_sizes": [2, 1]}
+        options = load_options(tiny(datasets={"train": progressive}))
         (in_tmp / "resolved.yml").write_text(yaml.safe_dump(options))
         assert load_options("resolved.yml") == options
 

@@ -149,7 +149,7 @@ def test_foreign_weights_alone_are_not_enough(weights):
 def test_as_a_script(tiny, weights):
     done = subprocess.run(
         [sys.executable, str(ROOT / "enhancement/test_from_dataset.py"), "--opt", tiny(),
-         "--weights", weights, "--dataset", "nowhere"],
+         "--weights", weights, "--dataset", "nowhere", "--gpus", "0"],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 2

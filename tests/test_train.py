@@ -296,8 +296,11 @@ def test_ema_follows_the_weights(tiny):
 class TestResuming:
     def options(self, tiny, **changes):
         scheduler = {"type": "CosineAnnealingLR"}
-        return tiny(train={"total_iter": 6, "ema_decay": 0.9, "scheduler": scheduler,
-                           "warmup_iter": 3, **changes}, val={"val_freq": 3})  # fmt: skip
+        return tiny(
+            train={"total_iter": 6, "ema_decay": 0.9, "scheduler": scheduler, "warmup_iter": 3,
+                   "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}, **changes},
+            val={"val_freq": 3},
+        )  # fmt: skip
 
     def test_a_continued_run_equals_an_unbroken_one(self, tiny):
         path = self.options(tiny)
@@ -349,6 +352,23 @@ class TestResuming:
         with pytest.raises(UserError, match=rf"cannot be continued with other(.|\n)*{key}.*: was"):
             run("--opt", path, "--auto_resume", "--force_yml", change)
         assert (in_tmp / "experiments/tiny/options.yml").read_text() == before
+
+    def test_another_runs_state_must_fit(self, tiny):
+        run("--opt", tiny(train={"total_iter": 2}))
+        state = "path:resume_state=experiments/tiny/training_states/latest.state"
+        with pytest.raises(UserError, match="is at iteration 2, which leaves nothing to train"):
+            run("--opt", tiny(), "--force_yml", "name=b", state)
+        longer = ["name=c", "train:total_iter=4", state]
+        assert run("--opt", tiny(), "--force_yml", *longer) == 0
+        with pytest.raises(UserError, match="does not fit this run's options"):
+            run("--opt", tiny(), "--force_yml", "network_g:type=LNetGIE", "name=d", *longer[1:])
+
+    def test_another_measure_starts_a_new_best(self, tiny):
+        path = self.options(tiny)
+        run_until(path, "tiny", 4)
+        run("--opt", path, "--auto_resume", "--force_yml", "val:select_by=ssim")
+        best = checkpoint.read_weights("experiments/tiny/models/net_g_best.pth")[1]["best"]
+        assert (best["metric"], best["iteration"]) == ("ssim", 6)
 
     def test_what_does_not_touch_the_weights_may_change(self, tiny):
         path = self.options(tiny)

@@ -16,7 +16,7 @@ def test_the_launchers_folder_never_hides_basicsr():
     assert len((ROOT / "basicsr/train.py").read_text().splitlines()) <= 60
     import basicsr
 
-    assert ROOT not in Path(basicsr.__file__).parents
+    assert Path(basicsr.__file__).parent != ROOT / "basicsr"
 
 
 def test_lookup_knows_both_sides_and_lists_them(capsys):

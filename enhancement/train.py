@@ -6,7 +6,6 @@ import argparse
 import logging
 import math
 import random
-import re
 import signal
 import sys
 import time
@@ -16,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from enhancement import checkpoint, distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
@@ -25,16 +23,12 @@ from enhancement.dataset_check import NO_EFFECT
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_INTERRUPTED, DataError, UserError, command_line
 from enhancement.evaluation import Scores
-from enhancement.options import Options, load_options, parse_yaml, prepare_run
-from enhancement.tracking import Progress, Tracker, duration, log_to_file, log_to_terminal
+from enhancement.options import Options, load_options, prepare_run
+from enhancement.run_folder import find_state, latest_state, open_run, run_folder
+from enhancement.tracking import Progress, Tracker, duration, log_to_terminal
 
 logger = logging.getLogger("enhancement")
 
-# what may differ when a run is continued: nothing that its weights depend on
-FREE_TO_CHANGE = re.compile(
-    r"logger\.|val\.|path\.|num_gpu$|datasets\.(val|test)|"
-    r"datasets\.train\.(num_worker_per_gpu|pin_memory|cache)$"
-)
 DEBUG = {"total_iter": 16, "every": 8}
 
 
@@ -97,7 +91,7 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
             if due["validate"]:
                 validate(model, validation, iteration, tracker)
             if due["save"] or stopping:
-                save(model, run, iteration, first)
+                save(model, iteration, first)
                 saved = iteration
             if stopping:
                 break
@@ -105,7 +99,7 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
             progress.skip(asked_at - paused_at)
     except DataError:
         if iteration > saved:
-            save(model, run, iteration, first)
+            save(model, iteration, first)
         raise
     finally:
         interrupt.close()
@@ -203,7 +197,7 @@ def keep_best(model: Any, scores: Scores, iteration: int) -> None:
     model.save(0, iteration, "best")
 
 
-def save(model: Any, run: Path, iteration: int, first: bool) -> None:
+def save(model: Any, iteration: int, first: bool) -> None:
     """Write the latest weights and, for our models, the state to resume from."""
     if not first:
         return
@@ -279,84 +273,6 @@ def debug_settings(name: str) -> list[str]:
         f"val:val_freq={DEBUG['every']}", f"logger:save_checkpoint_freq={DEBUG['every']}",
         "logger:print_freq=1",
     ]  # fmt: skip
-
-
-def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -> Path | None:
-    """The training state to go on from: the run's own latest, or the one the options name.
-
-    Raises:
-        UserError: The folder holds a run that was not to be continued, or cannot be.
-    """
-    run, latest = run_folder(opt), latest_state(opt)
-    named = opt["path"]["resume_state"]
-    used = latest.exists() or any((run / "models").glob("*.pth"))
-    if not used or arguments.debug:
-        return Path(named) if named else None
-    if not arguments.auto_resume:
-        raise UserError(
-            f"{run}: holds a run already; go on with --auto_resume, give this one another name "
-            f"(--force_yml name=...), or remove that folder"
-        )
-    if not latest.exists():
-        raise UserError(f"{run}: holds weights but no training state; it cannot be continued")
-    changed = changes_since(run, resolved)
-    if changed:
-        raise UserError("\n".join([f"{run}: cannot be continued with other options:", *changed]))
-    return latest
-
-
-def run_folder(opt: Options) -> Path:
-    """Where everything of a run is kept."""
-    return Path(opt["path"]["experiments_root"])
-
-
-def latest_state(opt: Options) -> Path:
-    """The state that a run goes on from."""
-    return Path(opt["path"]["training_states"], "latest.state")
-
-
-def changes_since(run: Path, resolved: Options) -> list[str]:
-    """What differs from the options that a run was started with, and would change its course."""
-    path = run / "options.yml"
-    try:
-        before = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}); the run needs it to go on") from error
-    old, new = (flatten(options) for options in (before, resolved))
-    return [
-        f"  {key}: was {old.get(key)!r}, is {new.get(key)!r}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and not FREE_TO_CHANGE.match(key)
-    ]
-
-
-def flatten(options: Any, at: str = "") -> dict[str, Any]:
-    """Nested options as `a.b.c: value`."""
-    if not isinstance(options, dict):
-        return {at: options}
-    return {
-        key: value
-        for name, inner in options.items()
-        for key, value in flatten(inner, f"{at}.{name}" if at else name).items()
-    }
-
-
-def open_run(opt: Options, resolved: Options) -> Path:
-    """Make the run's folder, with its options and log; the folder.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    run = run_folder(opt)
-    try:
-        for folder in ("models", "training_states"):
-            (run / folder).mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(resolved, sort_keys=False)
-        (run / "options.yml").write_text(text, encoding="utf-8")
-        log_to_file(run / "train.log")
-    except OSError as error:
-        raise UserError(f"{run}: cannot be written ({error})") from error
-    return run
 
 
 @command_line

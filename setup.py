@@ -39,6 +39,7 @@ setup(
         "scikit-image>=0.22",
         "scipy<2",  # basicsr imports scipy.ndimage.filters
         "lpips>=0.1.4",
+        "numba>=0.60",
         "setuptools<81",
         "tqdm>=4.66",
     ],

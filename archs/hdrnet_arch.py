@@ -2,12 +2,18 @@
 
 Paper: https://groups.csail.mit.edu/graphics/hdrnet/
 Published code: github.com/google/hdrnet (TensorFlow). With the default sizes the coefficient branch
-has its 481,968 parameters.
-Differs in: no batch norm; the grid starts as the identity transform, so that training begins at
-the input image; the grid is read by `grid_sample`, which equals the published slicing formula.
+has its 481,968 parameters. The deep trunk and the illumination mode are those of Underexposed Photo
+Enhancement using Deep Illumination Estimation (deepUPE, Wang et al., CVPR 2019), whose published
+branch has 998,704; the concatenating fusion is that of the bilateral grid for endoscopic video.
+Differs in: batch norm is off by default and never in fully connected layers or the guide; affine
+grids start as the identity, illumination as one half everywhere; slicing is fused on the CPU, and
+`grid_sample` elsewhere, which equals the published formula.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -15,9 +21,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .bilateral_grid import AFFINE, hinge_guide, slice_and_apply
 from .blocks import conv3x3
 
-AFFINE = 12  # a 3x4 colour transform
+DARKEST = 1e-4  # illumination never falls below, so that black pixels stay black
 
 
 class CoefficientBranch(nn.Module):
@@ -27,46 +34,84 @@ class CoefficientBranch(nn.Module):
         low_resolution: Side of the square small copy, a multiple of 64.
         grid_depth: Cells along the guide.
         width_multiplier: Scales every channel count.
+        fusion: "add" local and global features, or "concat" and project them.
+        deep: deepUPE's twelve global and six local convolutions instead of two and two.
+        batch_norm: After every convolution but the first and the last before the fusion.
+        start: The transform that every cell starts at, (3, 4).
     """
 
-    def __init__(self, low_resolution: int, grid_depth: int, width_multiplier: float) -> None:
+    def __init__(
+        self, low_resolution: int, grid_depth: int, width_multiplier: float, fusion: str,
+        deep: bool, batch_norm: bool, start: Tensor,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.low_resolution, self.grid_depth = low_resolution, grid_depth
         dims = [max(1, int(width_multiplier * n)) for n in (8, 16, 32, 64)]
         dim = dims[-1]
-        self.low_level = nn.Sequential()
-        for n_in, n_out in zip([3, *dims], dims, strict=False):
-            self.low_level.append(conv3x3(n_in, n_out, stride=2)).append(nn.ReLU())
-        self.local = nn.Sequential(conv3x3(dim, dim), nn.ReLU(), conv3x3(dim, dim, bias=False))
-        self.global_conv = nn.Sequential(
-            conv3x3(dim, dim, stride=2), nn.ReLU(), conv3x3(dim, dim, stride=2), nn.ReLU()
-        )
+
+        def layer(
+            n_in: int, n_out: int, stride: int = 1, norm: bool = batch_norm
+        ) -> list[nn.Module]:
+            conv = conv3x3(n_in, n_out, stride=stride, bias=not norm)
+            return [conv, nn.BatchNorm2d(n_out), nn.ReLU()] if norm else [conv, nn.ReLU()]
+
+        low_level = layer(3, dims[0], 2, norm=False)
+        for n_in, n_out in pairwise(dims):
+            low_level += layer(n_in, n_out, 2)
+        self.low_level = nn.Sequential(*low_level)
+        # the published convolutions after the first have no activation between them
+        plain = [conv3x3(dim, dim, bias=False) for _ in range(5 if deep else 1)]
+        self.local = nn.Sequential(*layer(dim, dim), *plain)
+        strides = ((2, 1, 1, 1, 1, 1) if deep else (2,)) * 2
+        self.global_conv = nn.Sequential(*(m for s in strides for m in layer(dim, dim, s)))
         pooled = dim * (low_resolution // 64) ** 2
         self.global_fc = nn.Sequential(
             nn.Linear(pooled, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, 2 * dim), nn.ReLU(),
             nn.Linear(2 * dim, dim),
         )  # fmt: skip
+        self.fuse = nn.Conv2d(2 * dim, dim, 1) if fusion == "concat" else None
         self.project = nn.Conv2d(dim, grid_depth * AFFINE, 1)
-        self._start_at_identity()
-
-    def _start_at_identity(self) -> None:
         nn.init.normal_(self.project.weight, std=1e-2)
-        identity = torch.eye(3, 4).flatten()
         with torch.no_grad():
-            self.project.bias.copy_(identity.repeat(self.grid_depth))  # type: ignore[union-attr]
+            self.project.bias.copy_(start.flatten().repeat(grid_depth))  # type: ignore[union-attr]
+
+    def shrink(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) to the small copy (B, 3, low_resolution, low_resolution)."""
+        size = (self.low_resolution, self.low_resolution)
+        return F.interpolate(image, size, mode="bilinear", align_corners=False)
+
+    def predict(self, small: Tensor) -> Tensor:
+        """The small copy to a grid (B, 12, D, S, S) with S = low_resolution / 16."""
+        shared = self.low_level(small)  # (B, 64, S, S)
+        local = self.local(shared)
+        global_ = self.global_fc(self.global_conv(shared).flatten(1))  # (B, 64)
+        global_ = global_[..., None, None]
+        if self.fuse is None:
+            fused = local + global_
+        else:
+            fused = self.fuse(torch.cat((local, global_.expand_as(local)), 1))
+        return rearrange(self.project(torch.relu(fused)), "b (d c) y x -> b c d y x", c=AFFINE)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to a grid (B, 12, D, S, S) with S = low_resolution / 16."""
-        size = (self.low_resolution, self.low_resolution)
-        small = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        shared = self.low_level(small)  # (B, 64, S, S)
-        global_ = self.global_fc(self.global_conv(shared).flatten(1))  # (B, 64)
-        fused = torch.relu(self.local(shared) + global_[:, :, None, None])
-        return rearrange(self.project(fused), "b (d c) y x -> b c d y x", c=AFFINE)
+        """(B, 3, H, W) to a grid (B, 12, D, S, S)."""
+        return self.predict(self.shrink(image))
+
+
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """A convolution's bias, which it must have."""
+    assert conv.bias is not None
+    return conv.bias
+
+
+def linear(conv: nn.Conv2d) -> Tensor:
+    """A 1x1 convolution as a matrix with its bias as the last column."""
+    return torch.cat((conv.weight[:, :, 0, 0], bias_of(conv)[:, None]), 1)
 
 
 class CurveGuide(nn.Module):
     """The guidance: a colour matrix, then 16 learned hinges a channel, mixed to one channel."""
+
+    sigmoid = False
 
     def __init__(self, num_hinges: int = 16) -> None:
         super().__init__()
@@ -82,41 +127,35 @@ class CurveGuide(nn.Module):
             self.mix.weight.fill_(1 / 3)
             self.mix.bias.zero_()  # type: ignore[union-attr]
 
+    def as_hinges(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The arguments of `hinge_guide` beside the image."""
+        slopes = self.slopes * self.mix.weight.view(3, 1)
+        return linear(self.matrix), torch.stack((slopes, self.shifts), -1), bias_of(self.mix)
+
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, 1, H, W) in [0, 1]."""
-        x = self.matrix(image)
-        curve = torch.zeros_like(x)
-        for shift, slope in zip(self.shifts.unbind(1), self.slopes.unbind(1), strict=True):
-            curve = curve + slope[:, None, None] * torch.relu(x - shift[:, None, None])
-        return self.mix(curve).clamp(0, 1)
+        return hinge_guide(image, *self.as_hinges()).clamp(0, 1)
 
 
-def slice_grid(grid: Tensor, guide: Tensor) -> Tensor:
-    """Read the bilateral grid at every pixel by trilinear interpolation (HDRNet, eq. 4).
+class PointwiseGuide(nn.Module):
+    """The guidance by a point-wise network: 3 to 16 to 1 channels, ReLU and sigmoid."""
 
-    Cell centres lie at +0.5 and edges are clamped, so `align_corners` is False.
+    sigmoid = True
 
-    Args:
-        grid: (B, C, D, Y, X).
-        guide: (B, 1, H, W) in [0, 1]; the position along D.
+    def __init__(self, num_features: int = 16) -> None:
+        super().__init__()
+        self.hidden = nn.Conv2d(3, num_features, 1)
+        self.output = nn.Conv2d(num_features, 1, 1)
 
-    Returns:
-        (B, C, H, W).
-    """
-    b, _, h, w = guide.shape
-    y = (torch.arange(h, device=guide.device, dtype=guide.dtype) + 0.5) * (2 / h) - 1
-    x = (torch.arange(w, device=guide.device, dtype=guide.dtype) + 0.5) * (2 / w) - 1
-    y = y.view(1, h, 1).expand(b, h, w)
-    x = x.view(1, 1, w).expand(b, h, w)
-    where = torch.stack((x, y, guide[:, 0] * 2 - 1), -1)[:, None]  # (B, 1, H, W, 3)
-    sampled = F.grid_sample(grid, where, "bilinear", "border", align_corners=False)
-    return sampled[:, :, 0]
+    def as_hinges(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The arguments of `hinge_guide` beside the image."""
+        slopes = self.output.weight.view(-1, 1)
+        hinges = torch.stack((slopes, torch.zeros_like(slopes)), -1)
+        return linear(self.hidden), hinges, bias_of(self.output)
 
-
-def apply_affine(coefficients: Tensor, image: Tensor) -> Tensor:
-    """A[:, :3] I + A[:, 3] at every pixel: (B, 12, H, W) and (B, 3, H, W) to (B, 3, H, W)."""
-    a = rearrange(coefficients, "b (i j) h w -> b i j h w", j=4)
-    return (a[:, :, :3] * image[:, None]).sum(2) + a[:, :, 3]
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, 1, H, W) in (0, 1)."""
+        return hinge_guide(image, *self.as_hinges()).sigmoid()
 
 
 @ARCH_REGISTRY.register()
@@ -128,15 +167,30 @@ class HDRNet(nn.Module):
         grid_depth: Cells along the guidance; the grid is
             low_resolution / 16 squared by this.
         width_multiplier: Scales the channels of the coefficient branch.
+        mode: "affine" (HDRNet): the transformed image is the output. "illumination" (deepUPE): it
+            is the illumination map S, held to I <= S <= 1, and the output is I / S.
+        fusion: How local and global features meet: "add" (HDRNet) or "concat" and project.
+        guide: By 16 learned "curves" a channel, or a "pointwise" network.
+        trunk: "shallow" (HDRNet) or "deep" (deepUPE).
+        batch_norm: In the convolutions of the coefficient branch.
 
     Raises:
-        ValueError: `low_resolution` is not a multiple of 64, or another argument is not positive.
+        ValueError: `low_resolution` is not a multiple of 64, or another argument is not positive
+            or not one of its choices.
     """
 
     size_multiple = 1
 
     def __init__(
-        self, low_resolution: int = 256, grid_depth: int = 8, width_multiplier: float = 1.0
+        self,
+        low_resolution: int = 256,
+        grid_depth: int = 8,
+        width_multiplier: float = 1.0,
+        mode: Literal["affine", "illumination"] = "affine",
+        fusion: Literal["add", "concat"] = "add",
+        guide: Literal["curves", "pointwise"] = "curves",
+        trunk: Literal["shallow", "deep"] = "shallow",
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         if low_resolution < 64 or low_resolution % 64:
@@ -148,10 +202,46 @@ class HDRNet(nn.Module):
                 "Expected `grid_depth` and `width_multiplier` above 0, "
                 f"but got {grid_depth} and {width_multiplier}."
             )
-        self.coefficients = CoefficientBranch(low_resolution, grid_depth, width_multiplier)
-        self.guide = CurveGuide()
+        for name, value, choices in (
+            ("mode", mode, ("affine", "illumination")), ("fusion", fusion, ("add", "concat")),
+            ("guide", guide, ("curves", "pointwise")), ("trunk", trunk, ("shallow", "deep")),
+        ):  # fmt: skip
+            if value not in choices:
+                raise ValueError(f"Expected `{name}` to be one of {choices}, but got {value!r}.")
+        self.mode = mode
+        start = torch.eye(3, 4)
+        if mode == "illumination":
+            start = torch.tensor([0, 0, 0, 0.5]).expand(3, 4)
+        self.coefficients = CoefficientBranch(
+            low_resolution, grid_depth, width_multiplier, fusion, trunk == "deep", batch_norm, start
+        )
+        self.guide = CurveGuide() if guide == "curves" else PointwiseGuide()
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Enhance: (B, 3, H, W) in [0, 1] to the same shape, not clamped."""
-        grid = self.coefficients(image)
-        return apply_affine(slice_grid(grid, self.guide(image)), image)
+    @property
+    def gives_illumination(self) -> bool:
+        """Whether `forward` can return an illumination map."""
+        return self.mode == "illumination"
+
+    def render(self, grid: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply a grid (B, 12, D, Y, X) to an image (B, 3, H, W).
+
+        Returns:
+            The output, and what the grid gave: the illumination map, or the same output.
+        """
+        sliced = slice_and_apply(grid, self.guide(image), image)
+        if self.mode == "affine":
+            return sliced, sliced
+        light = torch.maximum(sliced, image.clamp(min=DARKEST)).clamp(max=1)
+        return image / light, light
+
+    def forward(
+        self, image: Tensor, with_illumination: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Enhance: (B, 3, H, W) in [0, 1] to the same shape, not clamped in affine mode.
+
+        Args:
+            image: The input.
+            with_illumination: Return the illumination map (B, 3, H, W) as well.
+        """
+        output, illumination = self.render(self.coefficients(image), image)
+        return (output, illumination) if with_illumination else output

@@ -52,12 +52,20 @@ class Haze:
                 f"Expected `cells` above 0 and `tint` from 0, but got {self.cells}, {self.tint}."
             )
 
-    def __call__(self, gt: Float, frame: Frame, rng: np.random.Generator) -> Float:
-        """Haze (H, W, 3) sRGB in [0, 1]; the same shape and range, in 8-bit levels."""
+    def __call__(
+        self, gt: Float, frame: Frame, rng: np.random.Generator
+    ) -> tuple[Float, dict[str, float]]:
+        """Haze (H, W, 3) sRGB in [0, 1].
+
+        Returns:
+            The same shape and range, in 8-bit levels; and what was drawn.
+        """
         low, high = np.sort(rng.uniform(*self.transmission, size=2)).astype(np.float32)
         field = smooth_field(frame, self.cells, rng)
         rows = np.clip(np.arange(gt.shape[0]) + frame.top, 0, frame.height - 1)
         columns = np.clip(np.arange(gt.shape[1]) + frame.left, 0, frame.width - 1)
         t = (low + (high - low) * field[np.ix_(rows, columns)])[..., None]
         airlight = rng.uniform(*self.airlight) + rng.uniform(-self.tint, self.tint, 3)
-        return quantise(gt * t + np.clip(airlight, 0, 1).astype(np.float32) * (1 - t))
+        drawn = {"transmission_low": float(low), "transmission_high": float(high),
+                 "airlight": float(airlight.mean())}  # fmt: skip
+        return quantise(gt * t + np.clip(airlight, 0, 1).astype(np.float32) * (1 - t)), drawn

@@ -66,8 +66,14 @@ class LowLight:
                     f"Expected `{name}` to be [low, high] {above}{top}, but got {[low, high]}."
                 )
 
-    def __call__(self, gt: Float, frame: Frame, rng: np.random.Generator) -> Float:
-        """Darken (H, W, 3) sRGB in [0, 1]; the same shape and range, in 8-bit levels."""
+    def __call__(
+        self, gt: Float, frame: Frame, rng: np.random.Generator
+    ) -> tuple[Float, dict[str, float]]:
+        """Darken (H, W, 3) sRGB in [0, 1].
+
+        Returns:
+            The same shape and range, in 8-bit levels; and what was drawn.
+        """
         gamma, shot, read, falloff = (
             rng.uniform(*getattr(self, name))
             for name in ("gamma", "shot_noise", "read_noise", "falloff")
@@ -79,4 +85,6 @@ class LowLight:
         if shot:
             light = rng.poisson(light / shot) * shot
         light = light + rng.normal(0, read, gt.shape)
-        return quantise(linear_to_srgb(np.clip(light, 0, 1).astype(np.float32)))
+        drawn = {"gamma": gamma, "exposure": float(exposure), "falloff": falloff,
+                 "shot_noise": shot, "read_noise": read}  # fmt: skip
+        return quantise(linear_to_srgb(np.clip(light, 0, 1).astype(np.float32))), drawn

@@ -54,4 +54,16 @@ class SynthesisDataset(EnhancementDataset):
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
         gt = to_float(images[0])
-        return [self.degrade(gt, frame, rng), gt]
+        return [self.degrade(gt, frame, rng)[0], gt]
+
+    def synthesise(self, index: int) -> tuple[str, Array, Array, dict[str, float]]:
+        """A whole sample as the dataset gives it outside training.
+
+        Returns:
+            The image's name, lq and gt (H, W, 3) in [0, 1], and what the degradation drew.
+        """
+        sample = self.samples[index]
+        gt = to_float(self._cache[index][0] if self._cache else self._read(sample)[0])
+        rng = np.random.default_rng((self.options.seed, 0, index))
+        lq, drawn = self.degrade(gt, Frame(0, 0, *gt.shape[:2]), rng)
+        return sample[0], lq, gt, drawn

@@ -27,6 +27,8 @@ from enhancement.data.sources import locate, missing_hint
 from enhancement.dataset_check import check_datasets
 from enhancement.errors import UserError, hint
 from enhancement.models.enhancement_model import LOSS_SUFFIX, EnhancementModel, loss_options
+from enhancement.models.illumination_model import IlluminationModel
+from enhancement.models.losses import IlluminationLoss
 from enhancement.models.mixup import Mixup
 from enhancement.schema import (
     DistParams,
@@ -185,6 +187,8 @@ class Checker:
             if kind is None:
                 continue
             second = list(inspect.signature(kind.forward).parameters)[2:3]
+            if issubclass(kind, IlluminationLoss) and not self._trains(IlluminationModel):
+                self.report((*at, "type"), f"{kind.__name__} needs `model_type: IlluminationModel`")
             if second not in (["target"], ["gt"]):
                 self.report((*at, "type"), f"{kind.__name__} does not compare output and gt")
             elif block.get("reduction") == "none":
@@ -194,6 +198,13 @@ class Checker:
                     kind(**{k: v for k, v in block.items() if k != "type"})
         if training and train and not loss_options(train):
             self.report(("train",), f"no loss; expected a key such as pixel{LOSS_SUFFIX}")
+
+    def _trains(self, model: type) -> bool:
+        """Whether `model_type` is this model or one made from it."""
+        try:
+            return issubclass(lookup(MODEL_REGISTRY, str(self.opt.get("model_type"))), model)
+        except UserError:
+            return False
 
     def _foreign_model(self) -> None:
         """BasicSR's own models ignore what they do not know; say so instead."""
@@ -274,8 +285,14 @@ class Checker:
         network = None
         with self.errors_of(*at):
             network = build_light({k: v for k, v in block.items() if k != "type"}, kind)
-        if network is not None:
-            self._weights(network, training)
+        if network is None:
+            return
+        if self._trains(IlluminationModel) and not getattr(network, "gives_illumination", False):
+            self.report(
+                at, f"{kind.__name__} as it is here gives no illumination map, which "
+                f"IlluminationModel trains; HDRNet with `mode: illumination` does",
+            )  # fmt: skip
+        self._weights(network, training)
 
     def _file(self, key: str) -> Path | None:
         """The file that a key of `path` names, where there is one."""

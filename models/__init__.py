@@ -1,5 +1,5 @@
 """Training wrappers and losses, registered in BasicSR's registries."""
 
-from . import enhancement_model, losses, lr_schedulers, mixup
+from . import enhancement_model, illumination_model, losses, lr_schedulers, mixup
 
-__all__ = ["enhancement_model", "losses", "lr_schedulers", "mixup"]
+__all__ = ["enhancement_model", "illumination_model", "losses", "lr_schedulers", "mixup"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,13 @@ class EnhancementModel(BaseModel):
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""
         output = enhance(self.net_g, self.lq)
+        return self.terms(lambda loss: loss(output, self.gt))
+
+    def terms(self, apply: Callable[[nn.Module], Any]) -> dict[str, Tensor]:
+        """What `apply` gives for every loss of the option file, by the name that is logged."""
         terms: dict[str, Tensor] = {}
         for name, loss in self.losses.items():
-            value = loss(output, self.gt)
+            value = apply(loss)
             if isinstance(value, tuple):  # BasicSR's PerceptualLoss: (perceptual, style)
                 names = (f"l_{name}", f"l_{name}_style")
                 terms |= {n: v for n, v in zip(names, value, strict=True) if v is not None}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhancement.metrics import gaussian_window, ssim_map
+
+LUMA = (0.299, 0.587, 0.114)  # BT.601
+LUMA_FLOOR = 1e-4  # added before the logarithm; a 39th of an 8-bit level
 
 
 @LOSS_REGISTRY.register()
@@ -56,3 +60,74 @@ class SSIMMAELoss(nn.Module):
         """Of two (B, C, H, W) in [0, 1]."""
         mae = F.l1_loss(pred, target)
         return self.loss_weight * (self.alpha * self.ssim(pred, target) + (1 - self.alpha) * mae)
+
+
+class IlluminationLoss(nn.Module):
+    """A loss on a network's illumination map; `IlluminationModel` feeds it.
+
+    Args:
+        loss_weight: Factor on the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, illumination: Tensor, target: Tensor, lq: Tensor) -> Tensor:
+        """Of (B, 3, H, W) in [0, 1] each: the map S, the ground truth G, the input I."""
+        raise NotImplementedError
+
+
+@LOSS_REGISTRY.register()
+class IlluminationReconstructionLoss(IlluminationLoss):
+    """Mean over pixels of ||I - S G||^2 (eq. 7 of the bilateral grid for endoscopic video)."""
+
+    def forward(self, illumination: Tensor, target: Tensor, lq: Tensor) -> Tensor:
+        return self.loss_weight * (lq - illumination * target).square().sum(1).mean()
+
+
+@LOSS_REGISTRY.register()
+class IlluminationSmoothnessLoss(IlluminationLoss):
+    """Weighted least squares (Farbman et al., SIGGRAPH 2008, eq. 2 and 3): mean over pixels and
+    colours of w_x (dS/dx)^2 + w_y (dS/dy)^2, w_x = 1 / (|d log-luma(I) / dx|^theta + eps).
+
+    Args:
+        loss_weight: Factor on the loss.
+        theta: How sharply an edge of the input lets the illumination change.
+        eps: Keeps w finite where the input is flat; w is at most 1 / eps.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, theta: float = 1.2, eps: float = 1e-4) -> None:
+        super().__init__(loss_weight)
+        if theta <= 0 or eps <= 0:
+            raise ValueError(f"Expected `theta` and `eps` above 0, but got {theta} and {eps}.")
+        self.theta, self.eps = theta, eps
+
+    def forward(self, illumination: Tensor, target: Tensor, lq: Tensor) -> Tensor:
+        weights = lq.new_tensor(LUMA).view(1, 3, 1, 1)
+        luma = torch.log((lq * weights).sum(1, keepdim=True) + LUMA_FLOOR)
+        total = illumination.new_zeros(())
+        for axis in (-1, -2):
+            edge = luma.diff(dim=axis).abs() ** self.theta + self.eps
+            total = total + (illumination.diff(dim=axis).square() / edge).sum()
+        return self.loss_weight * total / illumination.numel()
+
+
+@LOSS_REGISTRY.register()
+class ColorAngleLoss(nn.Module):
+    """Mean angle in radians between the colours of output and ground truth (deepUPE, eq. 6).
+
+    Args:
+        loss_weight: Factor on the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Of two (B, 3, H, W) in [0, 1]; colours near black count as parallel to any other."""
+        across = torch.linalg.cross(pred, target, dim=1).square().sum(1)
+        along = (pred * target).sum(1)
+        # finite gradients where colours are parallel, and no angle where one of them is black
+        return self.loss_weight * torch.atan2((across + 1e-16).sqrt(), along + 1e-4).mean()

@@ -11,9 +11,10 @@ from conftest import ROOT
 from torch.nn import functional as F
 
 from enhancement import archs
+from enhancement.archs.bilateral_grid import apply_affine, slice_grid
 from enhancement.archs.blocks import ChannelNorm, GuidedAttention
 from enhancement.archs.ded_net_arch import IFE
-from enhancement.archs.hdrnet_arch import CurveGuide, apply_affine, slice_grid
+from enhancement.archs.hdrnet_arch import CurveGuide
 from enhancement.checkpoint import misfits, read_weights
 from enhancement.compat import ARCH_REGISTRY, lookup, size_multiple
 from enhancement.evaluation import enhance

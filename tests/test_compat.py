@@ -38,9 +38,15 @@ def test_option_keys_are_found_in_basicsrs_source():
 def test_everything_of_ours_is_registered():
     ours = {
         compat.ARCH_REGISTRY: {"AODNet", "DEDNet", "HDRNet", "LNetGIE", "RetinexFormer"},
-        compat.MODEL_REGISTRY: {"EnhancementModel"},
+        compat.MODEL_REGISTRY: {"EnhancementModel", "IlluminationModel"},
         compat.DATASET_REGISTRY: {"PairedDataset", "SynthesisDataset"},
-        compat.LOSS_REGISTRY: {"SSIMLoss", "SSIMMAELoss"},
+        compat.LOSS_REGISTRY: {
+            "ColorAngleLoss",
+            "IlluminationReconstructionLoss",
+            "IlluminationSmoothnessLoss",
+            "SSIMLoss",
+            "SSIMMAELoss",
+        },
         compat.METRIC_REGISTRY: {"calculate_psnr_capsule", "calculate_ssim_retinexformer"},
     }
     for registry, names in ours.items():

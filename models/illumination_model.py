@@ -1,0 +1,28 @@
+"""Training of networks that give an illumination map beside their output."""
+
+from __future__ import annotations
+
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor
+
+from .enhancement_model import EnhancementModel
+from .losses import IlluminationLoss
+
+
+@MODEL_REGISTRY.register()
+class IlluminationModel(EnhancementModel):
+    """As `EnhancementModel`, with losses on the illumination map as well as on the output.
+
+    The network has `gives_illumination` and takes `with_illumination=True`.
+    """
+
+    def compute_losses(self) -> dict[str, Tensor]:
+        """The weighted loss terms of the fed batch, by name."""
+        output, illumination = self.net_g(self.lq, with_illumination=True)
+        return self.terms(
+            lambda loss: (
+                loss(illumination, self.gt, self.lq)
+                if isinstance(loss, IlluminationLoss)
+                else loss(output, self.gt)
+            )
+        )

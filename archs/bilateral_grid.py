@@ -96,7 +96,6 @@ def hinge_guide(image: Tensor, features: Tensor, hinges: Tensor, bias: Tensor) -
         (B, 1, H, W).
     """
     if can_fuse(image):
-        hinges = F.pad(hinges, (0, 0, 0, -hinges.shape[1] % 4))  # with slopes of 0
         tensors = (t.contiguous() for t in (image, features, hinges, bias))
         return HingeGuide.apply(*tensors)
     feature = F.conv2d(image, features[:, :3, None, None], features[:, 3])
@@ -154,7 +153,7 @@ class HingeGuide(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, features: Tensor, hinges: Tensor, bias: Tensor) -> Tensor:
-        """See `hinge_guide`; N is a multiple of 4."""
+        """See `hinge_guide`."""
         ctx.save_for_backward(image, features, hinges)
         out = torch.empty_like(image[:, :1], memory_format=torch.contiguous_format)
         tensors = (image, features, hinges, bias, out[:, 0])

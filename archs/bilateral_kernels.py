@@ -258,7 +258,9 @@ def _guide_row(colours, features, hinges, bias, feature, guide, real):
         guide[x] = bias
     for f in range(features.shape[0]):
         _feature_row(colours, features[f], feature)
-        for h in range(0, hinges.shape[1], 4):
+        count = hinges.shape[1]
+        whole = count - count % 4
+        for h in range(0, whole, 4):
             four = hinges[f, h : h + 4]
             s0, s1, s2, s3 = four[0, 0], four[1, 0], four[2, 0], four[3, 0]
             t0, t1, t2, t3 = four[0, 1], four[1, 1], four[2, 1], four[3, 1]
@@ -268,6 +270,10 @@ def _guide_row(colours, features, hinges, bias, feature, guide, real):
                     s0 * max(u - t0, real(0)) + s1 * max(u - t1, real(0))
                     + s2 * max(u - t2, real(0)) + s3 * max(u - t3, real(0))
                 )  # fmt: skip
+        for h in range(whole, count):
+            s, t = hinges[f, h, 0], hinges[f, h, 1]
+            for x in range(guide.size):
+                guide[x] += s * max(feature[x] - t, real(0))
 
 
 @numba.jit(**PARALLEL)
@@ -277,7 +283,7 @@ def hinge_guide(image, features, hinges, bias, out):
     Args:
         image: (B, 3, H, W).
         features: (F, 4), the w_f.
-        hinges: (F, N, 2), slope and place; N is a multiple of 4.
+        hinges: (F, N, 2), slope and place.
         bias: (1,).
         out: (B, H, W), filled.
     """

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from enhancement.archs.bilateral_grid import pack_grid, run_kernel
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
@@ -105,7 +104,6 @@ class FrameEnhancer:
         run_kernel("shrink", frame, levels, small[0].numpy())
         grid = self._steady(network.coefficients.predict(small), frame)
         features, hinges, bias = network.guide.as_hinges()
-        hinges = F.pad(hinges, (0, 0, 0, -hinges.shape[1] % 4)).contiguous()
         out = np.empty_like(frame)
         run_kernel(
             "enhance_frame", frame, pack_grid(grid)[0].contiguous().numpy(), features.numpy(),

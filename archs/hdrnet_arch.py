@@ -13,7 +13,7 @@ grids start as the identity, illumination as one half everywhere; slicing is fus
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -25,6 +25,28 @@ from .bilateral_grid import AFFINE, hinge_guide, slice_and_apply
 from .blocks import conv3x3
 
 DARKEST = 1e-4  # illumination never falls below, so that black pixels stay black
+
+
+class InwardClamp(torch.autograd.Function):
+    """min(max(x, low), high) whose gradient also reaches an x outside, if it draws it back in.
+
+    An ordinary clamp gives an x outside no gradient at all; a grid whose cells have all left the
+    range would never come back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: Tensor, high: float) -> Tensor:
+        """x and low of one shape."""
+        ctx.save_for_backward(x, low)
+        ctx.high = high
+        return torch.maximum(x, low).clamp(max=high)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, low = ctx.saved_tensors
+        below, above = x < low, x > ctx.high
+        outward = (below & (grad > 0)) | (above & (grad < 0))
+        return grad.masked_fill(outward, 0), grad.masked_fill(~below, 0), None
 
 
 class CoefficientBranch(nn.Module):
@@ -231,7 +253,7 @@ class HDRNet(nn.Module):
         sliced = slice_and_apply(grid, self.guide(image), image)
         if self.mode == "affine":
             return sliced, sliced
-        light = torch.maximum(sliced, image.clamp(min=DARKEST)).clamp(max=1)
+        light = InwardClamp.apply(sliced, image.clamp(min=DARKEST), 1.0)
         return image / light, light
 
     def forward(

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from conftest import ROOT
 from torch.nn import functional as F
 
 from enhancement import archs
+from enhancement.archs import bilateral_grid
 from enhancement.archs.bilateral_grid import apply_affine, slice_grid
 from enhancement.archs.blocks import ChannelNorm, GuidedAttention
 from enhancement.archs.ded_net_arch import IFE
-from enhancement.archs.hdrnet_arch import CurveGuide
+from enhancement.archs.hdrnet_arch import CurveGuide, InwardClamp
 from enhancement.checkpoint import misfits, read_weights
 from enhancement.compat import ARCH_REGISTRY, lookup, size_multiple
 from enhancement.evaluation import enhance
@@ -122,6 +124,7 @@ class TestEveryNetwork:
     ("name", "arguments", "text"),
     [
         ("HDRNet", {"low_resolution": 100}, "`low_resolution` to be a multiple of 64, but got 100"),
+        ("HDRNet", {"mode": "ilumination"}, r"`mode` to be one of .* got 'ilumination'"),
         ("HDRNet", {"grid_depth": 0}, "`grid_depth` and `width_multiplier` above 0, but got 0"),
         ("LNetGIE", {"width_multiplier": 0.7}, "1 or 3 channels .* but got 0.7, which leaves 2"),
         ("LNetGIE", {"resolution_multiplier": 0.0}, r"`resolution_multiplier` in \(0, 1\]"),
@@ -344,3 +347,72 @@ GOLDEN = {
     "LNetGIE": (0.99545, 1.00000),
     "RetinexFormer": (0.33264, 0.81924),
 }
+
+
+HDRNET_VARIANTS = {
+    "illumination": {"mode": "illumination"},
+    "concat": {"fusion": "concat"},
+    "pointwise": {"guide": "pointwise"},
+    "deep": {"trunk": "deep"},
+    "batch_norm": {"batch_norm": True},
+    "paper": {"mode": "illumination", "fusion": "concat", "batch_norm": True, "trunk": "deep"},
+}
+
+
+@pytest.mark.parametrize("variant", HDRNET_VARIANTS)
+class TestHDRNetVariants:
+    def test_every_parameter_gets_a_gradient(self, variant):
+        network = build("HDRNet", **HDRNET_VARIANTS[variant])
+        for parameter in network.parameters():
+            parameter.data += 0.02 * torch.randn(parameter.shape)
+        (network(image()) - image()).square().mean().backward()
+        silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+        assert silent == []
+
+    @pytest.mark.parametrize("value", [0.0, 1 / 255, 1.0])
+    def test_black_and_white_stay_finite(self, variant, value):
+        network = build("HDRNet", **HDRNET_VARIANTS[variant])
+        x = torch.full((2, 3, 64, 64), value, requires_grad=True)
+        network(x).sum().backward()
+        assert all(t.grad.isfinite().all() for t in (x, *network.parameters()))
+
+    def test_on_tensor_operators_the_output_is_the_same(self, variant):
+        network, x = build("HDRNet", **HDRNET_VARIANTS[variant]).eval(), image()
+        with mock.patch.object(bilateral_grid, "can_fuse", return_value=False):
+            expected = network(x)
+        torch.testing.assert_close(network(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_illumination_lies_between_the_input_and_one():
+    network = build("HDRNet", mode="illumination")
+    network.coefficients.project.weight.data.normal_()
+    x = image()
+    x[..., :5] = 0
+    output, light = network(x, with_illumination=True)
+    assert (light >= x).all()
+    assert (light <= 1).all()
+    torch.testing.assert_close(output * light, x)
+    assert (output[..., :5] == 0).all()
+    assert (output <= 1).all()
+
+
+def test_an_illumination_outside_its_range_comes_back():
+    x = torch.tensor([-0.5, 0.0, 0.5, 1.0, 1.5, 1.5], requires_grad=True)
+    low = torch.full((6,), 0.2, requires_grad=True)
+    held = InwardClamp.apply(x, low, 1.0)
+    assert held.tolist() == pytest.approx([0.2, 0.2, 0.5, 1.0, 1.0, 1.0])
+    held.backward(torch.tensor([-1.0, 1.0, 1.0, 1.0, 1.0, -1.0]))
+    assert x.grad.tolist() == [-1.0, 0.0, 1.0, 1.0, 1.0, 0.0]
+    assert low.grad.tolist() == [-1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_deep_trunk_has_deepupes_size():
+    with torch.device("meta"):
+        network = lookup(ARCH_REGISTRY, "HDRNet")(trunk="deep")
+    assert sum(p.numel() for p in network.coefficients.parameters()) == 998_704
+
+
+def test_width_multiplier_scales_the_branch():
+    narrow = lookup(ARCH_REGISTRY, "HDRNet")(width_multiplier=0.5)
+    assert sum(p.numel() for p in narrow.coefficients.parameters()) < 481_968 / 3
+    assert narrow.coefficients.low_level[0].out_channels == 4

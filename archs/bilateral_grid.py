@@ -113,10 +113,13 @@ def run_kernel(name: str, *arguments: Any) -> None:
 
     from . import bilateral_kernels
 
+    threads = torch.get_num_threads()
     with _one_at_a_time:
         most = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-        numba.set_num_threads(min(torch.get_num_threads(), most))
+        numba.set_num_threads(min(threads, most))
         getattr(bilateral_kernels, name)(*arguments)
+    if torch.get_num_threads() != threads:  # numba and PyTorch may share one OpenMP
+        torch.set_num_threads(threads)
 
 
 class SliceAndApply(torch.autograd.Function):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pickle
 import random
+import shutil
 import subprocess
 from collections.abc import Mapping
 from functools import lru_cache
@@ -22,8 +25,19 @@ State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
+CHECKSUMS = "checksums.json"  # {file: the SHA-256 it has, or had before its last replacement}
+
+
+def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
     """Write a file so that it is either the old one or the new one, never half of it.
+
+    Its checksum goes into the folder's `checksums.json` first, beside that of the file it replaces,
+    so that a kill at any point leaves a file whose checksum is known.
+
+    Args:
+        path: The file.
+        content: Tensors and plain values.
+        previous: Keeps the file that is replaced, in the same folder.
 
     Raises:
         UserError: The disk is full, or the folder cannot be written.
@@ -33,12 +47,75 @@ def save(path: Path, content: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+        known = read_checksums(path.parent)
+        before = known.get(path.name, [])[:1]
+        known[path.name] = [sha256(temporary), *before]
+        if previous:
+            known[previous.name] = [*before, *known.get(previous.name, [])[:1]]
+        replace_file(path.with_name(CHECKSUMS), json.dumps(known, indent=1).encode())
+        flush_to_disk(temporary)
+        if previous and path.exists():
+            keep_as(path, previous)
         temporary.replace(path)
+        flush_to_disk(path.parent)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
         raise UserError(f"{path}: cannot be written ({error}); the file before is whole") from error
+
+
+def flush_to_disk(path: Path) -> None:
+    """Have the system write a file or a folder's entries to the disk now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        flush_to_disk(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def keep_as(path: Path, name: Path) -> None:
+    """Give a file a second name, which it takes over from another one at once."""
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, temporary)
+    temporary.replace(name)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_checksums(folder: Path) -> dict[str, list[str]]:
+    """The checksums of a folder's files; {} where there are none."""
+    try:
+        found = json.loads((folder / CHECKSUMS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a file of ours is not what was written."""
+    known = read_checksums(path.parent).get(path.name, [])
+    return bool(known) and path.is_file() and sha256(path) not in known
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -48,6 +125,10 @@ def read(path: str | Path) -> dict[str, Any]:
         UserError: No such file, a damaged one, or one that would run code.
     """
     try:
+        if is_damaged(Path(path)):
+            raise UserError(
+                f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
+            )
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None

@@ -166,6 +166,12 @@ def _get_optimizer(self: Any, optim_type: str, params: Any, lr: float, **kwargs:
     return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
 
 
+def lengths_of(scheduler: dict[str, Any]) -> set[str]:
+    """The arguments of a scheduler block's class that default to the run's length."""
+    taken = inspect.signature(scheduler_types()[scheduler["type"]]).parameters
+    return {"T_max", "total_iters", "total_steps"} & set(taken)
+
+
 def _setup_schedulers(self: Any) -> None:
     for optimizer in self.optimizers:
         for group in optimizer.param_groups:  # warm-up asks for it with or without a scheduler
@@ -173,10 +179,9 @@ def _setup_schedulers(self: Any) -> None:
     options = dict(self.opt["train"].get("scheduler") or {})
     if not options:
         return
+    for name in lengths_of(options):
+        options.setdefault(name, self.opt["train"]["total_iter"])
     kind = scheduler_types()[options.pop("type")]
-    for name in ("T_max", "total_iters", "total_steps"):
-        if name in inspect.signature(kind).parameters:
-            options.setdefault(name, self.opt["train"]["total_iter"])
     self.schedulers = [kind(optimizer, **options) for optimizer in self.optimizers]
 
 

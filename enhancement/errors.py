@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_RESUMABLE = 75  # EX_TEMPFAIL: try again, with --auto_resume
 
 
 class UserError(Exception):

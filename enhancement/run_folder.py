@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from enhancement import checkpoint
+from enhancement.compat import lengths_of
 from enhancement.errors import UserError
 from enhancement.options import Options, parse_yaml
 from enhancement.tracking import log_to_file
+
+logger = logging.getLogger("enhancement")
+LOCK = ".lock"
 
 # what may differ when a run is continued: nothing that its weights depend on
 FREE_TO_CHANGE = re.compile(
@@ -41,7 +50,28 @@ def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -
     changed = changes_since(run, resolved)
     if changed:
         raise UserError("\n".join([f"{run}: cannot be continued with other options:", *changed]))
-    return latest
+    return last_whole_state(opt)
+
+
+def last_whole_state(opt: Options) -> Path:
+    """The latest state, or the one before where the latest is damaged.
+
+    Raises:
+        UserError: Both are damaged.
+    """
+    faults = []
+    for path in (latest_state(opt), previous_state(opt)):
+        if not path.exists():
+            continue
+        try:
+            checkpoint.read(path)
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        for fault in faults:
+            logger.warning("%s; going on from the state before", fault)
+        return path
+    raise UserError("\n".join(faults))
 
 
 def run_folder(opt: Options) -> Path:
@@ -54,6 +84,59 @@ def latest_state(opt: Options) -> Path:
     return Path(opt["path"]["training_states"], "latest.state")
 
 
+def previous_state(opt: Options) -> Path:
+    """The state before the latest."""
+    return latest_state(opt).with_name("previous.state")
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep a run's folder to this process; its death gives the folder back.
+
+    Raises:
+        UserError: Another process trains there, or the folder cannot be written.
+    """
+    was_there = run.exists()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        file = (run / LOCK).open("a")
+    except OSError as error:
+        raise UserError(f"{run}: cannot be written ({error})") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{run}: another process is training in it; wait for it, or give this run another "
+                f"name (--force_yml name=...)"
+            ) from None
+        except OSError as error:
+            logger.warning("%s: cannot be locked (%s); start no second run in it", run, error)
+        try:
+            yield
+        finally:
+            if not was_there and {p.name for p in run.iterdir()} <= {LOCK}:
+                (run / LOCK).unlink()
+                remove_empty(run)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing, and the folder of runs if that was all."""
+    for path in (folder, folder.parent):
+        try:
+            path.rmdir()
+        except OSError:
+            return
+
+
+def prune(run: Path, keep: int) -> None:
+    """Remove the oldest numbered checkpoints but so many."""
+    for pattern in ("models/net_g_[0-9]*.pth", "training_states/[0-9]*.state"):
+        found = sorted(run.glob(pattern), key=lambda p: int(re.sub(r"\D", "", p.stem)))
+        for path in found[: max(0, len(found) - keep)]:
+            path.unlink()
+
+
 def changes_since(run: Path, resolved: Options) -> list[str]:
     """What differs from the options that a run was started with, and would change its course."""
     path = run / "options.yml"
@@ -61,12 +144,21 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
         before = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error}); the run needs it to go on") from error
+    free = FREE_TO_CHANGE
+    if not follows_total(before):
+        free = re.compile(f"{free.pattern}|train\\.total_iter$")
     old, new = (flatten(options) for options in (before, resolved))
     return [
         f"  {key}: was {old.get(key)!r}, is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and not FREE_TO_CHANGE.match(key)
+        if old.get(key) != new.get(key) and not free.match(key)
     ]
+
+
+def follows_total(options: Options) -> bool:
+    """Whether the learning rate's course depends on `train.total_iter`."""
+    scheduler = options["train"].get("scheduler")
+    return bool(scheduler) and bool(lengths_of(scheduler) - scheduler.keys())
 
 
 def flatten(options: Any, at: str = "") -> dict[str, Any]:

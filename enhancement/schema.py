@@ -48,7 +48,11 @@ class Root:
 
 @dataclass
 class Train:
-    """`train:`; losses stand beside these keys as `{name}_opt: {type: ...}`."""
+    """`train:`; losses stand beside these keys as `{name}_opt: {type: ...}`.
+
+    An update whose loss or gradient is not a finite number is skipped; `max_skipped` in a row stop
+    the run.
+    """
 
     total_iter: Positive
     optim_g: Block
@@ -57,6 +61,7 @@ class Train:
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.0
     grad_clip: Annotated[float, Gt(0)] | None = None
     mixing_augs: Block | None = None
+    max_skipped: Positive = 10
 
 
 @dataclass
@@ -78,10 +83,11 @@ class Val:
 
 @dataclass
 class Logger:
-    """`logger:`"""
+    """`logger:`; beside latest and best, the last `keep_last` checkpoints are kept by number."""
 
     print_freq: Positive = 100
     save_checkpoint_freq: Positive = 5000
+    keep_last: Annotated[int, Ge(0)] = 0
     use_tb_logger: bool = True
     wandb: Block | None = None
 

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,18 @@ from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.data.loader import eval_loader, train_loader
 from enhancement.dataset_check import NO_EFFECT
 from enhancement.device import resolve_num_gpu
-from enhancement.errors import EXIT_INTERRUPTED, DataError, UserError, command_line
+from enhancement.errors import EXIT_RESUMABLE, DataError, UserError, command_line
 from enhancement.evaluation import Scores
 from enhancement.options import Options, load_options, prepare_run
-from enhancement.run_folder import find_state, latest_state, open_run, run_folder
+from enhancement.run_folder import (
+    find_state,
+    latest_state,
+    locked,
+    open_run,
+    previous_state,
+    prune,
+    run_folder,
+)
 from enhancement.tracking import Progress, Tracker, duration, log_to_terminal
 
 logger = logging.getLogger("enhancement")
@@ -33,19 +42,27 @@ DEBUG = {"total_iter": 16, "every": 8}
 
 
 class Interrupt:
-    """The first Ctrl-C lets the iteration finish; the second one stops at once."""
+    """The first Ctrl-C, SIGTERM or SIGUSR1 (a cluster's warning) lets the iteration finish.
+
+    A second one of its kind does what it does without us.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self) -> None:
-        self.asked = False
-        self.before = signal.signal(signal.SIGINT, self._ask)
+        self.asked: str | None = None
+        self.before: dict[int, Any] = {
+            number: signal.signal(number, self._ask) for number in self.SIGNALS
+        }
 
-    def _ask(self, *_: Any) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, self.before)
+    def _ask(self, number: int, _: Any) -> None:
+        self.asked = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        signal.signal(number, self.before[number])
 
     def close(self) -> None:
-        """Give the signal back."""
-        signal.signal(signal.SIGINT, self.before)
+        """Give the signals back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
 
 def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int:
@@ -57,7 +74,7 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
         arguments: The command line's.
 
     Returns:
-        The exit status: 0, or 130 where Ctrl-C ended it early.
+        The exit status: 0, or EXIT_RESUMABLE where a signal ended it early.
     """
     first, sets = opt["rank"] == 0, opt["datasets"]
     total, freq = opt["train"]["total_iter"], opt["logger"]["save_checkpoint_freq"]
@@ -81,10 +98,11 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
             model.update_learning_rate(iteration, opt["train"]["warmup_iter"])
             model.feed_data(batch)
             model.optimize_parameters(iteration)
+            check_update(iteration, model, batch)
             due = {n: iteration % f == 0 or iteration == total for n, f in
                    (("validate", opt["val"]["val_freq"]), ("save", freq))}  # fmt: skip
             due["log"] = progress.advance(iteration)
-            stopping = distributed.any_process(interrupt.asked)
+            stopping = distributed.any_process(bool(interrupt.asked))
             if any(due.values()) or stopping:
                 log_iteration(iteration, model, progress, tracker)
             paused_at = time.perf_counter()
@@ -107,9 +125,9 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
         if tracker:
             tracker.finish(final_metrics(model) if iteration == total else {})
     if iteration < total:
-        logger.info("Stopped by Ctrl-C at iteration %d; the checkpoint is whole. Go on with "
-                    "--auto_resume.", iteration)  # fmt: skip
-        return EXIT_INTERRUPTED
+        logger.info("Stopped by %s at iteration %d; the checkpoint is whole. Go on with "
+                    "--auto_resume.", interrupt.asked or "another process", iteration)  # fmt: skip
+        return EXIT_RESUMABLE
     return 0
 
 
@@ -134,21 +152,35 @@ def describe(opt: Options, model: Any, length: int, validation: dict[str, Any]) 
         logger.info("No validation set: the latest checkpoint is the result")
 
 
-def log_iteration(iteration: int, model: Any, progress: Progress, tracker: Tracker | None) -> None:
-    """Losses, learning rate and times, to the terminal and TensorBoard.
+def check_update(iteration: int, model: Any, batch: dict[str, Any]) -> None:
+    """Say that an update was skipped, and stop the run where that happens again and again.
 
     Raises:
-        UserError: A loss is not a number any more; nothing is saved from then on.
+        UserError: `train.max_skipped` updates in a row; nothing is saved from then on.
     """
+    in_a_row = getattr(model, "skipped_in_a_row", 0)
+    if not in_a_row:
+        return
     terms = model.get_current_log()
-    broken = [name for name, value in terms.items() if not math.isfinite(value)]
-    if broken:
-        raise UserError(
-            f"iteration {iteration}: {broken[0]} is {terms[broken[0]]}; the last checkpoint is "
-            f"whole. Lower train.optim_g.lr or set train.grad_clip"
-        )
+    broken = next((n for n, value in terms.items() if not math.isfinite(value)), "a gradient")
+    files = ", ".join(map(str, batch.get("lq_path", ())))
+    text = (
+        f"iteration {iteration}: {broken} is {terms.get(broken, 'not a number')} (batch: {files})"
+    )
+    if in_a_row < model.opt["train"]["max_skipped"]:
+        logger.warning("%s; update skipped, %d in this run", text, model.skipped)
+        return
+    raise UserError(
+        f"{text}; {in_a_row} updates in a row had to be skipped. The last checkpoint is whole. "
+        f"Lower train.optim_g.lr or set train.grad_clip"
+    )
+
+
+def log_iteration(iteration: int, model: Any, progress: Progress, tracker: Tracker | None) -> None:
+    """Losses, learning rate and times, to the terminal and TensorBoard."""
     if not tracker:
         return
+    terms = model.get_current_log()
     rate, times = model.get_current_learning_rate()[0], progress.times()
     progress.show(iteration, terms, rate, times)
     for name, value in terms.items():
@@ -211,7 +243,13 @@ def save(model: Any, iteration: int, first: bool) -> None:
         return
     model.save(0, iteration, "latest")
     state = {"iteration": iteration, "world_size": model.opt["world_size"]}
-    checkpoint.save(latest_state(model.opt), {**state, **model.training_state()})
+    state |= model.training_state()
+    opt, keep = model.opt, model.opt["logger"]["keep_last"]
+    checkpoint.save(latest_state(opt), state, previous=previous_state(opt))
+    if keep:
+        model.save(0, iteration, str(iteration))
+        checkpoint.save(latest_state(opt).with_name(f"{iteration}.state"), state)
+        prune(run_folder(opt), keep)
 
 
 def restore(model: Any, path: Path) -> int:
@@ -298,8 +336,9 @@ def run_training(arguments: argparse.Namespace) -> int:
         log_to_terminal(quiet=rank > 0)
         opt = prepare_run(resolved, True, rank, world_size)
         began = time.perf_counter()
-        status = train(opt, resolved, arguments)
         run = run_folder(opt)
+        with locked(run) if rank == 0 else nullcontext():
+            status = train(opt, resolved, arguments)
         if status == 0:
             weights = ", ".join(str(path) for path in sorted((run / "models").glob("*.pth")))
             logger.info("Done in %s. Weights: %s", duration(time.perf_counter() - began), weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from pathlib import Path
@@ -45,6 +46,7 @@ class EnhancementModel(BaseModel):
         self.net_g = self.model_to_device(self._build_network())
         self.log_dict: dict[str, Tensor] = {}
         self.best: dict[str, Any] | None = None
+        self.skipped = self.skipped_in_a_row = 0
         if self.is_train:
             self._init_training()
 
@@ -108,7 +110,11 @@ class EnhancementModel(BaseModel):
         return terms
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """One iteration: losses, gradients, clipping, update, EMA."""
+        """One iteration: losses, gradients, clipping, update, EMA.
+
+        A loss or gradient that is not finite leaves weights, optimiser and average as they are, and
+        counts in `skipped` and `skipped_in_a_row`.
+        """
         train, optimizer = self.opt["train"], self.optimizers[0]
         if self.mixup and self.gt is not None:
             self.lq, self.gt = self.mixup(self.lq, self.gt)
@@ -116,10 +122,14 @@ class EnhancementModel(BaseModel):
         optimizer.zero_grad(set_to_none=True)
         total = torch.stack(list(terms.values())).sum()
         total.backward()
-        self.log_dict = {**terms, "l_total": total}
-        if train["grad_clip"]:
-            norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), train["grad_clip"])
-            self.log_dict["grad_norm"] = norm
+        limit = train["grad_clip"] or math.inf  # without a limit it only measures
+        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), limit)
+        self.log_dict = {**terms, "l_total": total, "grad_norm": norm}
+        if not (total + norm).isfinite():
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+            return
+        self.skipped_in_a_row = 0
         optimizer.step()
         if train["ema_decay"]:
             self._update_ema(train["ema_decay"], current_iter)
@@ -219,6 +229,7 @@ class EnhancementModel(BaseModel):
             "optimizers": [o.state_dict() for o in self.optimizers],
             "schedulers": [s.state_dict() for s in self.schedulers],
             "best": self.best,
+            "skipped": [self.skipped, self.skipped_in_a_row],
             "rng": checkpoint.random_states(),
         }
 
@@ -232,6 +243,7 @@ class EnhancementModel(BaseModel):
         for scheduler, state in zip(self.schedulers, resume_state["schedulers"], strict=True):
             scheduler.load_state_dict(state)
         self.best = resume_state["best"]
+        self.skipped, self.skipped_in_a_row = resume_state.get("skipped", (0, 0))
         checkpoint.restore_random_states(resume_state["rng"])
 
 

@@ -109,6 +109,16 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
+def test_kernels_leave_pytorchs_threads_alone():
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)  # more than numba may have
+        slice_and_apply(*inputs())
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_a_traced_graph_holds_no_kernel():
     tensors = [t.detach() for t in inputs(dtype=torch.float32)]
     traced = torch.jit.trace(slice_and_apply, tensors)

@@ -1,5 +1,6 @@
 """Files of weights: whole or not at all, read without running code."""
 
+import contextlib
 import pickle
 
 import pytest
@@ -88,7 +89,53 @@ def test_a_failed_save_says_so_and_keeps_the_file_before(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"w\.pth: cannot be written .*No space left.* is whole"):
         checkpoint.save(path, {"a": 2})
     assert checkpoint.read(path) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [path]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [checkpoint.CHECKSUMS, "w.pth"]
+
+
+def test_a_changed_file_is_damaged_and_the_one_before_can_be_kept(tmp_path):
+    path, before = tmp_path / "w.pth", tmp_path / "before.pth"
+    for value in (1, 2, 3):
+        checkpoint.save(path, {"a": value}, previous=before)
+    assert checkpoint.read(path) == {"a": 3}
+    assert checkpoint.read(before) == {"a": 2}
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"w\.pth: is damaged: its checksum is not the one in"):
+        checkpoint.read(path)
+    assert checkpoint.read(before) == {"a": 2}
+
+
+@pytest.mark.parametrize("link", [True, False])
+@pytest.mark.parametrize("at", range(6))
+def test_a_kill_at_any_point_of_a_save_leaves_a_whole_file(tmp_path, monkeypatch, at, link):
+    """The process ends at the `at`-th change to the folder."""
+    path, before = tmp_path / "w.pth", tmp_path / "before.pth"
+    for value in (1, 2):
+        checkpoint.save(path, {"a": value}, previous=before)
+    calls = iter(range(100))
+
+    class KilledError(BaseException):
+        pass
+
+    def dying(function):
+        def run(*arguments, **options):
+            if next(calls) == at:
+                raise KilledError
+            return function(*arguments, **options)
+
+        return run
+
+    def no_links(*_):
+        raise OSError
+
+    monkeypatch.setattr(checkpoint.Path, "replace", dying(checkpoint.Path.replace))
+    monkeypatch.setattr(checkpoint, "flush_to_disk", dying(checkpoint.flush_to_disk))
+    monkeypatch.setattr(checkpoint.os, "link", checkpoint.os.link if link else no_links)
+    with contextlib.suppress(KilledError):
+        checkpoint.save(path, {"a": 3}, previous=before)
+    assert checkpoint.read(path)["a"] in (2, 3)
+    assert checkpoint.read(before)["a"] in (1, 2)
 
 
 def test_random_states_come_back(tmp_path):

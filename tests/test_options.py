@@ -46,7 +46,7 @@ class TestShippedFiles:
             for network in NETWORKS
         ]  # fmt: skip
         for options in loaded:
-            for key in ("name", "network_g", "train", "logger"):
+            for key in ("name", "model_type", "network_g", "train", "logger"):
                 options.pop(key)
             options["val"].pop("val_freq")
             for key in ("gt_size", "batch_size_per_gpu"):
@@ -161,6 +161,15 @@ FAULTS = [
     ),
     ({"train": {"tv_opt": {"type": "WeightedTVLoss"}}}, "WeightedTVLoss does not compare output"),
     ({"train": {"ssim_opt": {"type": "SSIMMAELoss", "alpha": 2}}}, "Expected `alpha` in [0, 1]"),
+    (
+        {"train": {"map_opt": {"type": "IlluminationSmoothnessLoss"}}},
+        "train.map_opt.type: IlluminationSmoothnessLoss needs `model_type: IlluminationModel`",
+    ),
+    (
+        {"model_type": "IlluminationModel", "network_g": {"type": "HDRNet"}},
+        "network_g: HDRNet as it is here gives no illumination map",
+    ),
+    ({"network_g": {"type": "HDRNet", "mode": "x"}}, "network_g.mode: expected 'affine' or 'illu"),
     ({"train": {"optim_g": {"type": "Adm"}}}, "unknown type 'Adm'; did you mean 'Adam'?"),
     ({"train": {"optim_g": {"lr": "fast"}}}, "train.optim_g.lr: expected a valid number"),
     ({"train": {"optim_g": {"lr": -1}}}, "train.optim_g: Invalid learning rate: -1"),

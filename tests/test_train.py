@@ -7,6 +7,7 @@ import subprocess
 import sys
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,6 +20,7 @@ from enhancement.data.images import write_image
 from enhancement.errors import UserError
 from enhancement.models.mixup import Mixup
 from enhancement.options import load_options, prepare_run
+from enhancement.run_folder import locked
 
 MATRIX = sorted(
     p.relative_to(ROOT / "options")
@@ -54,7 +56,8 @@ def made_data(tmp_path_factory):
         make_pairs(root / folder, *sides[:2], count=10)
         make_pairs(root / folder, *sides[2:], count=2)
     for i in range(10):
-        write_image(root / f"KvasirSEG/images/{i}.jpg", picture(i))
+        for folder in ("KvasirSEG", "surgical"):
+            write_image(root / f"{folder}/images/{i}.jpg", picture(i))
     (root / "weights").mkdir()
     torch.save(lookup(ARCH_REGISTRY, "AODNet")().state_dict(), root / "weights/aodnet_dehazer.pth")
     return root
@@ -332,12 +335,30 @@ class TestResuming:
         with pytest.raises(UserError, match=r"experiments/tiny: holds a run already; go on with"):
             run("--opt", tiny())
 
-    def test_a_damaged_state_is_named(self, tiny, in_tmp):
-        run("--opt", tiny())
-        state = in_tmp / "experiments/tiny/training_states/latest.state"
-        state.write_bytes(state.read_bytes()[:200])
-        with pytest.raises(UserError, match=r"latest\.state: "):
-            run("--opt", tiny(), "--auto_resume")
+    def test_a_damaged_state_is_named_and_the_one_before_used(self, tiny, in_tmp, capsys):
+        path = self.options(tiny)
+        run("--opt", path, "--force_yml", "name=whole")
+        run_until(path, "tiny", 4)
+        states = in_tmp / "experiments/tiny/training_states"
+        latest = states / "latest.state"
+        latest.write_bytes(latest.read_bytes()[:200])
+        assert run("--opt", path, "--auto_resume") == 0
+        out = capsys.readouterr().out
+        assert "latest.state: is damaged" in out
+        assert "Going on from iteration 3" in out
+        assert all(torch.equal(v, weights("whole")[k]) for k, v in weights("tiny").items())
+        for state in states.glob("*.state"):
+            state.write_bytes(b"no")
+        with pytest.raises(UserError, match=r"latest\.state: (.|\n)*previous\.state: "):
+            run("--opt", path, "--auto_resume")
+
+    def test_total_iter_may_grow_where_the_learning_rate_does_not_follow_it(self, tiny):
+        longer = ["--force_yml", "train:total_iter=8"]
+        path = tiny(train={"total_iter": 4})
+        run("--opt", path)
+        assert run("--opt", path, "--auto_resume", *longer) == 0
+        run("--opt", path, *longer, "name=whole")
+        assert all(torch.equal(v, weights("whole")[k]) for k, v in weights("tiny").items())
 
     @pytest.mark.parametrize(
         "change",
@@ -389,7 +410,7 @@ class TestNothingIsLost:
             train={"total_iter": 20, "optim_g": {"type": "SGD", "lr": 1e30}},
             val={"val_freq": 1}, logger={"save_checkpoint_freq": 1},
         )  # fmt: skip
-        with pytest.raises(UserError, match=r"iteration \d+: l_pixel is (nan|inf); the last"):
+        with pytest.raises(UserError, match=r"iteration \d+: .*10 updates in a row .*is whole"):
             run("--opt", path)
         assert all(v.isfinite().all() for v in weights().values())
 
@@ -478,8 +499,138 @@ def run_until(path, name, iteration):
         status = run("--opt", path, "--force_yml", f"name={name}")
     finally:
         train.Progress.advance = step
-    assert status == train.EXIT_INTERRUPTED
+    assert status == train.EXIT_RESUMABLE
     return checkpoint.read(f"experiments/{name}/training_states/latest.state")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_clusters_warning_saves_and_says_that_it_can_go_on(tiny, monkeypatch, capsys, number):
+    path = tiny(train={"total_iter": 6}, logger={"save_checkpoint_freq": 100})
+    step, before = train.Progress.advance, signal.getsignal(number)
+
+    def advance(self, current):
+        if current == 3:
+            os.kill(os.getpid(), number)
+        return step(self, current)
+
+    monkeypatch.setattr(train.Progress, "advance", advance)
+    assert run("--opt", path) == train.EXIT_RESUMABLE == 75
+    assert f"Stopped by {number.name} at iteration 3" in capsys.readouterr().out
+    assert signal.getsignal(number) == before
+    state = checkpoint.read("experiments/tiny/training_states/latest.state")
+    assert state["iteration"] == 3
+
+
+def test_two_runs_cannot_share_a_folder(tiny, in_tmp):
+    with (
+        locked(in_tmp / "experiments/tiny"),
+        pytest.raises(UserError, match="experiments/tiny: another process is training in it"),
+    ):
+        run("--opt", tiny())
+    assert not (in_tmp / "experiments").exists()
+    assert run("--opt", tiny()) == 0
+
+
+def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp):
+    run("--opt", tiny(train={"total_iter": 12}, logger={"keep_last": 2}))
+    folder = in_tmp / "experiments/tiny"
+    kept = {p.name for p in [*folder.glob("models/*.pth"), *folder.glob("training_states/*.state")]}
+    assert kept == {
+        "net_g_best.pth", "net_g_latest.pth", "net_g_11.pth", "net_g_12.pth",
+        "latest.state", "previous.state", "11.state", "12.state",
+    }  # fmt: skip
+
+
+class TestNotANumber:
+    def poison(self, monkeypatch, iterations):
+        """Make the loss NaN at these iterations."""
+        model = lookup(MODEL_REGISTRY, "EnhancementModel")
+        step, seen = model.optimize_parameters, []
+
+        def optimize(self, iteration):
+            if iteration in iterations:
+                self.lq = self.lq * math.nan
+            seen.append({k: v.clone() for k, v in self.net_g.state_dict().items()})
+            step(self, iteration)
+
+        monkeypatch.setattr(model, "optimize_parameters", optimize)
+        return seen
+
+    def test_a_bad_update_is_skipped_counted_and_logged(self, tiny, monkeypatch, capsys):
+        seen = self.poison(monkeypatch, {3})
+        run("--opt", tiny(train={"total_iter": 5, "ema_decay": 0.5}, val={"val_freq": 5}))
+        text = capsys.readouterr().out
+        assert "iteration 3: l_pixel is nan (batch: datasets/high_low/train/low/" in text
+        assert "update skipped, 1 in this run" in text
+        assert all(torch.equal(seen[2][k], seen[3][k]) for k in seen[2])
+        assert not all(torch.equal(seen[3][k], seen[4][k]) for k in seen[3])
+        assert all(v.isfinite().all() for v in weights().values())
+        assert checkpoint.read("experiments/tiny/training_states/latest.state")["skipped"] == [1, 0]
+
+    def test_many_in_a_row_stop_the_run_with_the_last_checkpoint_whole(self, tiny, monkeypatch):
+        self.poison(monkeypatch, range(4, 100))
+        path = tiny(train={"total_iter": 50, "max_skipped": 3}, val={"val_freq": 50})
+        with pytest.raises(UserError, match=r"iteration 6: .*low/.*; 3 updates in a row had to"):
+            run("--opt", path)
+        state = checkpoint.read("experiments/tiny/training_states/latest.state")
+        assert state["iteration"] == 5
+        assert all(v.isfinite().all() for v in state["net_g"].values())
+
+
+class TestKilled:
+    """A killed run that is continued equals one that was never killed, bit for bit."""
+
+    DYING = (
+        "import os, signal, sys, torch\n"
+        "torch.set_num_threads(2)\n"  # sums depend on it in their last bit
+        "from enhancement import checkpoint, train\n"
+        "place, at = sys.argv[1], int(sys.argv[2])\n"
+        "kind, name = {'iteration': (train.Progress, 'advance'),\n"
+        "              'save': (checkpoint.Path, 'replace')}[place]\n"
+        "step, calls = getattr(kind, name), []\n"
+        "def dying(*arguments):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == at:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return step(*arguments)\n"
+        "setattr(kind, name, dying)\n"
+        "sys.exit(train.run_training(train.parse(sys.argv[3:])))\n"
+    )
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_at_random_iterations_and_during_a_save(self, tiny, workers):
+        options = tiny(
+            network_g={"type": "HDRNet", "low_resolution": 64},
+            train={"total_iter": 12, "ema_decay": 0.9, "scheduler": {"type": "CosineAnnealingLR"},
+                   "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}},
+            val={"val_freq": 5}, logger={"save_checkpoint_freq": 2},
+            datasets={"train": {"num_worker_per_gpu": workers}},
+        )  # fmt: skip
+        run("--opt", options, "--force_yml", "name=whole")
+        random = np.random.default_rng()
+        kills = [("iteration", int(random.integers(1, 13))), ("save", int(random.integers(1, 20)))]
+        for place, at in kills:
+            name = f"{place}{at}"
+            started = [*("--opt", options, "--force_yml", f"name={name}"), "--auto_resume"]
+            done = subprocess.run(
+                [sys.executable, "-c", self.DYING, place, str(at), *started],
+                capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+            assert done.returncode == -signal.SIGKILL, (name, done.stderr)
+            assert run(*started) == 0, name
+            for key in ("params", "params_ema"):
+                a, b = (
+                    checkpoint.read_weights(f"experiments/{n}/models/net_g_latest.pth", key)[0]
+                    for n in ("whole", name)
+                )
+                assert all(torch.equal(a[k], b[k]) for k in a), name
+            curves = [
+                {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in log.Tags()["scalars"]
+                 if not tag.startswith("time/")}
+                for log in (events(f"experiments/{n}") for n in ("whole", name))
+            ]  # fmt: skip
+            assert curves[0] == curves[1], name
 
 
 def test_ctrl_c_finishes_the_iteration_and_says_so(tiny, capsys):

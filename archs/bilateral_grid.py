@@ -62,7 +62,9 @@ def slice_and_apply(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
         precise = torch.promote_types(grid.dtype, torch.float32)
         tensors = (t.to(precise).contiguous() for t in (pack_grid(grid), guide, image))
         return SliceAndApply.apply(*tensors).to(image.dtype)
-    return apply_affine(slice_grid(grid, guide.to(grid.dtype)), image)
+    with torch.autocast(image.device.type, enabled=False):
+        sliced = slice_grid(grid.to(image.dtype), guide.to(image.dtype))
+        return apply_affine(sliced, image)
 
 
 def can_fuse(grid: Tensor) -> bool:
@@ -98,7 +100,8 @@ def hinge_guide(image: Tensor, features: Tensor, hinges: Tensor, bias: Tensor) -
     if can_fuse(image):
         tensors = (t.contiguous() for t in (image, features, hinges, bias))
         return HingeGuide.apply(*tensors)
-    feature = F.conv2d(image, features[:, :3, None, None], features[:, 3])
+    with torch.autocast(image.device.type, enabled=False):
+        feature = F.conv2d(image, features[:, :3, None, None], features[:, 3])
     total = bias.view(1, 1, 1).expand_as(feature[:, 0])
     for slope, place in (pair.unbind(1) for pair in hinges.unbind(1)):
         hinge = torch.relu(feature - place[:, None, None])

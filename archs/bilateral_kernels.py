@@ -19,8 +19,10 @@ from numba.core import config
 # packs the columns of 4; slicing takes three times as long without
 config.SLP_VECTORIZE = 1  # type: ignore[attr-defined]
 
+# sums may be reordered, but NaN stays NaN: a training run must notice it
+FAST = {"reassoc", "contract", "arcp", "nsz"}
 INLINE: dict[str, Any] = {
-    "nopython": True, "fastmath": True, "error_model": "numpy", "boundscheck": False,
+    "nopython": True, "fastmath": FAST, "error_model": "numpy", "boundscheck": False,
     "nogil": True, "cache": True,
 }  # fmt: skip
 PARALLEL = {**INLINE, "parallel": True}
@@ -72,9 +74,9 @@ def _depth(guide, depth, cell, past, real):
     last = real(depth - 1)
     for x in range(guide.size):
         where = min(max(guide[x] * real(depth) - real(0.5), real(0)), last)
-        d = min(np.int32(where), np.int32(depth - 2))
+        d = min(max(np.int32(where), np.int32(0)), np.int32(depth - 2))  # NaN becomes any number
         cell[x] = d
-        past[x] = where - real(d)
+        past[x] = where - real(d) if guide[x] == guide[x] else guide[x]
 
 
 @numba.jit(**INLINE)

@@ -3,8 +3,8 @@
 python benchmarks/illumination_losses.py --dataset endoscopy [--iterations 1000]
 
 Trains HDRNet once for each row, alike in everything else, and tests each on the held-out set by
-the `basicsr` protocol. Prints a Markdown table and writes a picture of the first test images: input,
-one column a row of the table, ground truth.
+the `basicsr` protocol. Prints a Markdown table and writes a picture of the first test images:
+input, one column a row of the table, ground truth.
 """
 
 from __future__ import annotations

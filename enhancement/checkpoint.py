@@ -48,13 +48,13 @@ def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> N
         with temporary.open("wb") as file:
             torch.save(content, file)
         known = read_checksums(path.parent)
-        before = known.get(path.name, [])[:1]
+        before = whole_checksum(path)
         known[path.name] = [sha256(temporary), *before]
-        if previous:
-            known[previous.name] = [*before, *known.get(previous.name, [])[:1]]
+        if previous and before:
+            known[previous.name] = [*before, *whole_checksum(previous)]
         replace_file(path.with_name(CHECKSUMS), json.dumps(known, indent=1).encode())
         flush_to_disk(temporary)
-        if previous and path.exists():
+        if previous and before:
             keep_as(path, previous)
         temporary.replace(path)
         flush_to_disk(path.parent)
@@ -88,10 +88,13 @@ def keep_as(path: Path, name: Path) -> None:
     temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     try:
-        os.link(path, temporary)
-    except OSError:  # a file system without links
-        shutil.copyfile(path, temporary)
-    temporary.replace(name)
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, temporary)
+        temporary.replace(name)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
@@ -112,10 +115,12 @@ def read_checksums(folder: Path) -> dict[str, list[str]]:
     return found if isinstance(found, dict) else {}
 
 
-def is_damaged(path: Path) -> bool:
-    """Whether a file of ours is not what was written."""
-    known = read_checksums(path.parent).get(path.name, [])
-    return bool(known) and path.is_file() and sha256(path) not in known
+def whole_checksum(path: Path) -> list[str]:
+    """The checksum of a file; [] where it is not there, or not what was written."""
+    if not path.is_file():
+        return []
+    known, found = read_checksums(path.parent).get(path.name), sha256(path)
+    return [found] if not known or found in known else []
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -125,7 +130,7 @@ def read(path: str | Path) -> dict[str, Any]:
         UserError: No such file, a damaged one, or one that would run code.
     """
     try:
-        if is_damaged(Path(path)):
+        if Path(path).is_file() and not whole_checksum(Path(path)):
             raise UserError(
                 f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
             )

@@ -59,6 +59,12 @@ def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
     return output[..., : lq.shape[-2], : lq.shape[-1]]
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which a network computes in "fp32", "bf16" or "fp16"."""
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, kinds.get(precision), enabled=precision in kinds)
+
+
 def self_ensemble(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
     """Mean of `enhance` over the 8 flips and rotations of the image."""
     total = torch.zeros_like(lq)
@@ -137,6 +143,7 @@ def evaluate(
     with_lpips: bool = False,
     watch: Watch | None = None,
     multiple: int = 1,
+    precision: str = "fp32",
 ) -> Scores:
     """Enhance and score every image.
 
@@ -150,6 +157,7 @@ def evaluate(
         with_lpips: Compute LPIPS where the protocol has it.
         multiple: What images are padded to, beside the network's own multiple.
         watch: Called with (name, lq, output as scored, gt) for each image.
+        precision: Of the network; scores are computed in fp32.
     """
     scores = Scores(protocol.name, dataset)
     lpips = Lpips(device) if with_lpips and protocol.lpips else None
@@ -164,7 +172,8 @@ def evaluate(
     with eval_mode(network):
         for batch in batches:
             lq, gt = batch["lq"].to(device), batch["gt"].to(device)
-            output = run(network, lq, multiple).float()
+            with autocast(device, precision):
+                output = run(network, lq, multiple).float()
             name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
             scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
             if watch:

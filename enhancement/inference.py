@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from enhancement.archs.bilateral_grid import pack_grid, run_kernel
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 LEVELS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
+DARK_SCENE = 0.01  # added to both, so that nearly black scenes do not count as changed
 
 
 class FrameEnhancer:
@@ -73,7 +74,7 @@ class FrameEnhancer:
     def reset(self) -> None:
         """Forget the frames before."""
         self._grid: Tensor | None = None
-        self._thumbnail: NDArray[np.float32] | None = None
+        self._thumbnail: Tensor | None = None
 
     def __call__(self, frame: Frame) -> Frame:
         """Enhance one frame.
@@ -94,7 +95,8 @@ class FrameEnhancer:
             if self.device.type == "cpu":
                 return self._fused(self.grid_network, frame)
             image = self._tensor(frame)
-            grid = self._steady(self.grid_network.coefficients(image), frame)
+            small = self.grid_network.coefficients.shrink(image)
+            grid = self._steady(self.grid_network.coefficients.predict(small), small)
             return self._whole(self.grid_network.render(grid, image)[0], frame)
 
     def _fused(self, network: HDRNet, frame: Frame) -> Frame:
@@ -102,7 +104,7 @@ class FrameEnhancer:
         side = network.coefficients.low_resolution
         small = torch.empty(1, 3, side, side)
         run_kernel("shrink", frame, levels, small[0].numpy())
-        grid = self._steady(network.coefficients.predict(small), frame)
+        grid = self._steady(network.coefficients.predict(small), small)
         features, hinges, bias = network.guide.as_hinges()
         out = np.empty_like(frame)
         run_kernel(
@@ -113,18 +115,15 @@ class FrameEnhancer:
         )  # fmt: skip
         return out
 
-    def _steady(self, grid: Tensor, frame: Frame) -> Tensor:
+    def _steady(self, grid: Tensor, small: Tensor) -> Tensor:
         """The grid averaged with those of the frames before, unless the scene has changed."""
         if not self.smoothing:
             return grid
-        side = (THUMBNAIL, THUMBNAIL)
-        thumbnail = cv2.resize(frame, side, interpolation=cv2.INTER_AREA).astype(np.float32)
+        thumbnail = F.adaptive_avg_pool2d(small, THUMBNAIL) + DARK_SCENE
         before, self._thumbnail = self._thumbnail, thumbnail
         if self._grid is not None and before is not None:
-            change = np.abs(thumbnail - before).sum() / max(
-                np.maximum(thumbnail, before).sum(), 1e-6
-            )
-            if change <= self.scene_cut:
+            change = (thumbnail - before).abs().sum()
+            if change <= self.scene_cut * torch.maximum(thumbnail, before).sum():
                 grid = torch.lerp(grid, self._grid, self.smoothing)
         self._grid = grid
         return grid
@@ -157,8 +156,9 @@ def read_ahead(items: Iterable[T], ahead: int = 4) -> Iterator[T]:
                 return True
         return False
 
+    source = iter(items)
+
     def fetch() -> None:
-        source = iter(items)
         try:
             for item in source:
                 if not put(("item", item)):
@@ -193,7 +193,7 @@ def enhance_frames(
     encoding it) in the caller's own; all three overlap.
 
     Args:
-        frames: RGB frames, a decoder for example.
+        frames: RGB frames, a decoder for example; each an array of its own, not one buffer again.
         enhancer: Takes a frame to an enhanced one; see `FrameEnhancer`.
         ahead: How many frames may wait before and after the enhancer.
 

@@ -114,6 +114,7 @@ class Checker:
             check_call(schema, block, (section,), self.report, also=losses)
         self._losses(training)
         self._foreign_model()
+        self._accumulate()
         self._optimizer_and_scheduler()
         self._metrics()
         self._small_blocks()
@@ -218,6 +219,18 @@ class Checker:
         for key, value in self.block("train").items():
             if key not in read and value is not None:
                 self.report(("train", key), f"{kind.__name__} does not read it; {hint(key, read)}")
+
+    def _accumulate(self) -> None:
+        """Batches are computed in equal parts."""
+        parts, block = self.block("train").get("accumulate", 1), self.block("datasets", "train")
+        sizes = [block.get("batch_size_per_gpu", 1), *(block.get("mini_batch_sizes") or ())]
+        if isinstance(parts, int) and parts > 0:
+            for size in sizes:
+                if isinstance(size, int) and size % parts:
+                    self.report(
+                        ("train", "accumulate"),
+                        f"expected a divisor of the batch size {size}, but got {parts}",
+                    )
 
     def _optimizer_and_scheduler(self) -> None:
         for key, types in (("optim_g", optimizer_types()), ("scheduler", scheduler_types())):

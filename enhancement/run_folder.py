@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import fcntl
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
 from enhancement import checkpoint
 from enhancement.compat import lengths_of
 from enhancement.errors import UserError
-from enhancement.options import Options, parse_yaml
+from enhancement.options import Options, fill_defaults, parse_yaml
 from enhancement.tracking import log_to_file
 
 logger = logging.getLogger("enhancement")
@@ -24,7 +25,7 @@ LOCK = ".lock"
 
 # what may differ when a run is continued: nothing that its weights depend on
 FREE_TO_CHANGE = re.compile(
-    r"logger\.|val\.|path\.|num_gpu$|datasets\.(val|test)|"
+    r"logger\.|train\.max_skipped$|val\.|path\.|num_gpu$|datasets\.(val|test)|"
     r"datasets\.train\.(num_worker_per_gpu|pin_memory|cache)$"
 )
 
@@ -37,7 +38,8 @@ def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -
     """
     run, latest = run_folder(opt), latest_state(opt)
     named = opt["path"]["resume_state"]
-    used = latest.exists() or any((run / "models").glob("*.pth"))
+    resumable = latest.exists() or previous_state(opt).exists()
+    used = resumable or any((run / "models").glob("*.pth"))
     if not used or arguments.debug:
         return Path(named) if named else None
     if not arguments.auto_resume:
@@ -45,7 +47,7 @@ def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -
             f"{run}: holds a run already; go on with --auto_resume, give this one another name "
             f"(--force_yml name=...), or remove that folder"
         )
-    if not latest.exists():
+    if not resumable:
         raise UserError(f"{run}: holds weights but no training state; it cannot be continued")
     changed = changes_since(run, resolved)
     if changed:
@@ -89,6 +91,19 @@ def previous_state(opt: Options) -> Path:
     return latest_state(opt).with_name("previous.state")
 
 
+_locks: set[IO[str]] = set()
+
+
+def _close_locks() -> None:
+    """A data worker must not hold the lock of a trainer that has died."""
+    for file in _locks:
+        file.close()
+    _locks.clear()
+
+
+os.register_at_fork(after_in_child=_close_locks)
+
+
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
     """Keep a run's folder to this process; its death gives the folder back.
@@ -103,6 +118,7 @@ def locked(run: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error})") from error
     with file:
+        _locks.add(file)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -112,9 +128,12 @@ def locked(run: Path) -> Iterator[None]:
             ) from None
         except OSError as error:
             logger.warning("%s: cannot be locked (%s); start no second run in it", run, error)
+        for left_behind in run.glob("*/.*.tmp"):  # by a process killed while it saved
+            left_behind.unlink()
         try:
             yield
         finally:
+            _locks.discard(file)
             if not was_there and {p.name for p in run.iterdir()} <= {LOCK}:
                 (run / LOCK).unlink()
                 remove_empty(run)
@@ -132,7 +151,8 @@ def remove_empty(folder: Path) -> None:
 def prune(run: Path, keep: int) -> None:
     """Remove the oldest numbered checkpoints but so many."""
     for pattern in ("models/net_g_[0-9]*.pth", "training_states/[0-9]*.state"):
-        found = sorted(run.glob(pattern), key=lambda p: int(re.sub(r"\D", "", p.stem)))
+        numbered = [p for p in run.glob(pattern) if re.fullmatch(r"(net_g_)?\d+", p.stem)]
+        found = sorted(numbered, key=lambda p: int(p.stem.removeprefix("net_g_")))
         for path in found[: max(0, len(found) - keep)]:
             path.unlink()
 
@@ -144,6 +164,11 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
         before = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error}); the run needs it to go on") from error
+    if not isinstance(before, dict) or not isinstance(before.get("train"), dict):
+        raise UserError(
+            f"{path}: is not the options of a run any more; the run needs them to go on"
+        )
+    before = fill_defaults(before)
     free = FREE_TO_CHANGE
     if not follows_total(before):
         free = re.compile(f"{free.pattern}|train\\.total_iter$")
@@ -183,7 +208,7 @@ def open_run(opt: Options, resolved: Options) -> Path:
         for folder in ("models", "training_states"):
             (run / folder).mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(resolved, sort_keys=False)
-        (run / "options.yml").write_text(text, encoding="utf-8")
+        checkpoint.replace_file(run / "options.yml", text.encode())
         log_to_file(run / "train.log")
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error})") from error

@@ -50,6 +50,10 @@ class Root:
 class Train:
     """`train:`; losses stand beside these keys as `{name}_opt: {type: ...}`.
 
+    `precision` is that of the network's forward pass (autocast); weights and losses stay fp32. A
+    batch is computed in `accumulate` parts, for less memory. `channels_last` and `compile` change
+    how the network is computed, not what.
+
     An update whose loss or gradient is not a finite number is skipped; `max_skipped` in a row stop
     the run.
     """
@@ -61,6 +65,10 @@ class Train:
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.0
     grad_clip: Annotated[float, Gt(0)] | None = None
     mixing_augs: Block | None = None
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    compile: bool = False
+    accumulate: Positive = 1
     max_skipped: Positive = 10
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,10 @@ def find_blocks(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
 def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> None:
     """Write one subset."""
     chosen = range(len(dataset))[:count]
+    stems = Counter(str(Path(dataset.samples[i][0]).with_suffix("")) for i in chosen)
+    twice = [stem for stem, times in stems.items() if times > 1]
+    if twice:
+        raise UserError(f"{twice[0]}: several images bear that name but for their type; rename one")
     shown: list[tuple[str, Array, Array]] = []
     rows: list[dict[str, Any]] = []
     for index in tqdm(chosen, desc=folder.name, unit="image", disable=not sys.stderr.isatty()):
@@ -119,8 +124,9 @@ def main() -> None:
     arguments = parse()
     if arguments.count is not None and arguments.count < 1:
         raise UserError(f"--count: expected at least 1, but got {arguments.count}")
-    if arguments.output.exists() and any(arguments.output.iterdir()):
-        raise UserError(f"{arguments.output}: holds files already; name a new folder")
+    output = arguments.output
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output}: is there already, and not empty; name a new folder")
     blocks = find_blocks(arguments)
     for name, block in blocks.items():
         folder = arguments.output / name

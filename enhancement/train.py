@@ -106,6 +106,8 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
             if any(due.values()) or stopping:
                 log_iteration(iteration, model, progress, tracker)
             paused_at = time.perf_counter()
+            if due["validate"] and not state and saved == start:
+                save(model, iteration, first)  # there is a state before there is a best
             if due["validate"]:
                 validate(model, validation, iteration, tracker)
             if due["save"] or stopping:
@@ -172,7 +174,8 @@ def check_update(iteration: int, model: Any, batch: dict[str, Any]) -> None:
         return
     raise UserError(
         f"{text}; {in_a_row} updates in a row had to be skipped. The last checkpoint is whole. "
-        f"Lower train.optim_g.lr or set train.grad_clip"
+        f"Start another run with a lower train.optim_g.lr or with train.grad_clip; "
+        f"path:resume_state={latest_state(model.opt)} takes over this one's state"
     )
 
 
@@ -230,10 +233,11 @@ def keep_best(model: Any, scores: Scores, iteration: int) -> None:
 
 
 def save(model: Any, iteration: int, first: bool) -> None:
-    """Write the latest weights and, for our models, the state to resume from."""
+    """Write the state to resume from, for our models, and the latest weights."""
     if not first:
         return
-    if not all(p.isfinite().all() for p in model.net_g.parameters()):
+    networks = [getattr(model, n) for n in ("net_g", "net_g_ema") if hasattr(model, n)]
+    if not all(v.isfinite().all() for n in networks for v in n.state_dict().values()):
         raise UserError(
             f"iteration {iteration}: the weights are not numbers any more and are not saved; the "
             f"checkpoint before is whole. Lower train.optim_g.lr or set train.grad_clip"
@@ -241,14 +245,14 @@ def save(model: Any, iteration: int, first: bool) -> None:
     if not hasattr(model, "training_state"):
         model.save(0, iteration)
         return
-    model.save(0, iteration, "latest")
     state = {"iteration": iteration, "world_size": model.opt["world_size"]}
     state |= model.training_state()
     opt, keep = model.opt, model.opt["logger"]["keep_last"]
     checkpoint.save(latest_state(opt), state, previous=previous_state(opt))
+    model.save(0, iteration, "latest")
     if keep:
-        model.save(0, iteration, str(iteration))
         checkpoint.save(latest_state(opt).with_name(f"{iteration}.state"), state)
+        model.save(0, iteration, str(iteration))
         prune(run_folder(opt), keep)
 
 
@@ -257,11 +261,10 @@ def restore(model: Any, path: Path) -> int:
     state = checkpoint.read(path)
     if not hasattr(model, "training_state") or "net_g" not in state:
         raise UserError(f"{path}: only runs of our own models can be resumed")
-    if state.get("world_size", 1) != model.opt["world_size"]:
-        raise UserError(
-            f"{path}: was saved by {state.get('world_size', 1)} processes, but this run has "
-            f"{model.opt['world_size']}; their batches would differ"
-        )
+    before, now = state.get("world_size", 1), model.opt["world_size"]
+    if before != now and not model.opt["rank"]:
+        logger.warning("%s was saved by %d processes and goes on with %d: the batches differ from "
+                       "now on, and so will the weights", path, before, now)  # fmt: skip
     if state["iteration"] >= model.opt["train"]["total_iter"] and path != latest_state(model.opt):
         raise UserError(
             f"{path}: is at iteration {state['iteration']}, which leaves nothing to train; "

@@ -12,10 +12,10 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 from torch import Tensor, nn
 
-from enhancement import checkpoint
+from enhancement import checkpoint, distributed
 from enhancement.compat import BaseModel, build, lookup
 from enhancement.errors import UserError
-from enhancement.evaluation import Scores, enhance, evaluate
+from enhancement.evaluation import Scores, autocast, enhance, evaluate
 from enhancement.metrics import get_protocol, to_8_bit
 
 from .mixup import Mixup
@@ -43,7 +43,12 @@ class EnhancementModel(BaseModel):
 
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
-        self.net_g = self.model_to_device(self._build_network())
+        network = self._build_network()
+        if self.is_train and self.opt["train"]["ema_decay"]:
+            self.net_g_ema = deepcopy(network).to(self.device).eval().requires_grad_(False)
+        if self.is_train:
+            network = self._as_computed(network)
+        self.net_g = self.model_to_device(network)
         self.log_dict: dict[str, Tensor] = {}
         self.best: dict[str, Any] | None = None
         self.skipped = self.skipped_in_a_row = 0
@@ -61,6 +66,23 @@ class EnhancementModel(BaseModel):
             network.initialise_from(checkpoint.read_weights(path["init_network_g"])[0])
         return network
 
+    def _as_computed(self, network: nn.Module) -> nn.Module:
+        """The network in the memory layout, and compiled, as the options say."""
+        train = self.opt["train"]
+        if train["channels_last"]:
+            network = network.to(memory_format=torch.channels_last)
+        if train["compile"]:
+            network.compile()
+        return network
+
+    def run(self, lq: Tensor, **arguments: Any) -> Any:
+        """The trained network's fp32 output, computed in `train.precision`."""
+        if self.opt["train"]["channels_last"]:
+            lq = lq.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device, self.opt["train"]["precision"]):
+            output = self.net_g(lq, **arguments) if arguments else enhance(self.net_g, lq)
+        return tuple(o.float() for o in output) if arguments else output.float()
+
     def _init_training(self) -> None:
         train = self.opt["train"]
         self.net_g.train()
@@ -77,12 +99,12 @@ class EnhancementModel(BaseModel):
                 raise UserError(f"{at}: {options['type']} cannot be built ({error})") from error
         self.losses.to(self.device)
         self.mixup = Mixup(**train["mixing_augs"]) if train["mixing_augs"] else None
-        if train["ema_decay"]:
-            self.net_g_ema = deepcopy(self.get_bare_model(self.net_g)).eval().requires_grad_(False)
         arguments = deepcopy(train["optim_g"])
         kind = getattr(torch.optim, arguments.pop("type"))
         trained = [p for p in self.net_g.parameters() if p.requires_grad]
         self.optimizers = [kind(trained, **arguments)]
+        fp16 = train["precision"] == "fp16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=fp16)
         self.setup_schedulers()
 
     def feed_data(self, data: dict[str, Any]) -> None:
@@ -94,7 +116,7 @@ class EnhancementModel(BaseModel):
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""
-        output = enhance(self.net_g, self.lq)
+        output = self.run(self.lq)
         return self.terms(lambda loss: loss(output, self.gt))
 
     def terms(self, apply: Callable[[nn.Module], Any]) -> dict[str, Tensor]:
@@ -118,28 +140,51 @@ class EnhancementModel(BaseModel):
         train, optimizer = self.opt["train"], self.optimizers[0]
         if self.mixup and self.gt is not None:
             self.lq, self.gt = self.mixup(self.lq, self.gt)
-        terms = self.compute_losses()
         optimizer.zero_grad(set_to_none=True)
-        total = torch.stack(list(terms.values())).sum()
-        total.backward()
+        buffers = [b.clone() for b in self.net_g.buffers()]  # running statistics
+        self.log_dict = self._backward(train["accumulate"])
+        self.scaler.unscale_(optimizer)
         limit = train["grad_clip"] or math.inf  # without a limit it only measures
         norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), limit)
-        self.log_dict = {**terms, "l_total": total, "grad_norm": norm}
-        if not (total + norm).isfinite():
+        self.log_dict["grad_norm"] = norm
+        finite = bool((self.log_dict["l_total"] + norm).isfinite())
+        if distributed.any_process(not finite):
+            for buffer, before in zip(self.net_g.buffers(), buffers, strict=True):
+                buffer.copy_(before)
             self.skipped += 1
             self.skipped_in_a_row += 1
+            self.scaler.update()
             return
         self.skipped_in_a_row = 0
-        optimizer.step()
+        self.scaler.step(optimizer)
+        self.scaler.update()
         if train["ema_decay"]:
             self._update_ema(train["ema_decay"], current_iter)
+
+    def _backward(self, parts: int) -> dict[str, Tensor]:
+        """Gradients of the fed batch, computed in so many parts; its mean loss terms."""
+        lq, gt = self.lq, self.gt
+        logged: dict[str, Tensor] = {}
+        for index in range(parts):
+            if parts > 1:
+                self.lq = lq.chunk(parts)[index]
+                self.gt = None if gt is None else gt.chunk(parts)[index]
+            terms = self.compute_losses()
+            terms["l_total"] = torch.stack(list(terms.values())).sum()
+            self.scaler.scale(terms["l_total"] / parts).backward()
+            for name, value in terms.items():
+                share = value.detach() / parts
+                logged[name] = logged[name] + share if name in logged else share
+        self.lq, self.gt = lq, gt
+        return logged
 
     @torch.no_grad()
     def _update_ema(self, decay: float, current_iter: int) -> None:
         """Move the average; early on it follows faster, so that its start is soon forgotten."""
         decay = min(decay, current_iter / (current_iter + 10))
         network = self.get_bare_model(self.net_g)
-        averages, values = list(self.net_g_ema.parameters()), list(network.parameters())
+        averages: list[Tensor] = list(self.net_g_ema.parameters())
+        values: list[Tensor] = list(network.parameters())
         torch._foreach_lerp_(averages, values, 1 - decay)
         for average, value in zip(self.net_g_ema.buffers(), network.buffers(), strict=True):
             average.copy_(value)
@@ -179,6 +224,7 @@ class EnhancementModel(BaseModel):
             self.tested_network, dataloader, protocol, name, self.device,
             self.opt["val"]["self_ensemble"], watch=watch,
             multiple=self.opt["val"]["window_size"],
+            precision=self.opt["train"].get("precision", "fp32"),
         )  # fmt: skip
         for metric, values in extra.items():
             for row, value in zip(scores.rows, values, strict=True):
@@ -228,6 +274,7 @@ class EnhancementModel(BaseModel):
             "net_g_ema": self.net_g_ema.state_dict() if hasattr(self, "net_g_ema") else None,
             "optimizers": [o.state_dict() for o in self.optimizers],
             "schedulers": [s.state_dict() for s in self.schedulers],
+            "scaler": self.scaler.state_dict(),
             "best": self.best,
             "skipped": [self.skipped, self.skipped_in_a_row],
             "rng": checkpoint.random_states(),
@@ -243,6 +290,7 @@ class EnhancementModel(BaseModel):
         for scheduler, state in zip(self.schedulers, resume_state["schedulers"], strict=True):
             scheduler.load_state_dict(state)
         self.best = resume_state["best"]
+        self.scaler.load_state_dict(resume_state.get("scaler", {}) or self.scaler.state_dict())
         self.skipped, self.skipped_in_a_row = resume_state.get("skipped", (0, 0))
         checkpoint.restore_random_states(resume_state["rng"])
 

@@ -18,7 +18,7 @@ class IlluminationModel(EnhancementModel):
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""
-        output, illumination = self.net_g(self.lq, with_illumination=True)
+        output, illumination = self.run(self.lq, with_illumination=True)
         return self.terms(
             lambda loss: (
                 loss(illumination, self.gt, self.lq)

@@ -109,6 +109,20 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
+def test_not_a_number_stays_one_and_touches_nothing_else():
+    grid, guide, image = inputs(dtype=torch.float32)
+    guide.data[0, 0, 2, 3] = torch.nan
+    image.data[1, 0, 4, 5] = torch.nan
+    out = slice_and_apply(grid, guide, image)
+    expected = torch.zeros(out.shape, dtype=torch.bool)
+    expected[0, :, 2, 3] = expected[1, :, 4, 5] = True
+    assert torch.equal(out.isnan(), expected)
+    out.sum().backward()
+    assert grid.grad.isnan().any()
+    arguments = hinges(dtype=torch.float32)
+    assert hinge_guide(image, *arguments)[1, 0, 4, 5].isnan()
+
+
 def test_kernels_leave_pytorchs_threads_alone():
     threads = torch.get_num_threads()
     try:

@@ -106,6 +106,35 @@ def test_a_changed_file_is_damaged_and_the_one_before_can_be_kept(tmp_path):
     assert checkpoint.read(before) == {"a": 2}
 
 
+def test_saves_that_fail_again_and_again_leave_both_files_known(tmp_path, monkeypatch):
+    path, before = tmp_path / "w.pth", tmp_path / "before.pth"
+    for value in (1, 2):
+        checkpoint.save(path, {"a": value}, previous=before)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "keep_as", full)
+    for value in (3, 4, 5):
+        with pytest.raises(UserError, match="No space left"):
+            checkpoint.save(path, {"a": value}, previous=before)
+    assert checkpoint.read(path) == {"a": 2}
+    assert checkpoint.read(before) == {"a": 1}
+    monkeypatch.undo()
+    checkpoint.save(path, {"a": 6}, previous=before)
+    assert checkpoint.read(before) == {"a": 2}
+
+
+def test_a_damaged_file_does_not_take_the_place_of_the_one_before(tmp_path):
+    path, before = tmp_path / "w.pth", tmp_path / "before.pth"
+    for value in (1, 2):
+        checkpoint.save(path, {"a": value}, previous=before)
+    path.write_bytes(b"half")
+    checkpoint.save(path, {"a": 3}, previous=before)
+    assert checkpoint.read(before) == {"a": 1}
+    assert checkpoint.read(path) == {"a": 3}
+
+
 @pytest.mark.parametrize("link", [True, False])
 @pytest.mark.parametrize("at", range(6))
 def test_a_kill_at_any_point_of_a_save_leaves_a_whole_file(tmp_path, monkeypatch, at, link):

@@ -196,6 +196,10 @@ class TestStreams:
         time.sleep(0.3)
         assert not [t for t in threading.enumerate() if t.name == "read_ahead"]
 
+    def test_what_is_no_stream_is_refused_at_once(self):
+        with pytest.raises(TypeError, match="not iterable"):
+            next(read_ahead(object()))
+
     @pytest.mark.parametrize("where", ["decoding", "enhancing"])
     def test_errors_arrive_where_the_frame_would_have(self, where):
         def frames():

@@ -152,6 +152,8 @@ FAULTS = [
     ({"train": {"total_iter": 0}}, "train.total_iter: expected greater than 0, but got 0"),
     ({"train": {"total_iter": None}}, "train.total_iter: missing; expected a whole number"),
     ({"train": {"ema_decay": 1.5}}, "train.ema_decay: expected less than 1, but got 1.5"),
+    ({"train": {"precision": "fp8"}}, "train.precision: expected 'fp32', 'bf16' or 'fp16'"),
+    ({"train": {"accumulate": 3}}, "train.accumulate: expected a divisor of the batch size 2, but"),
     ({"train": {"ema": 0.9}}, "train.ema: unknown key; did you mean 'ema_decay'?"),
     ({"train": {"pixel_opt": None}}, "train: no loss; expected a key such as pixel_opt"),
     ({"train": {"pixel_opt": {"type": "L2Loss"}}}, "train.pixel_opt.type: unknown loss 'L2Loss'"),

@@ -80,4 +80,4 @@ def test_a_folder_in_use_is_left_alone(option_file, in_tmp, monkeypatch, capsys)
     (in_tmp / "out").mkdir()
     (in_tmp / "out/mine.txt").touch()
     assert run(monkeypatch, "--opt", option_file, "-o", "out") == 2
-    assert "holds files already" in capsys.readouterr().err
+    assert "is there already, and not empty" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from copy import deepcopy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,6 +123,53 @@ def test_a_loss_goes_down(tiny, in_tmp, name):
     )  # fmt: skip
     curve = [e.value for e in events("experiments/tiny").Scalars("losses/l_pixel")]
     assert sum(curve[-5:]) < 0.9 * sum(curve[:5])
+
+
+class TestHowItIsComputed:
+    NETWORKS = {
+        "AODNet": {}, "DEDNet": {"n_feat": 8}, "LNetGIE": {}, "RetinexFormer": {"n_feat": 8},
+        "HDRNet": {"low_resolution": 64},
+    }  # fmt: skip
+
+    def trained(self, tiny, name, network="AODNet", **train_block):
+        run("--opt", tiny(
+            name=name, network_g={"type": network, **self.NETWORKS[network]},
+            train={"total_iter": 6, "ema_decay": 0.5, **train_block}, val={"val_freq": 6},
+        ))  # fmt: skip
+        return weights(name)
+
+    def last_score(self, name):
+        tag = "metrics/pairs_val/basicsr/psnr"
+        return events(f"experiments/{name}").Scalars(tag)[-1].value
+
+    @pytest.mark.parametrize("network", NETWORKS)
+    def test_bf16_trains_every_network_to_nearly_the_same(self, tiny, network):
+        self.trained(tiny, "plain", network)
+        low = self.trained(tiny, "low", network, precision="bf16", channels_last=True)
+        assert all(v.dtype == torch.float32 and v.isfinite().all() for v in low.values())
+        assert self.last_score("low") == pytest.approx(self.last_score("plain"), abs=0.05)
+
+    def test_fp16_scales_its_losses_and_resumes(self, tiny):
+        low = self.trained(tiny, "low", precision="fp16")
+        assert all(v.isfinite().all() for v in low.values())
+        scaler = checkpoint.read("experiments/low/training_states/latest.state")["scaler"]
+        assert scaler["scale"] > 1
+        assert run("--opt", "tiny.yml", "--auto_resume") == 0
+
+    @pytest.mark.parametrize("network", NETWORKS)
+    def test_accumulated_parts_equal_the_whole_batch(self, tiny, network):
+        sgd = {"optim_g": {"type": "SGD", "lr": 0.05, "betas": None}}
+        whole = self.trained(tiny, "whole", network, **sgd)
+        parts = self.trained(tiny, "parts", network, accumulate=2, **sgd)
+        for key, value in whole.items():
+            torch.testing.assert_close(parts[key], value, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.slow
+    def test_a_compiled_network_trains_and_its_weights_load_anywhere(self, tiny):
+        plain, compiled = self.trained(tiny, "plain"), self.trained(tiny, "fast", compile=True)
+        assert plain.keys() == compiled.keys()
+        for key, value in plain.items():
+            torch.testing.assert_close(compiled[key], value, atol=1e-4, rtol=1e-3)
 
 
 def test_terms_are_summed_and_logged_apart(tiny):
@@ -521,6 +569,49 @@ def test_a_clusters_warning_saves_and_says_that_it_can_go_on(tiny, monkeypatch, 
     assert state["iteration"] == 3
 
 
+def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, in_tmp, monkeypatch):
+    path = tiny(train={"total_iter": 4}, logger={"save_checkpoint_freq": 1000})
+    run("--opt", path, "--force_yml", "name=whole")
+
+    class KilledError(BaseException):
+        pass
+
+    def die(*_):
+        raise KilledError
+
+    monkeypatch.setattr(train, "keep_best", die)
+    with pytest.raises(KilledError):
+        run("--opt", path)
+    monkeypatch.undo()
+    monkeypatch.chdir(in_tmp)
+    assert run("--opt", path, "--auto_resume") == 0
+    assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
+
+
+def test_a_dead_trainers_workers_do_not_hold_its_lock(in_tmp):
+    """A process forked while the lock was held outlives its parent."""
+    code = (
+        "import os, signal, sys, time\nfrom pathlib import Path\n"
+        "from enhancement.run_folder import locked\n"
+        "with locked(Path('run')):\n"
+        "    if os.fork() == 0:\n        time.sleep(8); os._exit(0)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60, stdout=subprocess.DEVNULL)
+    with locked(in_tmp / "run"):
+        pass
+
+
+def test_another_number_of_processes_may_go_on_and_says_what_that_means(tiny, capsys):
+    path = tiny(train={"total_iter": 4})
+    run_until(path, "tiny", 2)
+    state = checkpoint.read("experiments/tiny/training_states/latest.state")
+    file = Path("experiments/tiny/training_states/latest.state")
+    checkpoint.save(file, state | {"world_size": 2})
+    assert run("--opt", path, "--auto_resume") == 0
+    assert "was saved by 2 processes and goes on with 1" in capsys.readouterr().out
+
+
 def test_two_runs_cannot_share_a_folder(tiny, in_tmp):
     with (
         locked(in_tmp / "experiments/tiny"),
@@ -566,6 +657,12 @@ class TestNotANumber:
         assert not all(torch.equal(seen[3][k], seen[4][k]) for k in seen[3])
         assert all(v.isfinite().all() for v in weights().values())
         assert checkpoint.read("experiments/tiny/training_states/latest.state")["skipped"] == [1, 0]
+
+    def test_running_statistics_are_not_poisoned(self, tiny, monkeypatch):
+        self.poison(monkeypatch, {3})
+        network = {"type": "HDRNet", "low_resolution": 64, "batch_norm": True}
+        run("--opt", tiny(network_g=network, train={"total_iter": 5}))
+        assert all(v.isfinite().all() for v in weights().values())
 
     def test_many_in_a_row_stop_the_run_with_the_last_checkpoint_whole(self, tiny, monkeypatch):
         self.poison(monkeypatch, range(4, 100))

@@ -579,11 +579,10 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, in_tmp, monkeypa
     def die(*_):
         raise KilledError
 
-    monkeypatch.setattr(train, "keep_best", die)
-    with pytest.raises(KilledError):
-        run("--opt", path)
-    monkeypatch.undo()
-    monkeypatch.chdir(in_tmp)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "keep_best", die)
+        with pytest.raises(KilledError):
+            run("--opt", path)
     assert run("--opt", path, "--auto_resume") == 0
     assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
 

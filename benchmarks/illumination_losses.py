@@ -17,6 +17,8 @@ import numpy as np
 
 from enhancement import test_from_dataset, train
 from enhancement.data.images import read_image, write_image
+from enhancement.data.loader import eval_loader
+from enhancement.options import load_options, prepare_run
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = "train:reconstruction_opt={type: IlluminationReconstructionLoss}"
@@ -63,11 +65,9 @@ def train_and_test(row: str, dataset: str, iterations: int, output: Path) -> tup
 
 def picture(dataset: str, folders: list[Path], shown: int = 4) -> np.ndarray:
     """Input, every folder's image, ground truth, side by side."""
-    opt = test_from_dataset.prepare_run(
-        test_from_dataset.load_options(str(ROOT / f"options/{dataset}/hdrnet.yml")), training=True
-    )
+    opt = prepare_run(load_options(str(ROOT / f"options/{dataset}/hdrnet.yml")), training=True)
     rows = []
-    loader = test_from_dataset.eval_loader(opt["datasets"]["test"])
+    loader = eval_loader(opt["datasets"]["test"])
     for sample, _ in zip(loader, range(shown), strict=False):
         lq, gt = (
             (sample[side][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)

@@ -23,8 +23,6 @@ from enhancement.errors import UserError
 
 State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
-
-
 CHECKSUMS = "checksums.json"  # {file: the SHA-256 it has, or had before its last replacement}
 
 

@@ -118,7 +118,6 @@ def locked(run: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error})") from error
     with file:
-        _locks.add(file)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -128,6 +127,7 @@ def locked(run: Path) -> Iterator[None]:
             ) from None
         except OSError as error:
             logger.warning("%s: cannot be locked (%s); start no second run in it", run, error)
+        _locks.add(file)
         for left_behind in run.glob("*/.*.tmp"):  # by a process killed while it saved
             left_behind.unlink()
         try:

@@ -1,0 +1,55 @@
+"""The console command `enhance`. Each subcommand is a module of `enhancement.commands`.
+
+A subcommand's module has `HELP` (one line), `EXAMPLES` (lines of commands), `add_arguments(parser)`
+and `run(arguments)`, which returns the exit status: 0 done, 1 done in part (the rest is named),
+2 a mistake of the user's (a UserError), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import Any
+
+from enhancement import __version__
+from enhancement.errors import command_line
+
+COMMANDS = ("archs",)
+
+
+def subcommand(name: str) -> Any:
+    """The module of a subcommand."""
+    return import_module(f"enhancement.commands.{name}")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        "enhance", description="Enhance images and video; compare and export networks."
+    )
+    parser.add_argument("--version", action="version", version=f"enhance {__version__}")
+    chosen = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = subcommand(name)
+        child = chosen.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=f"examples:\n{module.EXAMPLES.strip()}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(child)
+        child.set_defaults(run=module.run)
+    return parser
+
+
+@command_line
+def main() -> int:
+    """The command `enhance`."""
+    arguments = build_parser().parse_args()
+    return int(arguments.run(arguments) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

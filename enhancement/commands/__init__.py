@@ -1,0 +1,1 @@
+"""The subcommands of `enhance`, one a file (enhancement/cli.py lists them)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from textwrap import indent
 from typing import Any
 
 from enhancement import __version__
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
             name,
             help=module.HELP,
             description=module.HELP,
-            epilog=f"examples:\n{module.EXAMPLES.strip()}",
+            epilog="examples:\n" + indent(module.EXAMPLES.strip(), "  "),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(child)

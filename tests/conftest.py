@@ -100,3 +100,21 @@ def tiny(in_tmp):
         return file
 
     return write
+
+
+@pytest.fixture
+def enhance(monkeypatch, capsys):
+    """Run `enhance ...`; its exit status, output and errors."""
+
+    from enhancement import cli
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["enhance", *map(str, arguments)])
+        try:
+            status = cli.main()
+        except SystemExit as exit_:
+            status = exit_.code
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run

@@ -5,22 +5,6 @@ import pytest
 from enhancement import cli
 
 
-@pytest.fixture
-def enhance(monkeypatch, capsys):
-    """Run `enhance ...`; its exit status, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["enhance", *map(str, arguments)])
-        try:
-            status = cli.main()
-        except SystemExit as exit_:
-            status = exit_.code
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
-
-
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_help_shows_examples(name, enhance):
     status, out, _ = enhance(name, "--help")

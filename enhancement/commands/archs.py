@@ -9,7 +9,7 @@ from enhancement.compat import ARCH_REGISTRY, size_multiple
 from enhancement.complexity import multiply_adds, parameter_count
 
 HELP = "list the registered networks"
-EXAMPLES = "  enhance archs"
+EXAMPLES = "enhance archs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,16 +2,26 @@
 
 from . import (
     aod_net_arch,
+    blgm_arch,
     ded_net_arch,
+    dual_generalization_arch,
     hdrnet_arch,
+    iglfm_arch,
     lnet_gie_arch,
     retinexformer_arch,
+    segmentation_arch,
+    wsgm_arch,
 )
 
 __all__ = [
     "aod_net_arch",
+    "blgm_arch",
     "ded_net_arch",
+    "dual_generalization_arch",
     "hdrnet_arch",
+    "iglfm_arch",
     "lnet_gie_arch",
     "retinexformer_arch",
+    "segmentation_arch",
+    "wsgm_arch",
 ]

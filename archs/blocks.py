@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def haze_free(x: Tensor, k: Tensor) -> Tensor:
@@ -263,3 +264,85 @@ class IGR(nn.Module):
             skip, guidance = skips.pop()
             x = blocks(fuse(torch.cat((up(x), skip), 1)), guidance)
         return self.mapping(x) + image
+
+
+def gram(x: Tensor) -> Tensor:
+    """The products of an image's channels with each other, (B, C, H, W) to (B, C, C)."""
+    pixels = to_pixels(x)
+    return pixels.transpose(1, 2) @ pixels
+
+
+def channel_attention(products: Tensor, rows: Tensor, columns: Tensor, scale: Tensor) -> Tensor:
+    """softmax(scale * a b') over channels, where a and b are L2-normalised over the pixels.
+
+    a = rows x and b = columns x are linear in a feature x, so both norms and all products are
+    found in x's Gram matrix; a and b are never formed.
+
+    Args:
+        products: `gram` of x, (B, C, C).
+        rows, columns: (heads, d, C) each.
+        scale: (heads, 1, 1).
+
+    Returns:
+        (B, heads, d, d), each row sums to 1.
+    """
+    of_rows, of_columns = rows @ products[:, None], columns @ products[:, None]
+    row_norm = (of_rows * rows).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
+    column_norm = (of_columns * columns).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
+    product = of_rows @ columns.transpose(-1, -2)
+    return (product / row_norm[..., None] / column_norm[..., None, :] * scale).softmax(-1)
+
+
+def heads_as_matrix(attention: Tensor) -> Tensor:
+    """Attention of heads that each see their own channels, as one matrix: (B, heads, d, d) to
+    (B, heads d, heads d), zero between heads."""
+    heads = attention.shape[1]
+    own = torch.eye(heads, device=attention.device, dtype=attention.dtype)
+    spread = torch.einsum("bhij,hg->bhigj", attention, own)
+    return spread.flatten(3).flatten(1, 2)
+
+
+def apply_to_pixels(matrix: Tensor, x: Tensor) -> Tensor:
+    """A matrix an image, (B, D, C), applied to each pixel of (B, C, H, W): (B, D, H, W)."""
+    return to_image(to_pixels(x) @ matrix.transpose(1, 2), x)
+
+
+class SpatialAttention(nn.Module):
+    """Where to look: a convolution of the channels' maximum and mean, before its sigmoid."""
+
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, 1, H, W)."""
+        return self.conv(torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1))
+
+
+class ChannelGate(nn.Sequential):
+    """Which channels count, from their means, before the sigmoid."""
+
+    def __init__(self, dim: int, reduction: int) -> None:
+        hidden = max(1, dim // reduction)
+        super().__init__(
+            nn.Conv2d(dim, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, dim, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, 1, 1)."""
+        return super().forward(x.mean((2, 3), keepdim=True))
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pad right and bottom by reflection, by repetition where the image is too small for that.
+
+    Args:
+        x: (B, C, H, W).
+        multiple: What H and W become multiples of.
+    """
+    h, w = x.shape[-2:]
+    down, right = -h % multiple, -w % multiple
+    if not (down or right):
+        return x
+    mode = "reflect" if down < h and right < w else "replicate"
+    return F.pad(x, (0, right, 0, down), mode)

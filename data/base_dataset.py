@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from enhancement.errors import UserError, hint
 
 from .images import Array, to_float
+from .masks import Masks
 from .sources import Source
 from .splits import split_by_scene
 from .transforms import Frame, pad_to, random_crop, random_flips, resize
@@ -39,6 +40,7 @@ class DatasetOptions:
         subset: Which part this is; None takes everything.
         include: Names (with or without extension) to take; None takes every image.
         seed: Of cuts, flips and degradations, together with the epoch and the index.
+        dataroot_mask: Folder or LMDB of lesion masks, one of the gt's name for each image.
     """
 
     phase: Literal["train", "val", "test"] = "train"
@@ -53,6 +55,11 @@ class DatasetOptions:
     subset: Literal["train", "val", "test"] | None = None
     include: list[str] | None = None
     seed: int = 0
+    dataroot_mask: str | None = None
+
+    def masks(self) -> str | None:
+        """Where the masks are; None where there are none."""
+        return self.dataroot_mask
 
     def __post_init__(self) -> None:
         sizes = [self.gt_size] if isinstance(self.gt_size, int) else list(self.gt_size or ())
@@ -122,6 +129,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
     """Samples of one or two images by name, cut alike, as float tensors.
 
     A subclass says which files make a sample (`find`) and what becomes of the cut (`finish`).
+    With `dataroot_mask` a sample has a `mask` too, (1, H, W) of 0 and 1, cut and turned alike.
 
     Args:
         opt: A dataset block of the option file; see the class's `Options`.
@@ -136,6 +144,13 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         self.opt = opt
         self.options: Any = self.Options.pick(opt)
         self.sources, self.samples, self.skipped = self.find(self.options)
+        self.masks: Masks | None = None
+        root = self.options.masks()
+        if root:
+            self.masks = Masks(root, self.sources[-1])
+            unmasked = [s for s in self.samples if s[-1] not in self.masks.of]
+            if unmasked and self.options.on_error == "raise":
+                raise UserError("\n".join(shortened(self.masks.faults)))
         self._cache: list[list[Array]] | None = None
         if self.skipped and self.options.on_error == "raise":
             raise UserError("\n".join(shortened(self.skipped)))
@@ -159,6 +174,8 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
             options: Any = cls.Options.pick(opt)
             sources, samples, faults = cls.find(options)
             included(samples, options.include, sources[-1])
+            if options.masks():
+                faults = faults + Masks(options.masks(), sources[-1], check=True).faults
         except UserError as error:
             return str(error).splitlines()
         return shortened(faults) if options.on_error == "raise" else []
@@ -202,12 +219,17 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         self.samples = [self.samples[i] for i in chosen]
 
     def _read(self, sample: tuple[str, ...]) -> list[Array]:
+        """A sample's images and, behind them, its mask where there are masks."""
         images = [source.read(name) for source, name in zip(self.sources, sample, strict=True)]
+        names = [source.where(name) for source, name in zip(self.sources, sample, strict=True)]
+        if self.masks:
+            images.append(self.masks.read(sample[-1]))
+            names.append(f"its mask in {self.masks.source.root}")
         sizes = {image.shape[:2] for image in images}
         if len(sizes) > 1:
             shown = [
-                f"{source.where(name)} is {image.shape[1]}x{image.shape[0]}"
-                for source, name, image in zip(self.sources, sample, images, strict=True)
+                f"{name} is {image.shape[1]}x{image.shape[0]}"
+                for name, image in zip(names, images, strict=True)
             ]
             raise UserError(f"a pair must have one size, but {' and '.join(shown)}")
         return resize(images, self.options.resize) if self.options.resize else images
@@ -238,13 +260,13 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         images = self._cache[index] if self._cache is not None else self._read(sample)
         size = getattr(index, "gt_size", None) or self.options.gt_size
         images, frame = self._cut(images, size, rng)
-        images = self.finish(images, frame, rng)
+        mask = images[len(self.sources) :]
+        images = [*self.finish(images[: len(self.sources)], frame, rng), *mask]
         if self.options.phase == "train":
             images = random_flips(images, rng, self.options.use_hflip, self.options.use_rot)
-        lq, gt = (_tensor(image) for image in images)
+        tensors = dict(zip(("lq", "gt", "mask"), map(_tensor, images), strict=False))
         return {
-            "lq": lq,
-            "gt": gt,
+            **tensors,
             "name": sample[0],
             "lq_path": self.sources[0].where(sample[0]),
             "gt_path": self.sources[-1].where(sample[-1]),

@@ -119,6 +119,12 @@ def write_image(path: str | Path, image: Array) -> None:
         raise UserError(f"{path}: cannot be written ({error})") from error
 
 
+def to_grey(image: Array) -> Array:
+    """RGB (H, W, 3), uint8 or uint16, to 8-bit grey levels (H, W) by BT.601 luma."""
+    levels = 255 / np.iinfo(image.dtype).max
+    return np.round(image @ np.array([0.299, 0.587, 0.114]) * levels).astype(np.uint8)
+
+
 def to_float(image: Array) -> NDArray[np.float32]:
     """uint8 or uint16 to float32 in [0, 1]."""
     return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)

@@ -47,6 +47,14 @@ LAYOUTS = {
                      ("low", "high")],
         },
     ),
+    "capsule": Layout(
+        "datasets/KCL",
+        {
+            "train": [("training/low", "training/high")],
+            "val": [("val/low", "val/high")],
+            "test": [("evaluation/low", "evaluation/high")],
+        },
+    ),
 }  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class LowLight:
     Attributes:
         gamma: Exponent in linear light; above 1 deepens the shadows.
         exposure: Factor e on the light.
+        levels: Brightness levels: the exposures to choose from, in place of that range.
         shot_noise: Variance of the photon noise at full light; 1 / (photons of a white pixel).
         read_noise: Standard deviation of the sensor's own noise, in linear light.
         falloff: f, the share of light lost in the corners; 0.9 for an endoscope's narrow beam.
@@ -54,8 +55,11 @@ class LowLight:
     shot_noise: tuple[float, float] = (1e-4, 1e-3)
     read_noise: tuple[float, float] = (5e-4, 2e-3)
     falloff: tuple[float, float] = (0.0, 0.0)
+    levels: list[float] | None = None
 
     def __post_init__(self) -> None:
+        if self.levels is not None and (not self.levels or min(self.levels) <= 0):
+            raise ValueError(f"Expected `levels` to be numbers above 0, but got {self.levels}.")
         for name in ("gamma", "exposure", "shot_noise", "read_noise", "falloff"):
             low, high = getattr(self, name)
             floor = 1e-6 if name in ("gamma", "exposure") else 0
@@ -79,6 +83,8 @@ class LowLight:
             for name in ("gamma", "shot_noise", "read_noise", "falloff")
         )
         exposure = np.exp(rng.uniform(*np.log(self.exposure)))
+        if self.levels:
+            exposure = self.levels[int(rng.integers(len(self.levels)))]
         light = exposure * srgb_to_linear(gt) ** gamma
         if falloff:
             light *= (1 - falloff * radial_distance(gt.shape[:2], frame) ** 2)[..., None]

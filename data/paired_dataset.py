@@ -14,7 +14,7 @@ from .base_dataset import DatasetOptions, EnhancementDataset, Found
 from .images import Array
 from .layouts import layout_folders
 from .pairing import check_sizes, pair_by_name
-from .sources import open_source
+from .sources import locate, open_source
 from .transforms import Frame
 
 
@@ -30,7 +30,9 @@ class PairedOptions(DatasetOptions):
         filename_tmpl: What an lq file is called after its gt, without extensions: "{}" the same.
     """
 
-    layout: Literal["LOL_v1", "LOL_v2_real", "LOL_v2_synthetic", "high_low"] | None = None
+    layout: Literal["LOL_v1", "LOL_v2_real", "LOL_v2_synthetic", "high_low", "capsule"] | None = (
+        None
+    )
     dataroot: str | None = None
     split: Literal["train", "val", "test"] = "train"
     dataroot_lq: str | None = None
@@ -41,6 +43,13 @@ class PairedOptions(DatasetOptions):
         super().__post_init__()
         if self.filename_tmpl.count("{}") != 1 or len(self.filename_tmpl.split("{")) != 2:
             raise UserError(f"filename_tmpl must hold {{}} once, but is '{self.filename_tmpl}'")
+
+    def masks(self) -> str | None:
+        """`dataroot_mask`, or a layout's `masks` folder beside its gt's, where it is there."""
+        if self.dataroot_mask or not self.layout:
+            return self.dataroot_mask
+        beside = f"{self.folders()[1].rsplit('/', 1)[0]}/masks"
+        return beside if locate(beside).is_dir() else None
 
     def folders(self) -> tuple[str, str]:
         """The (lq, gt) folders.

@@ -34,16 +34,19 @@ def pad_to(image: Array, height: int, width: int) -> tuple[Array, int, int]:
     if top or left or down or right:
         border = cv2.BORDER_REFLECT_101 if min(h, w) > 1 else cv2.BORDER_REPLICATE
         image = cv2.copyMakeBorder(image, top, down, left, right, border)
+        image = image if image.ndim == 3 else image[..., None]
     return image, top, left
 
 
 def resize(images: list[Array], size: tuple[int, int]) -> list[Array]:
-    """Resize each to (height, width): area averaging down, cubic up."""
+    """Resize each to (height, width): area averaging down, cubic up; a mask by nearest pixels."""
     height, width = size
 
     def one(image: Array) -> Array:
         if image.shape[:2] == (height, width):
             return image
+        if image.shape[2] == 1:
+            return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)[..., None]
         down = image.shape[0] >= height and image.shape[1] >= width
         how = cv2.INTER_AREA if down else cv2.INTER_CUBIC
         return cv2.resize(image, (width, height), interpolation=how)

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from enhancement.compat import ARCH_REGISTRY, build
+from enhancement.archs.published import PublishedWeights
+from enhancement.compat import ARCH_REGISTRY, build, lookup
 from enhancement.errors import UserError
 
 State = dict[str, Tensor]
@@ -195,6 +196,22 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
     return faults
 
 
+def own_names(network: nn.Module, state: State) -> State:
+    """The state under the network's own names, where it bears its authors' (archs/published.py)."""
+    if isinstance(network, PublishedWeights) and network.published.applies(state):
+        return network.from_published(state)
+    return state
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 of a network's state: names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(on_cpu(network).items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
                  strict: bool = True) -> dict[str, Any]:  # fmt: skip
     """Load a weights file into a network; its `meta`.
@@ -203,6 +220,7 @@ def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
         UserError: The file does not fit; says how.
     """
     state, meta = read_weights(path, key)
+    state = own_names(network, state)
     faults = misfits(network, state, strict)
     if faults:
         raise UserError(f"{path}: does not fit {type(network).__name__}: {'; '.join(faults[:3])}")
@@ -219,7 +237,9 @@ def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     _, meta = read_weights(path)
     if "network_g" not in meta:
         raise UserError(f"{path}: does not name its network; give an option file with --opt")
-    network = build(ARCH_REGISTRY, meta["network_g"])
+    block = meta["network_g"]
+    needless = getattr(lookup(ARCH_REGISTRY, block["type"]), "only_before_training", ())
+    network = build(ARCH_REGISTRY, {k: v for k, v in block.items() if k not in needless})
     return network, load_weights(network, path)
 
 

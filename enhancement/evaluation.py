@@ -11,26 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from enhancement.archs.blocks import pad_to_multiple
 from enhancement.compat import size_multiple
 from enhancement.errors import UserError
 from enhancement.metrics import Lpips, Protocol
-
-
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Pad right and bottom by reflection, by repetition where the image is too small for that.
-
-    Args:
-        x: (B, C, H, W).
-        multiple: What H and W become multiples of.
-    """
-    h, w = x.shape[-2:]
-    down, right = -h % multiple, -w % multiple
-    if not (down or right):
-        return x
-    mode = "reflect" if down < h and right < w else "replicate"
-    return F.pad(x, (0, right, 0, down), mode)
 
 
 def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
@@ -47,16 +32,30 @@ def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
     Raises:
         UserError: The output has another shape.
     """
-    padded = pad_to_multiple(lq, math.lcm(size_multiple(network), multiple))
+    output = run_padded(network, lq, multiple)
+    if output.shape != lq.shape:
+        raise UserError(
+            f"expected {type(network).__name__} to give back {tuple(lq.shape)}, but got "
+            f"{tuple(output.shape)}; a super-resolution network needs `upscale: 1`"
+        )
+    return output
+
+
+def run_padded(network: nn.Module, x: Tensor, multiple: int = 1) -> Tensor:
+    """What a network gives for an image padded to its multiple, cut back to the image's size.
+
+    Args:
+        network: A tuple or list output counts by its first entry.
+        x: (B, 3, H, W).
+        multiple: Pad to multiples of this as well.
+    """
+    padded = pad_to_multiple(x, math.lcm(size_multiple(network), multiple))
     output = network(padded)
     if isinstance(output, (tuple, list)):
         output = output[0]
-    if output.shape != padded.shape:
-        raise UserError(
-            f"expected {type(network).__name__} to give back {tuple(padded.shape)}, but got "
-            f"{tuple(output.shape)}; a super-resolution network needs `upscale: 1`"
-        )
-    return output[..., : lq.shape[-2], : lq.shape[-1]]
+    if output.shape[-2:] != padded.shape[-2:]:
+        return output
+    return output[..., : x.shape[-2], : x.shape[-1]]
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -80,14 +79,15 @@ def self_ensemble(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
 
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the mode before comes back."""
-    was_training = network.training
+    """Evaluation mode without gradients; every module's mode before comes back."""
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        network.train(was_training)
+        for module, mode in modes:
+            module.training = mode
 
 
 @dataclass

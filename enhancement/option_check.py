@@ -43,6 +43,7 @@ from enhancement.schema import (
     check_call,
     parameters,
 )
+from enhancement.segmentation_check import check_segmentation
 
 SECTIONS = {"path": PathBlock, "train": Train, "val": Val, "logger": Logger}
 NEEDS_CLOSURE = ("LBFGS", "SparseAdam", "Optimizer")
@@ -188,7 +189,7 @@ class Checker:
             if kind is None:
                 continue
             second = list(inspect.signature(kind.forward).parameters)[2:3]
-            if issubclass(kind, IlluminationLoss) and not self._trains(IlluminationModel):
+            if issubclass(kind, IlluminationLoss) and not self.trains(IlluminationModel):
                 self.report((*at, "type"), f"{kind.__name__} needs `model_type: IlluminationModel`")
             if second not in (["target"], ["gt"]):
                 self.report((*at, "type"), f"{kind.__name__} does not compare output and gt")
@@ -200,7 +201,7 @@ class Checker:
         if training and train and not loss_options(train):
             self.report(("train",), f"no loss; expected a key such as pixel{LOSS_SUFFIX}")
 
-    def _trains(self, model: type) -> bool:
+    def trains(self, model: type) -> bool:
         """Whether `model_type` is this model or one made from it."""
         try:
             return issubclass(lookup(MODEL_REGISTRY, str(self.opt.get("model_type"))), model)
@@ -300,12 +301,18 @@ class Checker:
             network = build_light({k: v for k, v in block.items() if k != "type"}, kind)
         if network is None:
             return
-        if self._trains(IlluminationModel) and not getattr(network, "gives_illumination", False):
+        if self.trains(IlluminationModel) and not getattr(network, "gives_illumination", False):
             self.report(
                 at, f"{kind.__name__} as it is here gives no illumination map, which "
                 f"IlluminationModel trains; HDRNet with `mode: illumination` does",
             )  # fmt: skip
+        check_segmentation(self, network, training)
         self._weights(network, training)
+
+    @staticmethod
+    def loss_type(block: dict[str, Any]) -> Any:
+        """The class of a loss."""
+        return lookup(LOSS_REGISTRY, str(block.get("type")))
 
     def _file(self, key: str) -> Path | None:
         """The file that a key of `path` names, where there is one."""
@@ -325,6 +332,7 @@ class Checker:
             at = ("path", "pretrain_network_g")
             with self.errors_of(*at):
                 state, _ = checkpoint.read_weights(pretrained, block.get("param_key_g"))
+                state = checkpoint.own_names(network, state)
                 strict = block.get("strict_load_g", True)
                 for fault in checkpoint.misfits(network, state, strict):
                     self.report(at, f"{pretrained}: does not fit: {fault}")

@@ -250,4 +250,6 @@ def prepare_run(opt: Options, training: bool, rank: int = 0, world_size: int = 1
     for key in ("pretrain_network_g", "init_network_g", "resume_state"):
         if path[key]:
             path[key] = str(locate(path[key]))
+    frozen = opt["train"].get("frozen") or {}
+    opt["train"] |= {"frozen": {k: str(locate(v)) for k, v in frozen.items()}} if frozen else {}
     return opt

@@ -54,6 +54,9 @@ class Train:
     batch is computed in `accumulate` parts, for less memory. `channels_last` and `compile` change
     how the network is computed, not what.
 
+    `frozen` names parts of the network that keep the weights of a file (a checkpoint of the part,
+    or of a network that has such a part): no gradients, evaluation mode.
+
     An update whose loss or gradient is not a finite number is skipped; `max_skipped` in a row stop
     the run.
     """
@@ -69,6 +72,7 @@ class Train:
     channels_last: bool = False
     compile: bool = False
     accumulate: Positive = 1
+    frozen: dict[str, str] | None = None
     max_skipped: Positive = 10
 
 
@@ -81,7 +85,7 @@ class Val:
 
     val_freq: Positive = 5000
     protocol: Literal[tuple(PROTOCOLS)] = "basicsr"  # type: ignore[valid-type]
-    select_by: Literal["psnr", "ssim"] = "psnr"
+    select_by: Literal["psnr", "ssim", "dice", "miou"] = "psnr"
     select_on_test: bool = False
     self_ensemble: bool = False
     window_size: Positive = 1

@@ -103,8 +103,14 @@ def with_root(block: dict[str, Any], root: Path | None) -> dict[str, Any]:
         )
     if "layout" in block:
         return {**block, "dataroot": root}
-    inside = Path(*Path(block["dataroot_gt"]).parts[2:])  # datasets/KvasirSEG/images: "images"
-    return {**block, "dataroot_gt": str(Path(root, inside) if (root / inside).is_dir() else root)}
+    moved = {}
+    for key in ("dataroot_gt", "dataroot_mask"):
+        if block.get(key):
+            inside = Path(*Path(block[key]).parts[2:])  # datasets/KvasirSEG/images: "images"
+            moved[key] = str(root / inside)
+    if not Path(moved["dataroot_gt"]).is_dir() and "dataroot_mask" not in moved:
+        moved["dataroot_gt"] = str(root)
+    return {**block, **moved}
 
 
 def build_network(

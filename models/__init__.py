@@ -1,5 +1,23 @@
 """Training wrappers and losses, registered in BasicSR's registries."""
 
-from . import enhancement_model, illumination_model, losses, lr_schedulers, mixup
+from . import (
+    enhancement_model,
+    illumination_model,
+    losses,
+    lr_schedulers,
+    mixup,
+    segmentation_guided_model,
+    segmentation_losses,
+    segmentation_model,
+)
 
-__all__ = ["enhancement_model", "illumination_model", "losses", "lr_schedulers", "mixup"]
+__all__ = [
+    "enhancement_model",
+    "illumination_model",
+    "losses",
+    "lr_schedulers",
+    "mixup",
+    "segmentation_guided_model",
+    "segmentation_losses",
+    "segmentation_model",
+]

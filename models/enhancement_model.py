@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
@@ -18,6 +18,7 @@ from enhancement.errors import UserError
 from enhancement.evaluation import Scores, autocast, enhance, evaluate
 from enhancement.metrics import get_protocol, to_8_bit
 
+from .frozen import average_of, load_part
 from .mixup import Mixup
 
 LOSS_SUFFIX = "_opt"
@@ -39,16 +40,26 @@ class EnhancementModel(BaseModel):
 
     Args:
         opt: Resolved options (enhancement/options.py).
+
+    Attributes:
+        own_frozen: Entries of `train.frozen` that are no parts of the network.
+        frozen: The file and the weights' hash of each frozen part.
     """
+
+    own_frozen: ClassVar[tuple[str, ...]] = ()
+    protocol: ClassVar[str | None] = None  # where it is not the option file's
 
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
-        network = self._build_network()
+        self.frozen: dict[str, dict[str, str]] = {}
+        network = self._build_network().to(self.device)
+        parts = self._freeze(network) if self.is_train else []
         if self.is_train and self.opt["train"]["ema_decay"]:
-            self.net_g_ema = deepcopy(network).to(self.device).eval().requires_grad_(False)
+            self.net_g_ema = average_of(network, parts)
         if self.is_train:
             network = self._as_computed(network)
         self.net_g = self.model_to_device(network)
+        self.frozen_parts = [self.get_bare_model(self.net_g).get_submodule(name) for name in parts]
         self.log_dict: dict[str, Tensor] = {}
         self.best: dict[str, Any] | None = None
         self.skipped = self.skipped_in_a_row = 0
@@ -65,6 +76,27 @@ class EnhancementModel(BaseModel):
         if path.get("init_network_g"):
             network.initialise_from(checkpoint.read_weights(path["init_network_g"])[0])
         return network
+
+    def _freeze(self, network: nn.Module) -> list[str]:
+        """Load and freeze the parts of the network that `train.frozen` names; their names."""
+        files = self.opt["train"]["frozen"] or {}
+        parts = [name for name in files if name not in self.own_frozen]
+        for name in parts:
+            part = network.get_submodule(name)
+            load_part(part, files[name], name)
+            part.requires_grad_(False)
+            self.record_frozen(name, files[name], part)
+        return parts
+
+    def record_frozen(self, name: str, path: str, part: nn.Module) -> None:
+        """Note which weights a frozen part has, for the checkpoint."""
+        self.frozen[name] = {"file": str(path), "sha256": checkpoint.weights_hash(part)}
+
+    def _train_mode(self) -> None:
+        """Training mode for everything that is trained."""
+        self.net_g.train()
+        for part in self.frozen_parts:
+            part.eval()
 
     def _as_computed(self, network: nn.Module) -> nn.Module:
         """The network in the memory layout, and compiled, as the options say."""
@@ -85,7 +117,7 @@ class EnhancementModel(BaseModel):
 
     def _init_training(self) -> None:
         train = self.opt["train"]
-        self.net_g.train()
+        self._train_mode()
         self.losses = nn.ModuleDict()
         for name, options in loss_options(train).items():
             at = f"train.{name}{LOSS_SUFFIX}"
@@ -111,8 +143,10 @@ class EnhancementModel(BaseModel):
         """Move a batch to the device."""
         self.lq: Tensor = data["lq"].to(self.device, non_blocking=True)
         self.gt: Tensor | None = None
-        if "gt" in data:
-            self.gt = data["gt"].to(self.device, non_blocking=True)
+        self.mask: Tensor | None = None
+        for name in ("gt", "mask"):
+            if name in data:
+                setattr(self, name, data[name].to(self.device, non_blocking=True))
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""
@@ -163,19 +197,19 @@ class EnhancementModel(BaseModel):
 
     def _backward(self, parts: int) -> dict[str, Tensor]:
         """Gradients of the fed batch, computed in so many parts; its mean loss terms."""
-        lq, gt = self.lq, self.gt
+        whole = {name: getattr(self, name) for name in ("lq", "gt", "mask")}
         logged: dict[str, Tensor] = {}
         for index in range(parts):
             if parts > 1:
-                self.lq = lq.chunk(parts)[index]
-                self.gt = None if gt is None else gt.chunk(parts)[index]
+                for name, value in whole.items():
+                    setattr(self, name, None if value is None else value.chunk(parts)[index])
             terms = self.compute_losses()
             terms["l_total"] = torch.stack(list(terms.values())).sum()
             self.scaler.scale(terms["l_total"] / parts).backward()
             for name, value in terms.items():
                 share = value.detach() / parts
                 logged[name] = logged[name] + share if name in logged else share
-        self.lq, self.gt = lq, gt
+        self.lq, self.gt, self.mask = whole.values()
         return logged
 
     @torch.no_grad()
@@ -183,8 +217,9 @@ class EnhancementModel(BaseModel):
         """Move the average; early on it follows faster, so that its start is soon forgotten."""
         decay = min(decay, current_iter / (current_iter + 10))
         network = self.get_bare_model(self.net_g)
-        averages: list[Tensor] = list(self.net_g_ema.parameters())
-        values: list[Tensor] = list(network.parameters())
+        pairs = zip(self.net_g_ema.parameters(), network.parameters(), strict=True)
+        moved: list[tuple[Tensor, Tensor]] = [(a, v) for a, v in pairs if a is not v]  # not frozen
+        averages, values = [a for a, _ in moved], [v for _, v in moved]
         torch._foreach_lerp_(averages, values, 1 - decay)
         for average, value in zip(self.net_g_ema.buffers(), network.buffers(), strict=True):
             average.copy_(value)
@@ -253,14 +288,17 @@ class EnhancementModel(BaseModel):
         """
         content: dict[str, Any] = {"params": checkpoint.on_cpu(self.get_bare_model(self.net_g))}
         if hasattr(self, "net_g_ema"):
-            content["params_ema"] = checkpoint.on_cpu(self.net_g_ema)
+            own = tuple(f"{name}." for name in self.frozen)  # stored once, under both names
+            once = {k: v for k, v in content["params"].items() if k.startswith(own)}
+            content["params_ema"] = checkpoint.on_cpu(self.net_g_ema) | once
         content["meta"] = {
             "network_g": self.opt["network_g"],
             "name": self.opt["name"],
             "iteration": current_iter,
             "commit": checkpoint.git_commit(),
-            "protocol": self.opt["val"]["protocol"],
+            "protocol": self.protocol or self.opt["val"]["protocol"],
             "best": self.best,
+            "frozen": self.frozen,
             "selected": "best" if label == "best" else None,
         }
         path = Path(self.opt["path"]["models"], f"net_g_{label}.pth")
@@ -277,11 +315,18 @@ class EnhancementModel(BaseModel):
             "scaler": self.scaler.state_dict(),
             "best": self.best,
             "skipped": [self.skipped, self.skipped_in_a_row],
+            "frozen": {name: about["sha256"] for name, about in self.frozen.items()},
             "rng": checkpoint.random_states(),
         }
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Take over what `training_state` returned."""
+        for name, digest in resume_state.get("frozen", {}).items():
+            if name in self.frozen and digest != self.frozen[name]["sha256"]:
+                raise UserError(
+                    f"{self.frozen[name]['file']}: train.frozen.{name} holds other weights than "
+                    f"the run was trained with; bring the file back, or start another run"
+                )
         self.get_bare_model(self.net_g).load_state_dict(resume_state["net_g"])
         if hasattr(self, "net_g_ema"):
             self.net_g_ema.load_state_dict(resume_state["net_g_ema"])

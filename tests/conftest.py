@@ -13,7 +13,7 @@ from enhancement.data.images import write_image
 from enhancement.data.sources import DATA_VARIABLE
 
 ROOT = Path(__file__).resolve().parent.parent
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 
 
 @pytest.fixture

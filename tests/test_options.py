@@ -12,6 +12,7 @@ from enhancement.options import Merged, load_options, parse_yaml, prepare_run
 SHIPPED = sorted(p for p in (ROOT / "options").rglob("*.yml") if "base" not in p.parts)
 DATASETS = sorted(p.stem for p in (ROOT / "options/base/datasets").glob("*.yml"))
 NETWORKS = sorted(p.stem for p in (ROOT / "options/base/networks").glob("*.yml"))
+STAGES = {("capsule", name) for name in ("1_iglfm", "2_blgm", "segmentation", "3_wsgm")}
 WITHOUT_FILES: set[str] = set()
 
 
@@ -33,7 +34,7 @@ class TestShippedFiles:
         assert {"train", "val", "test"} <= options["datasets"].keys()
 
     def test_every_network_comes_with_every_dataset(self):
-        there = {(p.parent.name, p.stem) for p in SHIPPED if p.parent.name != "options"}
+        there = {(p.parent.name, p.stem) for p in SHIPPED if p.parent.name != "options"} - STAGES
         assert there == {(d, n) for d in DATASETS for n in NETWORKS}
 
     @pytest.mark.parametrize("dataset", DATASETS)

@@ -1,0 +1,83 @@
+"""The dual-generalization framework for capsule endoscopy: IGLFM, then BLGM, then WSGM.
+
+Source: Dual-Gen-Frame. IGLFM enhances, BLGM generalizes over brightness levels, WSGM over the task
+behind, which is segmentation. Each stage is trained with those before it frozen
+(options/capsule).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from .blgm_arch import BLGM, illumination_vector
+from .blocks import pad_to_multiple
+from .iglfm_arch import IGLFM
+from .wsgm_arch import WSGM
+
+
+@ARCH_REGISTRY.register()
+class DualGeneralization(nn.Module):
+    """IGLFM, BLGM and WSGM in a chain, as far as `stage` says.
+
+    Args:
+        stage: 1 is IGLFM alone, 2 adds BLGM, 3 adds WSGM.
+        width: Channels of IGLFM, a multiple of 16.
+        groups: IGLFM's groups of blocks.
+        blocks: Feature fusion blocks of a group.
+        mcc: Matrixed colour correction in IGLFM; the published weights are without.
+        blgm_width: Channels of BLGM at full size.
+        wsgm_width: Channels of WSGM.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    size_multiple = 1  # it pads by itself, for the illumination vector is that of the image alone
+
+    def __init__(
+        self,
+        stage: Literal[1, 2, 3] = 3,
+        width: int = 64,
+        groups: int = 3,
+        blocks: int = 2,
+        mcc: bool = True,
+        blgm_width: int = 64,
+        wsgm_width: int = 64,
+    ) -> None:
+        super().__init__()
+        if stage not in (1, 2, 3):
+            raise ValueError(f"Expected `stage` to be 1, 2 or 3, but got {stage}.")
+        if blgm_width < 1 or wsgm_width < 1:
+            raise ValueError(
+                f"Expected `blgm_width` and `wsgm_width` above 0, but got {blgm_width} and "
+                f"{wsgm_width}."
+            )
+        self.iglfm = IGLFM(width, groups, blocks, mcc)
+        self.blgm = BLGM(width // 2, blgm_width) if stage > 1 else None
+        self.wsgm = WSGM(wsgm_width) if stage > 2 else None
+
+    def stages(self, x: Tensor) -> dict[str, Tensor]:
+        """Each stage's output, in order.
+
+        Args:
+            x: (B, 3, H, W) in [0, 1], of any size.
+
+        Returns:
+            "iglfm", "blgm" and "wsgm", as far as they are there: (B, 3, H, W) each.
+        """
+        height, width = x.shape[-2:]
+        padded = pad_to_multiple(x, BLGM.size_multiple)
+        image, feature = self.iglfm.with_feature(padded)
+        outputs = {"iglfm": image}
+        if self.blgm is not None:
+            outputs["blgm"] = self.blgm(feature, illumination_vector(x))
+        if self.wsgm is not None:
+            outputs["wsgm"] = self.wsgm(outputs["blgm"])
+        return {name: output[..., :height, :width] for name, output in outputs.items()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last stage's output: (B, 3, H, W) in [0, 1], of any size, to the same shape."""
+        return list(self.stages(x).values())[-1]

@@ -1,0 +1,65 @@
+"""Lesion segmentation: the decoders of segmentation_models_pytorch on encoders of timm.
+
+It gives a mask, not an image: trained by `SegmentationModel`, frozen behind WSGM, and used to
+measure what enhancement does for the task behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import segmentation_models_pytorch as smp
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TIMM = "tu-"
+
+
+@ARCH_REGISTRY.register()
+class SegmentationNet(nn.Module):
+    """A mask's logits from an image.
+
+    Args:
+        decoder: The architecture, by its name in segmentation_models_pytorch.
+        encoder: A timm network that gives features at several sizes, by its timm name.
+        encoder_weights: "pretrained" downloads timm's; null starts at random.
+
+    Raises:
+        ValueError: No such encoder, or its weights cannot be had.
+    """
+
+    mean: Tensor
+    std: Tensor
+    size_multiple = 32
+    gives = "mask"
+    only_before_training = ("encoder_weights",)  # arguments without meaning for trained weights
+
+    def __init__(
+        self,
+        decoder: Literal["unet", "unetplusplus", "fpn", "linknet", "manet"] = "unet",
+        encoder: str = "resnet18",
+        encoder_weights: Literal["pretrained"] | None = None,
+    ) -> None:
+        super().__init__()
+        try:
+            self.network = smp.create_model(
+                decoder, TIMM + encoder, encoder_weights and True, in_channels=3, classes=1
+            )
+        except OSError as error:
+            raise ValueError(
+                f"The weights of `encoder` '{encoder}' cannot be downloaded; "
+                "`encoder_weights: null` starts at random."
+            ) from error
+        except (RuntimeError, KeyError, ValueError, AssertionError) as error:
+            raise ValueError(
+                f"Expected `encoder` to be a timm network with features, but got '{encoder}' "
+                f"({str(error).splitlines()[0]})."
+            ) from error
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1], H and W multiples of 32, to logits (B, 1, H, W)."""
+        return self.network((x - self.mean) / self.std)

@@ -1,0 +1,47 @@
+"""Lesion masks that go with a set's images, by name."""
+
+from __future__ import annotations
+
+from enhancement.errors import UserError
+
+from .images import Array, to_grey
+from .pairing import check_sizes, pair_by_name
+from .sources import Source, open_source
+
+THRESHOLD = 127  # grey levels above are foreground
+
+
+class Masks:
+    """The mask of each ground-truth image.
+
+    Args:
+        root: Folder or LMDB of masks, in any image mode.
+        gt: The images they belong to.
+
+    Attributes:
+        of: Mask name by image name.
+        faults: A line for each image without a mask, or with one of another size.
+    """
+
+    def __init__(self, root: str, gt: Source, check: bool = False) -> None:
+        self.source = open_source(root)
+        pairs, _ = pair_by_name(self.source, gt)
+        self.of = {image: mask for mask, image in pairs}
+        self.faults = [
+            f"{gt.where(name)}: has no mask of that name in {root}"
+            for name in gt.names
+            if name not in self.of
+        ]
+        if check:
+            self.faults += check_sizes(self.source, gt, pairs)
+
+    def read(self, image: str) -> Array:
+        """The mask of an image: (H, W, 1) uint8, 0 or 255.
+
+        Raises:
+            UserError: There is none, or it cannot be read.
+        """
+        if image not in self.of:
+            raise UserError(f"{self.source.root}: has no mask for {image}")
+        grey = to_grey(self.source.read(self.of[image]))
+        return ((grey > THRESHOLD) * 255).astype("uint8")[..., None]

@@ -1,0 +1,50 @@
+"""Training of a segmentation network on well-exposed frames with lesion masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor
+
+from enhancement.evaluation import Scores, autocast
+from enhancement.segmentation import PROTOCOL, score_masks, segment
+
+from .enhancement_model import IMAGES_SHOWN, EnhancementModel
+
+
+@MODEL_REGISTRY.register()
+class SegmentationModel(EnhancementModel):
+    """Trains a network that gives masks, on the ground truth: what a well-lit frame would show.
+
+    Validates by Dice and mIoU; `val.select_by` is one of them.
+    """
+
+    protocol = PROTOCOL
+
+    def compute_losses(self) -> dict[str, Tensor]:
+        """The weighted loss terms of the fed batch, by name."""
+        assert self.gt is not None
+        with autocast(self.device, self.opt["train"]["precision"]):
+            logits = segment(self.net_g, self.gt)
+        return self.terms(lambda loss: loss(logits.float(), self.mask))
+
+    def validation(
+        self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False
+    ) -> Scores:
+        """Dice and mIoU on a set's ground truth; logs means and a grid: frame, found, true."""
+        name = dataloader.dataset.opt["name"]
+        shown: list[Tensor] = []
+
+        def watch(gt: Tensor, logits: Tensor, mask: Tensor) -> None:
+            if len(shown) < IMAGES_SHOWN:
+                masks = ((logits > 0).float().expand_as(gt), mask.expand_as(gt))
+                shown.append(torch.cat((gt, *masks), 3).cpu())
+
+        scores = score_masks(self.tested_network, dataloader, name, self.device, watch)
+        if tb_logger:
+            for metric, mean in scores.mean().items():
+                tb_logger.add_scalar(f"metrics/{name}/{PROTOCOL}/{metric}", mean, current_iter)
+            tb_logger.add_pictures(f"{name}: frame | found | true mask", shown, current_iter)
+        return scores

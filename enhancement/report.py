@@ -19,7 +19,7 @@ from enhancement.errors import UserError
 from enhancement.evaluation import Scores
 from enhancement.metrics import to_8_bit
 
-DIGITS = {"psnr": 3, "ssim": 4, "lpips": 4}
+DIGITS = {"psnr": 3, "ssim": 4, "lpips": 4, "dice": 4, "miou": 4}
 INPUT, MEAN = "untouched input", "mean"
 COLUMNS = ("input", "enhanced", "ground truth")
 
@@ -114,6 +114,18 @@ def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.nda
         small = [cv2.resize(a, (width, height), interpolation=cv2.INTER_AREA) for a in arrays]
         parts.append(np.concatenate(small, 1))
     return np.concatenate(parts, 0)
+
+
+def sides_table(sides: dict[str, Scores]) -> str:
+    """Mean scores side by side, one row a side: what each image was before it was scored."""
+    first = next(iter(sides.values()))
+    width = max(map(len, sides))
+    head = f"{'':{width}}" + "".join(f"{m.upper():>9}" for m in first.metrics)
+    lines = [f"Protocol {first.protocol}, dataset {first.dataset}, {len(first.rows)} images", head]
+    for side, scores in sides.items():
+        cells = "".join(f"{cell(m, value):>9}" for m, value in scores.mean().items())
+        lines.append(f"{side:{width}}{cells}")
+    return "\n".join(lines)
 
 
 def write_picture(path: Path, rows: Iterable[tuple[Tensor, ...]]) -> Path:

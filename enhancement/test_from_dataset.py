@@ -23,6 +23,7 @@ try:
 except ModuleNotFoundError as missing:
     print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
     sys.exit(2)
+from enhancement.brightness import sweep, sweep_table, write_sweep  # noqa: E402
 from enhancement.compat import ARCH_REGISTRY, build  # noqa: E402
 from enhancement.data.loader import eval_loader  # noqa: E402
 from enhancement.device import get_device, resolve_num_gpu  # noqa: E402
@@ -31,7 +32,8 @@ from enhancement.evaluation import Scores, evaluate  # noqa: E402
 from enhancement.metrics import GT_MEAN, PROTOCOLS, get_protocol  # noqa: E402
 from enhancement.models.enhancement_model import save_picture  # noqa: E402
 from enhancement.options import Merged, Options, derive_sets, load_options, prepare_run  # noqa: E402
-from enhancement.report import table, write_picture, write_scores  # noqa: E402
+from enhancement.report import sides_table, table, write_picture, write_scores  # noqa: E402
+from enhancement.segmentation import load_segmentation, score_segmentation  # noqa: E402
 
 OPTIONS = Path(__file__).resolve().parent.parent / "options"
 SHOWN = 4
@@ -46,7 +48,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--weights", required=True, help="weights file")
     parser.add_argument("--dataset", help="name of a dataset; the option file's test set if absent")
     parser.add_argument("--data_root", type=Path, help="where that dataset lies")
-    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), help="default: val.protocol")
+    parser.add_argument(
+        "--protocol",
+        choices=sorted(PROTOCOLS),
+        help="default: the option file's, or that of the training",
+    )
+    parser.add_argument(
+        "--segmentation", type=Path, metavar="W",
+        help="weights of a segmentation network: score its masks on the input, on each stage's "
+        "output and on the ground truth; default: the one that the weights were trained through",
+    )  # fmt: skip
+    parser.add_argument(
+        "--brightness_levels", nargs="+", type=float, metavar="L",
+        help="also score with the ground truth darkened to each of these exposures",
+    )  # fmt: skip
     parser.add_argument("--self_ensemble", action="store_true", help="8 flips and rotations, mean")
     parser.add_argument(
         "--GT_mean", action="store_true", help="score by the protocol's +gtmean variant"
@@ -164,17 +179,48 @@ def notes_of(arguments: argparse.Namespace, opt: Options | None, meta: dict[str,
     return notes
 
 
+def check_levels(levels: list[float]) -> None:
+    """Refuse exposures that no image can have."""
+    for level in levels:
+        if not 0 < level <= 1:
+            raise UserError(f"--brightness_levels: expected exposures in (0, 1], but got {level:g}")
+
+
+def find_segmenter(
+    arguments: argparse.Namespace, meta: dict[str, Any], masked: bool
+) -> nn.Module | None:
+    """The segmentation network to score masks with; None where there is none, or no masks.
+
+    Raises:
+        UserError: One was named, but it or the masks are not there.
+    """
+    if arguments.segmentation:
+        if not masked:
+            raise UserError("--segmentation: this dataset has no masks; set its dataroot_mask")
+        return load_segmentation(arguments.segmentation)
+    trained = meta.get("frozen", {}).get("segmentation", {}).get("file")
+    if not masked or not trained:
+        return None
+    if not Path(trained).is_file():
+        print(f"note: {trained} is not there; --segmentation names it elsewhere")
+        return None
+    return load_segmentation(trained)
+
+
 def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     """Score, print, write; the scores and the folder they were written to."""
+    check_levels(arguments.brightness_levels or [])
     opt = load(arguments)
-    name = arguments.protocol or (opt["val"]["protocol"] if opt else "basicsr")
+    network, meta = build_network(arguments, opt)
+    trained_by = meta.get("protocol") if meta.get("protocol") in PROTOCOLS else "basicsr"
+    name = arguments.protocol or (opt["val"]["protocol"] if opt else trained_by)
     if arguments.GT_mean and not name.endswith(GT_MEAN):
         name += GT_MEAN
-    network, meta = build_network(arguments, opt)
     block = load_block(arguments, opt)
     loader = eval_loader(block)
     num_gpu = opt["num_gpu"] if opt else "auto"
     device = get_device(num_gpu)
+    segmenter = find_segmenter(arguments, meta, bool(loader.dataset.masks))
     network.to(device)
     print(resolve_num_gpu(num_gpu)[1])
     label = opt["name"] if opt else meta.get("name", Path(arguments.weights).stem)
@@ -204,10 +250,21 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
         "torch": torch.__version__,
         "commit": checkpoint.git_commit(),
     }
-    files = write_scores(folder, scores, about)
+    tables = [table(scores)]
+    if segmenter:
+        sides = score_segmentation(network, segmenter.to(device), loader, block["name"], device)
+        about["segmentation"] = {side: found.mean() for side, found in sides.items()}
+        tables.append(sides_table(sides))
+    files = list(write_scores(folder, scores, about))
     picture = write_picture(folder / "comparison.png", rows)
-    print(table(scores))
-    print("Written:", *files, picture)
+    files.append(picture)
+    if arguments.brightness_levels:
+        levels = sorted(set(arguments.brightness_levels))
+        found = sweep(network, block, levels, get_protocol(name), device)
+        tables.append(sweep_table(found))
+        files += write_sweep(folder, found)
+    print("\n\n".join(tables))
+    print("Written:", *files)
     if arguments.save_images:
         print(f"Images: {arguments.save_images}")
     return scores, folder

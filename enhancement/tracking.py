@@ -159,10 +159,11 @@ class Progress:
         return iteration % self.every == 0 or iteration == self.total
 
     def times(self) -> dict[str, float]:
-        """Mean seconds an iteration since the last call: in all, and waiting for data."""
+        """Since the last call: mean seconds of an iteration and of its wait for data; the share."""
         now = time.perf_counter()
-        count = max(1, self.counted)
-        found = {"iteration": (now - self.since) / count, "data": self.waited / count}
+        count, passed = max(1, self.counted), now - self.since
+        found = {"iteration": passed / count, "data": self.waited / count,
+                 "waiting_share": self.waited / passed}  # fmt: skip
         self.since, self.waited, self.counted = now, 0.0, 0
         return found
 
@@ -179,7 +180,8 @@ class Progress:
         left = (time.perf_counter() - self.began) / max(1, done) * (self.total - iteration)
         line = (
             f"iteration {iteration}/{self.total}  {losses}  lr {rate:.3g}  "
-            f"{times['iteration']:.3f} s/it (data {times['data']:.3f})  left {duration(left)}"
+            f"{times['iteration']:.3f} s/it ({times['waiting_share']:.0%} waiting for data)  "
+            f"left {duration(left)}"
         )
         if self.visible and not self.is_terminal:
             logger.info(line)

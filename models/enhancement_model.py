@@ -43,7 +43,8 @@ class EnhancementModel(BaseModel):
 
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
-        network = self._build_network()
+        with distributed.together():  # before the processes meet in model_to_device
+            network = self._build_network()
         if self.is_train and self.opt["train"]["ema_decay"]:
             self.net_g_ema = deepcopy(network).to(self.device).eval().requires_grad_(False)
         if self.is_train:
@@ -53,7 +54,8 @@ class EnhancementModel(BaseModel):
         self.best: dict[str, Any] | None = None
         self.skipped = self.skipped_in_a_row = 0
         if self.is_train:
-            self._init_training()
+            with distributed.together():
+                self._init_training()
 
     def _build_network(self) -> nn.Module:
         network = build(ARCH_REGISTRY, self.opt["network_g"])
@@ -203,8 +205,17 @@ class EnhancementModel(BaseModel):
     ) -> Scores:
         """Score a set by `val.protocol`; log its means and a grid of pictures.
 
+        Each process scores its share of the set, which its loader holds.
+
+        Args:
+            dataloader: From `eval_loader`.
+            current_iter: Iterations done.
+            tb_logger: Takes the means and pictures, in the first process; else None.
+            save_img: Write the output images, each process its share's.
+
         Returns:
-            The scores. Those of `val.metrics` (BasicSR's registry) stand beside the protocol's.
+            The scores: in the first process of every image, in the set's order. Those of
+            `val.metrics` (BasicSR's registry) stand beside the protocol's.
         """
         name = dataloader.dataset.opt["name"]
         shown: list[Tensor] = []
@@ -220,15 +231,18 @@ class EnhancementModel(BaseModel):
                 extra.setdefault(metric, []).append(value)
 
         protocol = get_protocol(self.opt["val"]["protocol"])
-        scores = evaluate(
-            self.tested_network, dataloader, protocol, name, self.device,
-            self.opt["val"]["self_ensemble"], watch=watch,
-            multiple=self.opt["val"]["window_size"],
-            precision=self.opt["train"].get("precision", "fp32"),
-        )  # fmt: skip
-        for metric, values in extra.items():
-            for row, value in zip(scores.rows, values, strict=True):
-                row.output[metric], row.input[metric] = value, None
+        distributed.same_everywhere(self.tested_network)
+        with distributed.together():
+            scores = evaluate(
+                self.tested_network, dataloader, protocol, name, self.device,
+                self.opt["val"]["self_ensemble"], watch=watch,
+                multiple=self.opt["val"]["window_size"],
+                precision=self.opt["train"].get("precision", "fp32"),
+            )  # fmt: skip
+            for metric, values in extra.items():
+                for row, value in zip(scores.rows, values, strict=True):
+                    row.output[metric], row.input[metric] = value, None
+        scores.rows = distributed.gather(scores.rows)
         if tb_logger:
             for metric, mean in scores.mean().items():
                 tb_logger.add_scalar(f"metrics/{name}/{protocol.name}/{metric}", mean, current_iter)
@@ -244,7 +258,7 @@ class EnhancementModel(BaseModel):
             yield label, float(lookup(METRIC_REGISTRY, options["type"])(a, b, **arguments))
 
     def save(self, epoch: int, current_iter: int, label: str = "latest") -> Path:
-        """Write the weights file `net_g_{label}.pth`, from which the network can be rebuilt.
+        """Write the weights file `net_g_{label}`, from which the network can be rebuilt.
 
         Args:
             epoch: Not used; BasicSR's loop passes it.
@@ -263,7 +277,8 @@ class EnhancementModel(BaseModel):
             "best": self.best,
             "selected": "best" if label == "best" else None,
         }
-        path = Path(self.opt["path"]["models"], f"net_g_{label}.pth")
+        suffix = self.opt["logger"]["weights_format"]
+        path = Path(self.opt["path"]["models"], f"net_g_{label}.{suffix}")
         checkpoint.save(path, content)
         return path
 

@@ -120,7 +120,7 @@ def events(folder):
     return accumulator.Reload()
 
 
-def run_until(path, name, iteration):
+def run_until(path, name, iteration, *flags):
     """Train with Ctrl-C at an iteration; the state left behind."""
     step = train.Progress.advance
 
@@ -131,7 +131,7 @@ def run_until(path, name, iteration):
 
     train.Progress.advance = advance
     try:
-        status = run("--opt", path, "--force_yml", f"name={name}")
+        status = run("--opt", path, "--force_yml", f"name={name}", *flags)
     finally:
         train.Progress.advance = step
     assert status == train.EXIT_RESUMABLE

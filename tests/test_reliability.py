@@ -85,7 +85,8 @@ class TestResuming:
     @pytest.mark.parametrize(
         "change",
         ["train:total_iter=12", "train:optim_g:lr=0.5", "network_g:type=LNetGIE",
-         "train:ema_decay=0", "train:scheduler=null", "datasets:train:gt_size=16"],
+         "train:ema_decay=0", "train:scheduler=null", "datasets:train:gt_size=16",
+         "logger:weights_format=safetensors"],
     )  # fmt: skip
     def test_other_options_are_refused_and_listed(self, tiny, in_tmp, change):
         path = self.options(tiny)
@@ -241,12 +242,15 @@ def test_two_runs_cannot_share_a_folder(tiny, in_tmp):
     assert run("--opt", tiny()) == 0
 
 
-def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp):
-    run("--opt", tiny(train={"total_iter": 12}, logger={"keep_last": 2}))
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp, kind):
+    run("--opt", tiny(train={"total_iter": 12}, logger={"keep_last": 2, "weights_format": kind}))
     folder = in_tmp / "experiments/tiny"
-    kept = {p.name for p in [*folder.glob("models/*.pth"), *folder.glob("training_states/*.state")]}
+    kept = {
+        p.name for p in [*folder.glob("models/net_g*"), *folder.glob("training_states/*.state")]
+    }
     assert kept == {
-        "net_g_best.pth", "net_g_latest.pth", "net_g_11.pth", "net_g_12.pth",
+        *(f"net_g_{label}.{kind}" for label in ("best", "latest", 11, 12)),
         "latest.state", "previous.state", "11.state", "12.state",
     }  # fmt: skip
 

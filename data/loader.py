@@ -72,10 +72,24 @@ class _Unwrapping:
         return len(self.loader)
 
     def __iter__(self) -> Any:
-        for batch in self.loader:
+        source = iter(self.loader)
+        if self.loader.num_workers:  # a worker's death is told where its batch is missing, not
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # in the middle of an update
+        while (batch := self._next(source)) is not None:
             if isinstance(batch, UserError):
                 raise DataError(str(batch))
             yield batch
+
+    def _next(self, source: Iterator[Any]) -> Any:
+        try:
+            return next(source, None)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise DataError(
+                f"a process that reads images has ended ({error}); where memory ran out, lower "
+                f"datasets.train.num_worker_per_gpu or set cache: none"
+            ) from error
 
 
 def build_dataset(opt: dict[str, Any]) -> Any:

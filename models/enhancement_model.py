@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +146,10 @@ class EnhancementModel(BaseModel):
         buffers = [b.clone() for b in self.net_g.buffers()]  # running statistics
         self.log_dict = self._backward(train["accumulate"])
         self.scaler.unscale_(optimizer)
-        limit = train["grad_clip"] or math.inf  # without a limit it only measures
-        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), limit)
+        trained = [p for p in self.net_g.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        if train["grad_clip"]:
+            nn.utils.clip_grads_with_norm_(trained, train["grad_clip"], norm)
         self.log_dict["grad_norm"] = norm
         finite = bool((self.log_dict["l_total"] + norm).isfinite())
         if distributed.any_process(not finite):
@@ -172,10 +174,10 @@ class EnhancementModel(BaseModel):
                 self.lq = lq.chunk(parts)[index]
                 self.gt = None if gt is None else gt.chunk(parts)[index]
             terms = self.compute_losses()
-            terms["l_total"] = torch.stack(list(terms.values())).sum()
-            self.scaler.scale(terms["l_total"] / parts).backward()
+            total = terms["l_total"] = reduce(torch.add, terms.values())
+            self.scaler.scale(total / parts if parts > 1 else total).backward()
             for name, value in terms.items():
-                share = value.detach() / parts
+                share = value.detach() / parts if parts > 1 else value.detach()
                 logged[name] = logged[name] + share if name in logged else share
         self.lq, self.gt = lq, gt
         return logged

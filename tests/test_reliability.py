@@ -1,16 +1,20 @@
 """Runs lose nothing: resuming, signals, kills, locks, not-a-numbers (docs/reliability.md)."""
 
 import math
+import multiprocessing
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import events, run, run_until, weights
+from conftest import ROOT, events, merge, run, run_until, weights
 
 from enhancement import checkpoint, train
 from enhancement.compat import MODEL_REGISTRY, lookup
@@ -255,6 +259,86 @@ def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp, kind):
     }  # fmt: skip
 
 
+class TestDisk:
+    FULL = (
+        "import resource, sys, torch\nfrom enhancement import train\n"
+        "torch.set_num_threads(2)\n"  # sums depend on it in their last bit
+        "advance = train.Progress.advance\n"
+        "def fills(self, iteration):\n"
+        "    if iteration == 4:\n"  # from now on every write beyond 512 bytes fails
+        "        resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.RLIM_INFINITY))\n"
+        "    return advance(self, iteration)\n"
+        "train.Progress.advance = fills\n"
+        "sys.exit(train.main())\n"
+    )
+
+    def script(self, *command):
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    @pytest.mark.slow
+    def test_a_full_one_ends_log_and_curves_with_a_line_and_the_run_at_its_next_save(self, tiny):
+        path = tiny(train={"total_iter": 8}, val={"val_freq": 3},
+                    logger={"save_checkpoint_freq": 3})  # fmt: skip
+        done = self.script(sys.executable, "-c", self.FULL, "--opt", path)
+        assert done.returncode == 2, done.stderr
+        assert done.stdout.count("train.log: cannot be written") == 1
+        assert done.stdout.count("TensorBoard's file cannot be written") == 1
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("error: experiments/tiny/models/net_g_best.pth: cannot be")
+        state = checkpoint.read("experiments/tiny/training_states/latest.state")
+        assert state["iteration"] == 3
+        run("--opt", path, "--force_yml", "name=whole")
+        assert run("--opt", path, "--auto_resume") == 0
+        assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
+
+    @pytest.mark.slow
+    def test_a_folder_that_is_read_only_is_told_and_nothing_in_it_changes(self, tiny, in_tmp):
+        mount = "mount --bind experiments experiments && mount -o remount,bind,ro experiments"
+        (in_tmp / "experiments").mkdir()
+        if (
+            shutil.which("unshare") is None
+            or self.script("unshare", "-Urm", "sh", "-c", mount).returncode
+        ):
+            pytest.skip("no folder can be made read-only here")
+        path = tiny(train={"total_iter": 4})
+        run_until(path, "tiny", 2)
+        before = {p: p.read_bytes() for p in in_tmp.rglob("experiments/**/*") if p.is_file()}
+        for flags in (["--auto_resume"], ["--force_yml", "name=new"]):
+            done = self.script(
+                "unshare", "-Urm", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable,
+                str(ROOT / "basicsr/train.py"), "--opt", path, *flags,
+            )  # fmt: skip
+            assert done.returncode == 2
+            assert re.fullmatch(r"error: experiments/\w+: cannot be written \(.*\)\n", done.stderr)
+        assert {p: p.read_bytes() for p in before} == before
+        assert run("--opt", path, "--auto_resume") == 0
+
+
+@pytest.mark.slow
+def test_the_death_of_a_data_worker_loses_no_iteration(tiny, monkeypatch):
+    path = tiny(
+        train={"total_iter": 30}, val={"val_freq": 30}, logger={"save_checkpoint_freq": 30},
+        datasets={"train": {"num_worker_per_gpu": 1}},
+    )  # fmt: skip
+    run("--opt", path, "--force_yml", "name=whole")
+    step = train.Progress.advance
+
+    def advance(self, iteration):
+        if iteration == 3:
+            (worker,) = multiprocessing.active_children()
+            worker.kill()
+        return step(self, iteration)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Progress, "advance", advance)
+        with pytest.raises(UserError, match=r"a process that reads images has ended \(DataLoader"):
+            run("--opt", path)
+    state = checkpoint.read("experiments/tiny/training_states/latest.state")
+    assert state["iteration"] >= 3
+    assert run("--opt", path, "--auto_resume") == 0
+    assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
+
+
 class TestNotANumber:
     def poison(self, monkeypatch, iterations):
         """Make the loss NaN at these iterations."""
@@ -317,13 +401,27 @@ class TestKilled:
         "sys.exit(train.run_training(train.parse(sys.argv[3:])))\n"
     )
 
+    MODELS = {
+        "EnhancementModel": {"network_g": {"type": "HDRNet", "low_resolution": 64}},
+        "IlluminationModel": {
+            "network_g": {"type": "HDRNet", "low_resolution": 64, "mode": "illumination",
+                          "batch_norm": True},
+            "train": {"smooth_opt": {"type": "IlluminationSmoothnessLoss"}},
+        },
+    }  # fmt: skip
+
     @pytest.mark.slow
-    @pytest.mark.parametrize("workers", [0, 2])
-    def test_at_random_iterations_and_during_a_save(self, tiny, workers):
+    @pytest.mark.parametrize(
+        ("model", "workers"), [("EnhancementModel", 0), ("IlluminationModel", 2)]
+    )
+    def test_at_random_iterations_and_during_a_save(self, tiny, model, workers):
+        changes = merge(deepcopy(self.MODELS[model]), {
+            "train": {"total_iter": 12, "ema_decay": 0.9,
+                      "scheduler": {"type": "CosineAnnealingLR"},
+                      "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}},
+        })  # fmt: skip
         options = tiny(
-            network_g={"type": "HDRNet", "low_resolution": 64},
-            train={"total_iter": 12, "ema_decay": 0.9, "scheduler": {"type": "CosineAnnealingLR"},
-                   "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}},
+            model_type=model, **changes,
             val={"val_freq": 5}, logger={"save_checkpoint_freq": 2},
             datasets={"train": {"num_worker_per_gpu": workers}},
         )  # fmt: skip

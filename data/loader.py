@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from functools import cached_property
+from threading import current_thread, main_thread
 from typing import Any, TypeVar
 
 import torch
@@ -73,8 +74,9 @@ class _Unwrapping:
 
     def __iter__(self) -> Any:
         source = iter(self.loader)
-        if self.loader.num_workers:  # a worker's death is told where its batch is missing, not
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # in the middle of an update
+        if self.loader.num_workers and current_thread() is main_thread():
+            # a worker's death is told where its batch is missing, not in the middle of an update
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         while (batch := self._next(source)) is not None:
             if isinstance(batch, UserError):
                 raise DataError(str(batch))

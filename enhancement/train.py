@@ -149,19 +149,20 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
 def next_batch(
     batches: Iterator[Any], progress: Progress, interrupt: Interrupt
 ) -> tuple[Any, bool]:
-    """The next batch, and whether a process of the run was asked to stop.
+    """The next batch, and whether a process of the run was asked to stop before that.
 
     Raises:
         DataError: A process of the run could not read its batch.
     """
-    batch, error = None, None
-    asked_at = time.perf_counter()
-    try:
-        batch = next(batches)
-    except Exception as caught:
-        error = caught
-    progress.data_ready(time.perf_counter() - asked_at)
-    return batch, distributed.meet(error, bool(interrupt.asked))
+    batch, error, asked = None, None, bool(interrupt.asked)
+    began = time.perf_counter()
+    if not asked:  # a batch that is not used must not draw from the random generators
+        try:
+            batch = next(batches)
+        except Exception as caught:
+            error = caught
+    progress.data_ready(time.perf_counter() - began)
+    return batch, distributed.meet(error, asked)
 
 
 def describe(opt: Options, model: Any, length: int, validation: dict[str, Any]) -> None:

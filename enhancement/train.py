@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from enhancement.data.loader import OnDevice, eval_loader, train_loader
 from enhancement.dataset_check import NO_EFFECT
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_RESUMABLE, DataError, UserError, command_line
+from enhancement.interrupt import Interrupt
 from enhancement.options import Options, load_options, prepare_run
 from enhancement.profiling import Profile
 from enhancement.run_folder import (
@@ -35,33 +35,6 @@ from enhancement.training_state import final_metrics, keep_best, read_state, res
 logger = logging.getLogger("enhancement")
 
 DEBUG = {"total_iter": 16, "every": 8}
-
-
-class Interrupt:
-    """The first Ctrl-C, SIGTERM or SIGUSR1 (a cluster's warning) lets the iteration finish.
-
-    A second one of its kind does what it does without us, unless repeats are ignored: a launcher
-    passes on a signal that the processes had already, and ends those that hang itself.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-
-    def __init__(self, ignore_repeats: bool = False) -> None:
-        self.asked: str | None = None
-        self.ignore_repeats = ignore_repeats
-        self.before: dict[int, Any] = {
-            number: signal.signal(number, self._ask) for number in self.SIGNALS
-        }
-
-    def _ask(self, number: int, _: Any) -> None:
-        self.asked = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        if not self.ignore_repeats:
-            signal.signal(number, self.before[number])
-
-    def close(self) -> None:
-        """Give the signals back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int:

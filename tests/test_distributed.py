@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -167,7 +168,8 @@ class TestAFaultOfOne:
 
 
 @pytest.mark.slow
-def test_a_signal_to_torchrun_saves_before_it_ends_the_processes(tiny):
+@pytest.mark.skipif(sys.platform != "linux", reason="finds torchrun's processes in /proc")
+def test_a_signal_to_torchrun_and_to_its_processes_saves_before_they_end(tiny):
     path = tiny(train={"total_iter": 100_000}, val={"val_freq": 100_000},
                 logger={"print_freq": 5, "save_checkpoint_freq": 100_000})  # fmt: skip
     with subprocess.Popen(
@@ -175,7 +177,9 @@ def test_a_signal_to_torchrun_saves_before_it_ends_the_processes(tiny):
     ) as launcher:
         for line in launcher.stdout:
             if line.startswith("iteration 5/"):
-                launcher.send_signal(signal.SIGTERM)
+                children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text()
+                for process in (*map(int, children.split()), launcher.pid):
+                    os.kill(process, signal.SIGTERM)  # as a cluster does; torchrun repeats it
                 break
         text = launcher.stdout.read()
     assert launcher.returncode == 1

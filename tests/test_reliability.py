@@ -1,5 +1,6 @@
 """Runs lose nothing: signals, kills, disks, locks, not-a-numbers (docs/reliability.md)."""
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from conftest import ROOT, events, merge, run, run_until, weights
 from enhancement import checkpoint, train
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.errors import UserError
+from enhancement.interrupt import Interrupt
 from enhancement.run_folder import locked
 
 
@@ -100,6 +102,18 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, in_tmp, monkeypa
             run("--opt", path)
     assert run("--opt", path, "--auto_resume") == 0
     assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
+
+
+@pytest.mark.parametrize("ignore", [True, False])
+def test_a_second_signal_ends_the_process_unless_a_launcher_repeats_them(ignore):
+    interrupt = Interrupt(ignore_repeats=ignore)
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        with contextlib.nullcontext() if ignore else pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.asked == "Ctrl-C"
+    finally:
+        interrupt.close()
 
 
 def test_a_dead_trainers_workers_do_not_hold_its_lock(in_tmp):

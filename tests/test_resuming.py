@@ -44,7 +44,8 @@ class TestResuming:
             "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
             "layout": None, "split": None, "val_fraction": None,
         }  # fmt: skip
-        path = tiny(datasets={"train": block}, train={"total_iter": 6})
+        path = tiny(datasets={"train": block}, train={"total_iter": 6},
+                    logger={"save_checkpoint_freq": 100})  # fmt: skip
         run("--opt", path, "--force_yml", "name=whole")
         run_until(path, "broken", 3)
         assert run("--opt", path, "--auto_resume", "--force_yml", "name=broken") == 0

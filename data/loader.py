@@ -85,8 +85,10 @@ class _Unwrapping:
     def _next(self, source: Iterator[Any]) -> Any:
         try:
             return next(source, None)
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker"):
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # a batch that was still on its way from the worker breaks off the connection
+            broken_off = self.loader.num_workers and not isinstance(error, RuntimeError)
+            if not broken_off and not str(error).startswith("DataLoader worker"):
                 raise
             raise DataError(
                 f"a process that reads images has ended ({error}); where memory ran out, lower "

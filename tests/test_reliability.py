@@ -184,13 +184,12 @@ class TestDisk:
         path = tiny(train={"total_iter": 4})
         run_until(path, "tiny", 2)
         before = {p: p.read_bytes() for p in in_tmp.rglob("experiments/**/*") if p.is_file()}
-        for flags in (["--auto_resume"], ["--force_yml", "name=new"]):
-            done = self.script(
-                "unshare", "-Urm", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable,
-                str(ROOT / "basicsr/train.py"), "--opt", path, *flags,
-            )  # fmt: skip
-            assert done.returncode == 2
-            assert re.fullmatch(r"error: experiments/\w+: cannot be written \(.*\)\n", done.stderr)
+        done = self.script(
+            "unshare", "-Urm", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable,
+            str(ROOT / "basicsr/train.py"), "--opt", path, "--auto_resume",
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert re.fullmatch(r"error: experiments/tiny: cannot be written \(.*\)\n", done.stderr)
         assert {p: p.read_bytes() for p in before} == before
         assert run("--opt", path, "--auto_resume") == 0
 
@@ -212,7 +211,7 @@ def test_the_death_of_a_data_worker_loses_no_iteration(tiny, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(train.Progress, "advance", advance)
-        with pytest.raises(UserError, match=r"a process that reads images has ended \(DataLoader"):
+        with pytest.raises(UserError, match=r"a process that reads images has ended \("):
             run("--opt", path)
     state = checkpoint.read("experiments/tiny/training_states/latest.state")
     assert state["iteration"] >= 3

@@ -34,8 +34,8 @@ setup(
     # and a second copy of either beside them breaks both (enhancement/compat.py).
     install_requires=[
         "basicsr==1.4.2",
-        "torch>=2.4,!=2.13.0",
-        "torchvision>=0.19",
+        "torch>=2.6,!=2.13.0",
+        "torchvision>=0.21",
         "einops>=0.7",
         "timm>=1.0",
         "lmdb>=1.4",

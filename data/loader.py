@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
-from typing import Any
+from functools import cached_property
+from threading import current_thread, main_thread
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -15,6 +18,8 @@ from enhancement.errors import DataError, UserError
 from .base_dataset import EnhancementDataset
 from .sampler import IterationSampler, Stage
 from .sources import locate
+
+T = TypeVar("T")
 
 
 class _Guarded(Dataset[Any]):
@@ -68,10 +73,27 @@ class _Unwrapping:
         return len(self.loader)
 
     def __iter__(self) -> Any:
-        for batch in self.loader:
+        source = iter(self.loader)
+        if self.loader.num_workers and current_thread() is main_thread():
+            # a worker's death is told where its batch is missing, not in the middle of an update
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        while (batch := self._next(source)) is not None:
             if isinstance(batch, UserError):
                 raise DataError(str(batch))
             yield batch
+
+    def _next(self, source: Iterator[Any]) -> Any:
+        try:
+            return next(source, None)
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # a batch that was still on its way from the worker breaks off the connection
+            broken_off = self.loader.num_workers and not isinstance(error, RuntimeError)
+            if not broken_off and not str(error).startswith("DataLoader worker"):
+                raise
+            raise DataError(
+                f"a process that reads images has ended ({error}); where memory ran out, lower "
+                f"datasets.train.num_worker_per_gpu or set cache: none"
+            ) from error
 
 
 def build_dataset(opt: dict[str, Any]) -> Any:
@@ -116,9 +138,78 @@ def train_loader(
     return _Unwrapping(loader)
 
 
-def eval_loader(opt: dict[str, Any]) -> _Unwrapping:
-    """Every image of a validation or test set, whole, one at a time, in order."""
+def eval_loader(opt: dict[str, Any], rank: int = 0, world_size: int = 1) -> _Unwrapping:
+    """The images of a validation or test set, whole, one at a time, in order.
+
+    Args:
+        opt: The set's block.
+        rank, world_size: Deal the images out to so many processes in turns; this one's share.
+    """
+    dataset = _Guarded(build_dataset(opt))
     loader = DataLoader(
-        _Guarded(build_dataset(opt)), batch_size=1, collate_fn=_collate, generator=torch.Generator()
-    )
+        dataset, batch_size=1, collate_fn=_collate, generator=torch.Generator(),
+        sampler=range(rank, len(dataset), world_size),
+    )  # fmt: skip
     return _Unwrapping(loader)
+
+
+class OnDevice:
+    """The batches of a loader, on a device.
+
+    Where that is a GPU and workers read the images, the next batch is copied there by a stream of
+    its own while one is computed. Without workers nothing is read ahead: BasicSR's datasets draw
+    from the random generators that a checkpoint saves.
+
+    Args:
+        loader: From `train_loader`.
+        device: Where to; the CPU's batches are handed through.
+    """
+
+    def __init__(self, loader: _Unwrapping, device: torch.device):
+        self.loader, self.device = loader, device
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self.device.type != "cuda":
+            return iter(self.loader)
+        ahead = self.loader.loader.num_workers > 0
+        copies = map(self._copy, self.loader)
+        return map(self._arrived, one_ahead(copies) if ahead else copies)
+
+    @cached_property
+    def _stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)
+
+    def _copy(self, batch: dict[str, Any]) -> tuple[dict[str, Any], torch.cuda.Event]:
+        with torch.cuda.stream(self._stream):
+            moved = {
+                key: value.to(self.device, non_blocking=True) if torch.is_tensor(value) else value
+                for key, value in batch.items()
+            }
+            return moved, self._stream.record_event()
+
+    def _arrived(self, copied: tuple[dict[str, Any], torch.cuda.Event]) -> dict[str, Any]:
+        batch, done = copied
+        computing = torch.cuda.current_stream(self.device)
+        computing.wait_event(done)
+        for value in batch.values():
+            if torch.is_tensor(value):
+                value.record_stream(computing)  # its memory stays until that has used it
+        return batch
+
+
+def one_ahead(items: Iterable[T]) -> Iterator[T]:
+    """The same items, each one asked for before the one ahead of it is handed out.
+
+    An error of the source comes where its item would have.
+    """
+    source, waiting = iter(items), []
+    error = None
+    while error is None:
+        try:
+            waiting.append(next(source))
+        except Exception as caught:  # the end of the source too
+            error = caught
+        if len(waiting) > 1 or (error and waiting):
+            yield waiting.pop(0)
+    if not isinstance(error, StopIteration):
+        raise error

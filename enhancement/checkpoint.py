@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from enhancement import tensor_files
 from enhancement.archs.published import PublishedWeights
 from enhancement.compat import ARCH_REGISTRY, build, lookup
 from enhancement.errors import UserError
@@ -34,7 +35,7 @@ def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> N
     so that a kill at any point leaves a file whose checksum is known.
 
     Args:
-        path: The file.
+        path: The file; `.safetensors` holds weights alone.
         content: Tensors and plain values.
         previous: Keeps the file that is replaced, in the same folder.
 
@@ -45,7 +46,10 @@ def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> N
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            torch.save(content, file)
+            if path.suffix == tensor_files.SUFFIX:
+                file.write(tensor_files.pack(content))
+            else:
+                torch.save(content, file)
         known = read_checksums(path.parent)
         before = whole_checksum(path)
         known[path.name] = [sha256(temporary), *before]
@@ -123,7 +127,7 @@ def whole_checksum(path: Path) -> list[str]:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Read a file of tensors and plain values with `weights_only=True`.
+    """Read a file of tensors and plain values; none of it is run as code.
 
     Raises:
         UserError: No such file, a damaged one, or one that would run code.
@@ -133,7 +137,10 @@ def read(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
             )
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if Path(path).suffix == tensor_files.SUFFIX:
+            content = tensor_files.unpack(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except pickle.UnpicklingError as error:

@@ -202,7 +202,8 @@ def _save_network(
     nets, keys = (x if isinstance(x, list) else [x] for x in (net, param_key))
     content = {key: checkpoint.on_cpu(one) for key, one in zip(keys, nets, strict=True)}
     label = "latest" if current_iter == -1 else current_iter
-    checkpoint.save(Path(self.opt["path"]["models"], f"{net_label}_{label}.pth"), content)
+    name = f"{net_label}_{label}.{self.opt['logger']['weights_format']}"
+    checkpoint.save(Path(self.opt["path"]["models"], name), content)
 
 
 def _save_training_state(self: Any, epoch: int, current_iter: int) -> None:

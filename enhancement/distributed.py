@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
+from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
-from enhancement.errors import UserError
+from enhancement.errors import DataError, UserError
+
+T = TypeVar("T")
+MISSING = object()
+
+
+class _Failure:
+    """What this process knows of the others.
+
+    Attributes:
+        known: Every process has heard that one has failed.
+    """
+
+    known = False
+
+
+_failure = _Failure()
 
 LAUNCHERS = {
     "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
@@ -45,27 +65,99 @@ def start(launcher: str, cuda: bool, backend: str = "nccl", port: int = 29500) -
     os.environ.setdefault("MASTER_PORT", str(port))
     if cuda:
         torch.cuda.set_device(local % torch.cuda.device_count())
-    distributed.init_process_group(backend if cuda else "gloo", rank=rank, world_size=world_size)
+    # flags and scores travel by gloo where gradients travel by nccl
+    kinds = "cpu:gloo,cuda:nccl" if cuda and backend == "nccl" else "gloo"
+    distributed.init_process_group(kinds, rank=rank, world_size=world_size)
     return rank, world_size
+
+
+def any_of(flags: list[bool]) -> list[bool]:
+    """Each flag, set where it is set in any process of the run."""
+    if not distributed.is_initialized():
+        return flags
+    counts = torch.tensor(flags, dtype=torch.int32)  # by way of the CPU, no device has to wait
+    distributed.all_reduce(counts)
+    return counts.bool().tolist()
 
 
 def any_process(flag: bool) -> bool:
     """Whether the flag is set in any process of the run."""
+    return any_of([flag])[0]
+
+
+def meet(error: Exception | None = None, flag: bool = False) -> bool:
+    """Where every process of the run comes: none goes on where one of them has failed.
+
+    Args:
+        error: What this process has failed by.
+        flag: Something to tell the others.
+
+    Returns:
+        Whether the flag is set in any process.
+
+    Raises:
+        Exception: This process's error.
+        DataError: Another process has one.
+        UserError: Another process has another error.
+    """
+    failed, by_data, flagged = any_of([error is not None, isinstance(error, DataError), flag])
+    _failure.known = failed
+    if error:
+        raise error
+    if failed:
+        raise (DataError if by_data else UserError)(
+            "another process of this run has failed; its own message says why"
+        )
+    return flagged
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Work that each process does for itself; all leave it together, and by an error if one does.
+
+    Processes must not meet inside of it.
+    """
+    error = None
+    try:
+        yield
+    except Exception as caught:
+        error = caught
+    meet(error)
+
+
+def gather(items: list[T]) -> list[T]:
+    """What was dealt out in turns, one item a process, in the order it had.
+
+    Returns:
+        All items in the first process, [] in the others.
+    """
     if not distributed.is_initialized():
-        return flag
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    flags = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(flags)
-    return bool(flags.item())
+        return items
+    first = distributed.get_rank() == 0
+    shares: list[Any] = [None] * distributed.get_world_size() if first else []
+    distributed.gather_object(items, shares if first else None)
+    return [i for row in zip_longest(*shares, fillvalue=MISSING) for i in row if i is not MISSING]
 
 
-def wait_for_all() -> None:
-    """Return once every process has come here."""
+def same_everywhere(network: nn.Module) -> None:
+    """Give every process the first one's weights and buffers.
+
+    Running statistics follow each process's own batches, and an average its first weights.
+    """
     if distributed.is_initialized():
-        distributed.barrier()
+        for value in network.state_dict().values():
+            whole = value.contiguous()
+            distributed.broadcast(whole, 0)
+            value.copy_(whole)
 
 
 def stop() -> None:
-    """Leave the run's processes."""
+    """Leave the run's processes; together, where all of them know that one has failed.
+
+    A launcher ends the others as soon as one has left, and they have a word to say.
+    """
     if distributed.is_initialized():
+        if _failure.known:
+            distributed.barrier()
         distributed.destroy_process_group()
+    _failure.known = False

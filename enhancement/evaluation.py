@@ -90,6 +90,10 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+MASK_PROTOCOL = "segmentation"  # Dice and mIoU of masks above one half
+MASK_METRICS = ("dice", "miou")
+
+
 @dataclass
 class Row:
     """One image's scores, of the untouched input and of the output."""
@@ -120,10 +124,14 @@ class Scores:
         """Column names, in order."""
         return list(self.rows[0].output) if self.rows else []
 
+    def protocol_of(self, metric: str) -> str:
+        """The protocol that a column is scored by; masks have their own beside the images'."""
+        return MASK_PROTOCOL if metric in MASK_METRICS else self.protocol
+
     def mean(self, side: str = "output") -> dict[str, float | None]:
         """Means over the images; `side` is "input" or "output". None where there is no score."""
         means: dict[str, float | None] = {}
-        for metric in self.metrics:
+        for metric in getattr(self.rows[0], side) if self.rows else ():
             values = [getattr(row, side)[metric] for row in self.rows]
             known = [v for v in values if v is not None]
             means[metric] = math.fsum(known) / len(known) if len(known) == len(values) else None

@@ -18,6 +18,7 @@ from enhancement import checkpoint
 from enhancement.compat import lengths_of
 from enhancement.errors import UserError
 from enhancement.options import Options, fill_defaults, parse_yaml
+from enhancement.tensor_files import WEIGHTS
 from enhancement.tracking import log_to_file
 
 logger = logging.getLogger("enhancement")
@@ -25,7 +26,7 @@ LOCK = ".lock"
 
 # what may differ when a run is continued: nothing that its weights depend on
 FREE_TO_CHANGE = re.compile(
-    r"logger\.|train\.max_skipped$|val\.|path\.|num_gpu$|datasets\.(val|test)|"
+    r"logger\.(?!weights_format)|train\.max_skipped$|val\.|path\.|num_gpu$|datasets\.(val|test)|"
     r"datasets\.train\.(num_worker_per_gpu|pin_memory|cache)$"
 )
 
@@ -39,7 +40,7 @@ def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -
     run, latest = run_folder(opt), latest_state(opt)
     named = opt["path"]["resume_state"]
     resumable = latest.exists() or previous_state(opt).exists()
-    used = resumable or any((run / "models").glob("*.pth"))
+    used = resumable or weights_files(run)
     if not used or arguments.debug:
         return Path(named) if named else None
     if not arguments.auto_resume:
@@ -79,6 +80,11 @@ def last_whole_state(opt: Options) -> Path:
 def run_folder(opt: Options) -> Path:
     """Where everything of a run is kept."""
     return Path(opt["path"]["experiments_root"])
+
+
+def weights_files(run: Path) -> list[Path]:
+    """The files of weights in a run's folder."""
+    return sorted(p for p in (run / "models").glob("*") if p.suffix in WEIGHTS)
 
 
 def latest_state(opt: Options) -> Path:
@@ -150,7 +156,7 @@ def remove_empty(folder: Path) -> None:
 
 def prune(run: Path, keep: int) -> None:
     """Remove the oldest numbered checkpoints but so many."""
-    for pattern in ("models/net_g_[0-9]*.pth", "training_states/[0-9]*.state"):
+    for pattern in ("models/net_g_[0-9]*", "training_states/[0-9]*.state"):
         numbered = [p for p in run.glob(pattern) if re.fullmatch(r"(net_g_)?\d+", p.stem)]
         found = sorted(numbered, key=lambda p: int(p.stem.removeprefix("net_g_")))
         for path in found[: max(0, len(found) - keep)]:

@@ -95,11 +95,15 @@ class Val:
 
 @dataclass
 class Logger:
-    """`logger:`; beside latest and best, the last `keep_last` checkpoints are kept by number."""
+    """`logger:`; beside latest and best, the last `keep_last` checkpoints are kept by number.
+
+    `weights_format` is that of weights files; the state to resume from is always PyTorch's.
+    """
 
     print_freq: Positive = 100
     save_checkpoint_freq: Positive = 5000
     keep_last: Annotated[int, Ge(0)] = 0
+    weights_format: Literal["pth", "safetensors"] = "pth"
     use_tb_logger: bool = True
     wandb: Block | None = None
 

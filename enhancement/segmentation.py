@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from enhancement import checkpoint
 from enhancement.errors import UserError
-from enhancement.evaluation import Row, Scores, eval_mode, run_padded
+from enhancement.evaluation import MASK_PROTOCOL, Row, Scores, eval_mode, run_padded
 from enhancement.mask_metrics import dice, miou
 
-PROTOCOL = "segmentation"  # Dice and mIoU of masks above one half
 INPUT, TRUTH = "dark input", "ground truth"
 Sides = dict[str, Scores]
 
@@ -27,7 +26,7 @@ def segment(network: nn.Module, image: Tensor) -> Tensor:
 def mask_scores(logits: Tensor, mask: Tensor) -> dict[str, float | None]:
     """Dice and mIoU of (B, 1, H, W) logits against masks of 0 and 1."""
     found, true = logits[:, 0] > 0, mask[:, 0] > 0.5
-    return {"dice": dice(found, true), "miou": miou(found, true)}
+    return {"dice": dice(found, true).mean().item(), "miou": miou(found, true).mean().item()}
 
 
 def load_segmentation(path: str | Path) -> nn.Module:
@@ -75,8 +74,8 @@ def score_segmentation(
             name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
             for side, image in images.items():
                 found = mask_scores(segment(segmenter, image), mask)
-                scores = sides.setdefault(side, Scores(PROTOCOL, dataset))
-                scores.rows.append(Row(name, dict.fromkeys(found), found))
+                scores = sides.setdefault(side, Scores(MASK_PROTOCOL, dataset))
+                scores.rows.append(Row(name, {}, found))
     return sides
 
 
@@ -93,12 +92,12 @@ def score_masks(
         device: Where to compute.
         watch: Called with (gt, logits, mask) for each image.
     """
-    scores = Scores(PROTOCOL, dataset)
+    scores = Scores(MASK_PROTOCOL, dataset)
     with eval_mode(segmenter):
         for batch in batches:
             gt, mask = (batch[key].to(device) for key in ("gt", "mask"))
             logits = segment(segmenter, gt).float()
             found = mask_scores(logits, mask)
-            scores.rows.append(Row(batch["name"][0], dict.fromkeys(found), found))
+            scores.rows.append(Row(batch["name"][0], {}, found))
             watch(gt, logits, mask)
     return scores

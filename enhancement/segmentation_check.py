@@ -11,6 +11,7 @@ from enhancement.compat import DATASET_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.sources import locate, missing_hint
 from enhancement.errors import UserError, hint
+from enhancement.evaluation import MASK_METRICS
 from enhancement.models.enhancement_model import loss_options
 from enhancement.models.frozen import part_state
 from enhancement.models.segmentation_guided_model import SEGMENTATION, SegmentationGuidedModel
@@ -20,8 +21,6 @@ from enhancement.segmentation import load_segmentation
 
 if TYPE_CHECKING:
     from enhancement.option_check import Checker
-
-MASK_METRICS = ("dice", "miou")
 
 
 def check_segmentation(checker: Checker, network: nn.Module, training: bool) -> None:

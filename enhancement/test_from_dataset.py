@@ -212,8 +212,8 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     check_levels(arguments.brightness_levels or [])
     opt = load(arguments)
     network, meta = build_network(arguments, opt)
-    trained_by = meta.get("protocol") if meta.get("protocol") in PROTOCOLS else "basicsr"
-    name = arguments.protocol or (opt["val"]["protocol"] if opt else trained_by)
+    trained_by = meta["protocol"] if meta.get("protocol") in PROTOCOLS else "basicsr"
+    name: str = arguments.protocol or (opt["val"]["protocol"] if opt else trained_by)
     if arguments.GT_mean and not name.endswith(GT_MEAN):
         name += GT_MEAN
     block = load_block(arguments, opt)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +37,18 @@ def log_to_terminal(quiet: bool = False) -> None:
     logger.propagate = False
 
 
+class _LogFile(logging.FileHandler):
+    """Ends where it cannot be written, instead of the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        logger.removeHandler(self)
+        logger.warning("%s: cannot be written (%s); it ends here", self.baseFilename,
+                       sys.exc_info()[1])  # fmt: skip
+
+
 def log_to_file(path: Path) -> None:
     """Also write messages to a file, each with its time."""
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger.addHandler(handler)
 
@@ -71,6 +83,12 @@ def start_wandb(project: str, run_id: str | None, opt: dict[str, Any], folder: P
                dir=str(folder), sync_tensorboard=True)  # fmt: skip
 
 
+def _shown_unless_told(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands an OSError to its next caller, who says it in a line."""
+    if failure.exc_type is None or not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)
+
+
 class Tracker:
     """TensorBoard for one run; does nothing where `logger.use_tb_logger` is off.
 
@@ -89,14 +107,25 @@ class Tracker:
             wandb = opt["logger"]["wandb"] or {}
             if wandb.get("project"):
                 start_wandb(wandb["project"], wandb.get("resume_id"), opt, folder)
+            threading.excepthook = _shown_unless_told
             self.writer = SummaryWriter(str(folder), purge_step=start_iter + 1)
             text = yaml.safe_dump(opt, sort_keys=False)
             self.writer.add_text("options", f"```yaml\n{text}\n```", start_iter)
 
+    @contextmanager
+    def _may_end(self) -> Iterator[None]:
+        """Curves that cannot be written end, instead of the run."""
+        try:
+            yield
+        except OSError as error:
+            self.writer = None
+            logger.warning("TensorBoard's file cannot be written (%s); its curves end here", error)
+
     def add_scalar(self, tag: str, value: float | None, iteration: int) -> None:
         """One point of a curve."""
         if self.writer and value is not None:
-            self.writer.add_scalar(tag, value, iteration)
+            with self._may_end():
+                self.writer.add_scalar(tag, value, iteration)
 
     def add_pictures(self, tag: str, rows: list[Tensor], iteration: int) -> None:
         """Rows (1, 3, H, W) in [0, 1] below each other, at most PICTURE_WIDTH wide."""
@@ -108,7 +137,8 @@ class Tracker:
                           mode="bilinear", antialias=True)
             for row in rows
         ]  # fmt: skip
-        self.writer.add_image(tag, torch.cat(scaled, 2)[0].clamp(0, 1), iteration)
+        with self._may_end():
+            self.writer.add_image(tag, torch.cat(scaled, 2)[0].clamp(0, 1), iteration)
 
     def finish(self, metrics: dict[str, float]) -> None:
         """Record the hyper-parameters with the final metrics, then close."""
@@ -116,16 +146,12 @@ class Tracker:
             return
         from torch.utils.tensorboard.summary import hparams
 
-        if metrics:
-            for summary in hparams(hyper_parameters(self.opt), metrics):
-                self.writer.file_writer.add_summary(summary)
-            for tag, value in metrics.items():
-                self.writer.add_scalar(tag, value, self.opt["train"]["total_iter"])
-        self.close()
-
-    def close(self) -> None:
-        """Write out what is pending."""
-        if self.writer:
+        with self._may_end():
+            if metrics:
+                for summary in hparams(hyper_parameters(self.opt), metrics):
+                    self.writer.file_writer.add_summary(summary)
+                for tag, value in metrics.items():
+                    self.writer.add_scalar(tag, value, self.opt["train"]["total_iter"])
             self.writer.close()
 
 
@@ -159,10 +185,11 @@ class Progress:
         return iteration % self.every == 0 or iteration == self.total
 
     def times(self) -> dict[str, float]:
-        """Mean seconds an iteration since the last call: in all, and waiting for data."""
+        """Since the last call: mean seconds of an iteration and of its wait for data; the share."""
         now = time.perf_counter()
-        count = max(1, self.counted)
-        found = {"iteration": (now - self.since) / count, "data": self.waited / count}
+        count, passed = max(1, self.counted), now - self.since
+        found = {"iteration": passed / count, "data": self.waited / count,
+                 "waiting_share": self.waited / passed}  # fmt: skip
         self.since, self.waited, self.counted = now, 0.0, 0
         return found
 
@@ -179,7 +206,8 @@ class Progress:
         left = (time.perf_counter() - self.began) / max(1, done) * (self.total - iteration)
         line = (
             f"iteration {iteration}/{self.total}  {losses}  lr {rate:.3g}  "
-            f"{times['iteration']:.3f} s/it (data {times['data']:.3f})  left {duration(left)}"
+            f"{times['iteration']:.3f} s/it ({times['waiting_share']:.0%} waiting for data)  "
+            f"left {duration(left)}"
         )
         if self.visible and not self.is_terminal:
             logger.info(line)

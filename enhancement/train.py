@@ -5,64 +5,36 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import random
-import signal
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from enhancement import checkpoint, distributed
+from enhancement import distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
-from enhancement.data.loader import eval_loader, train_loader
+from enhancement.data.loader import OnDevice, eval_loader, train_loader
 from enhancement.dataset_check import NO_EFFECT
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_RESUMABLE, DataError, UserError, command_line
-from enhancement.evaluation import Scores
+from enhancement.interrupt import Interrupt
 from enhancement.options import Options, load_options, prepare_run
+from enhancement.profiling import Profile
 from enhancement.run_folder import (
     find_state,
     latest_state,
     locked,
     open_run,
-    previous_state,
-    prune,
     run_folder,
+    weights_files,
 )
 from enhancement.tracking import Progress, Tracker, duration, log_to_terminal
+from enhancement.training_state import final_metrics, keep_best, read_state, restore, save, seed_all
 
 logger = logging.getLogger("enhancement")
 
 DEBUG = {"total_iter": 16, "every": 8}
-
-
-class Interrupt:
-    """The first Ctrl-C, SIGTERM or SIGUSR1 (a cluster's warning) lets the iteration finish.
-
-    A second one of its kind does what it does without us.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-
-    def __init__(self) -> None:
-        self.asked: str | None = None
-        self.before: dict[int, Any] = {
-            number: signal.signal(number, self._ask) for number in self.SIGNALS
-        }
-
-    def _ask(self, number: int, _: Any) -> None:
-        self.asked = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        signal.signal(number, self.before[number])
-
-    def close(self) -> None:
-        """Give the signals back."""
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
 
 def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int:
@@ -78,66 +50,92 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
     """
     first, sets = opt["rank"] == 0, opt["datasets"]
     total, freq = opt["train"]["total_iter"], opt["logger"]["save_checkpoint_freq"]
-    state = find_state(opt, resolved, arguments)
+    kind = lookup(MODEL_REGISTRY, opt["model_type"])
+    place = opt["rank"], opt["world_size"]
+    shares = place if hasattr(kind, "training_state") else (0, 1)  # BasicSR's do not share
+    with distributed.together():
+        path = find_state(opt, resolved, arguments)
+        state = read_state(path, opt) if path else None
+        start = state["iteration"] if state else 0
+        loader = train_loader(sets["train"], total, start, opt["manual_seed"], *place)
+        profile = Profile(run_folder(opt) if first else None, arguments.profile, total - start)
+        validation = {k: eval_loader(sets[k], *shares) for k in sets if k.startswith("val")}
     seed_all(opt["manual_seed"] + opt["rank"])
-    model = lookup(MODEL_REGISTRY, opt["model_type"])(deepcopy(opt))
-    start = restore(model, state) if state else 0
-    batches = train_loader(
-        sets["train"], total, start, opt["manual_seed"], opt["rank"], opt["world_size"]
-    )
-    validation = {key: eval_loader(block) for key, block in sets.items() if key.startswith("val")}
-    run = open_run(opt, resolved) if first else run_folder(opt)
-    describe(opt, model, len(batches.dataset), validation)
-    tracker = Tracker(run, resolved, start) if first else None
+    model = kind(deepcopy(opt))
+    with distributed.together():
+        if state and path:
+            restore(model, state, path)
+        run = open_run(opt, resolved) if first else run_folder(opt)
+        describe(opt, model, len(loader.dataset), validation)
+        tracker = Tracker(run, resolved, start) if first else None
     progress = Progress(total, start, opt["logger"]["print_freq"], first)
-    interrupt = Interrupt()
-    iteration, saved, asked_at = start, start, time.perf_counter()
+    interrupt = Interrupt(ignore_repeats=opt["world_size"] > 1)
+    batches = iter(OnDevice(loader, model.device))
+    iteration, saved, stopping = start, start, False
+    profile.start()
     try:
-        for iteration, batch in enumerate(batches, start + 1):
-            progress.data_ready(time.perf_counter() - asked_at)
+        while iteration < total:
+            batch, stopping = next_batch(batches, progress, interrupt)
+            if stopping:
+                break
+            iteration += 1
             model.update_learning_rate(iteration, opt["train"]["warmup_iter"])
             model.feed_data(batch)
             model.optimize_parameters(iteration)
             check_update(iteration, model, batch)
+            profile.step()
             due = {n: iteration % f == 0 or iteration == total for n, f in
                    (("validate", opt["val"]["val_freq"]), ("save", freq))}  # fmt: skip
-            due["log"] = progress.advance(iteration)
-            stopping = distributed.any_process(bool(interrupt.asked))
-            if any(due.values()) or stopping:
+            if progress.advance(iteration) or any(due.values()):
                 log_iteration(iteration, model, progress, tracker)
             paused_at = time.perf_counter()
             if due["validate"] and not state and saved == start:
-                save(model, iteration, first)  # there is a state before there is a best
+                save(model, iteration)  # there is a state before there is a best
             if due["validate"]:
                 validate(model, validation, iteration, tracker)
-            if due["save"] or stopping:
-                save(model, iteration, first)
+            if due["save"]:
+                save(model, iteration)
                 saved = iteration
-            if stopping:
-                break
-            asked_at = time.perf_counter()
-            progress.skip(asked_at - paused_at)
+            progress.skip(time.perf_counter() - paused_at)
+        if stopping and progress.counted:
+            log_iteration(iteration, model, progress, tracker)
+        if stopping and iteration > saved:
+            save(model, iteration)
     except DataError:
         if iteration > saved:
-            save(model, iteration, first)
+            save(model, iteration)
         raise
     finally:
-        interrupt.close()
+        profile.close()
         progress.close()
         if tracker:
             tracker.finish(final_metrics(model) if iteration == total else {})
-    if iteration < total:
+        interrupt.close()
+    distributed.meet()  # a launcher ends the others as soon as one has left
+    if stopping:
         logger.info("Stopped by %s at iteration %d; the checkpoint is whole. Go on with "
                     "--auto_resume.", interrupt.asked or "another process", iteration)  # fmt: skip
         return EXIT_RESUMABLE
     return 0
 
 
-def seed_all(seed: int) -> None:
-    """Seed every random generator."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+def next_batch(
+    batches: Iterator[Any], progress: Progress, interrupt: Interrupt
+) -> tuple[Any, bool]:
+    """The next batch, and whether a process of the run was asked to stop before that.
+
+    Raises:
+        DataError: A process of the run could not read its batch.
+    """
+    batch, error, asked = None, None, bool(interrupt.asked)
+    began = time.perf_counter()
+    if not asked:  # a batch that is not used must not draw from the random generators
+        try:
+            batch = next(batches)
+        except Exception as caught:
+            error = caught
+    progress.data_ready(time.perf_counter() - began)
+    return batch, distributed.meet(error, asked)
 
 
 def describe(opt: Options, model: Any, length: int, validation: dict[str, Any]) -> None:
@@ -172,11 +170,12 @@ def check_update(iteration: int, model: Any, batch: dict[str, Any]) -> None:
     if in_a_row < model.opt["train"]["max_skipped"]:
         logger.warning("%s; update skipped, %d in this run", text, model.skipped)
         return
-    raise UserError(
+    error = UserError(
         f"{text}; {in_a_row} updates in a row had to be skipped. The last checkpoint is whole. "
         f"Start another run with a lower train.optim_g.lr or with train.grad_clip; "
         f"path:resume_state={latest_state(model.opt)} takes over this one's state"
     )
+    distributed.meet(error)  # processes skip together
 
 
 def log_iteration(iteration: int, model: Any, progress: Progress, tracker: Tracker | None) -> None:
@@ -195,11 +194,16 @@ def log_iteration(iteration: int, model: Any, progress: Progress, tracker: Track
 
 def validate(model: Any, loaders: dict[str, Any], iteration: int, tracker: Tracker | None) -> None:
     """Score every validation set; keep the weights where the first set's score is the best yet."""
-    if tracker:
-        val = model.opt["val"]
-        for key, loader in loaders.items():
-            scores = model.validation(loader, iteration, tracker, val["save_img"])
-            if not isinstance(scores, Scores):  # BasicSR's own models keep their scores
+    val = model.opt["val"]
+    for key, loader in loaders.items():
+        if not hasattr(model, "training_state"):  # BasicSR's own models keep their scores
+            with distributed.together():
+                if tracker:
+                    model.validation(loader, iteration, tracker, val["save_img"])
+            continue
+        scores = model.validation(loader, iteration, tracker, val["save_img"])
+        with distributed.together():
+            if not tracker:
                 continue
             means = scores.mean()
             logger.info(
@@ -208,85 +212,14 @@ def validate(model: Any, loaders: dict[str, Any], iteration: int, tracker: Track
             )  # fmt: skip
             if key == "val":
                 keep_best(model, scores, iteration)
-    distributed.wait_for_all()
 
 
-def keep_best(model: Any, scores: Scores, iteration: int) -> None:
-    """Write `net_g_best.pth` where the score is the best yet."""
-    val = model.opt["val"]
-    value = scores.mean()[val["select_by"]]
-    best = model.best or {}
-    same = [best.get(k) for k in ("metric", "protocol", "dataset")] == [
-        val["select_by"], scores.protocol, scores.dataset
-    ]  # fmt: skip
-    if value is None or math.isnan(value) or (same and value <= best["value"]):
-        return
-    model.best = {
-        "metric": val["select_by"],
-        "value": value,
-        "protocol": scores.protocol,
-        "dataset": scores.dataset,
-        "iteration": iteration,
-        "on_test_set": val["on_test_set"],
-    }
-    model.save(0, iteration, "best")
-
-
-def save(model: Any, iteration: int, first: bool) -> None:
-    """Write the state to resume from, for our models, and the latest weights."""
-    if not first:
-        return
-    networks = [getattr(model, n) for n in ("net_g", "net_g_ema") if hasattr(model, n)]
-    if not all(v.isfinite().all() for n in networks for v in n.state_dict().values()):
-        raise UserError(
-            f"iteration {iteration}: the weights are not numbers any more and are not saved; the "
-            f"checkpoint before is whole. Lower train.optim_g.lr or set train.grad_clip"
-        )
-    if not hasattr(model, "training_state"):
-        model.save(0, iteration)
-        return
-    state = {"iteration": iteration, "world_size": model.opt["world_size"]}
-    state |= model.training_state()
-    opt, keep = model.opt, model.opt["logger"]["keep_last"]
-    checkpoint.save(latest_state(opt), state, previous=previous_state(opt))
-    model.save(0, iteration, "latest")
-    if keep:
-        checkpoint.save(latest_state(opt).with_name(f"{iteration}.state"), state)
-        model.save(0, iteration, str(iteration))
-        prune(run_folder(opt), keep)
-
-
-def restore(model: Any, path: Path) -> int:
-    """Take over a training state; the iteration it was saved at."""
-    state = checkpoint.read(path)
-    if not hasattr(model, "training_state") or "net_g" not in state:
-        raise UserError(f"{path}: only runs of our own models can be resumed")
-    before, now = state.get("world_size", 1), model.opt["world_size"]
-    if before != now and not model.opt["rank"]:
-        logger.warning("%s was saved by %d processes and goes on with %d: the batches differ from "
-                       "now on, and so will the weights", path, before, now)  # fmt: skip
-    if state["iteration"] >= model.opt["train"]["total_iter"] and path != latest_state(model.opt):
-        raise UserError(
-            f"{path}: is at iteration {state['iteration']}, which leaves nothing to train; "
-            f"train.total_iter is {model.opt['train']['total_iter']}"
-        )
-    try:
-        model.resume_training(state)
-    except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: does not fit this run's options ({reason})") from error
-    if model.opt["rank"]:  # the state holds the first process's random numbers
-        seed_all(model.opt["manual_seed"] + model.opt["rank"] + state["iteration"])
-    logger.info("Going on from iteration %d (%s)", state["iteration"], path)
-    return int(state["iteration"])
-
-
-def final_metrics(model: Any) -> dict[str, float]:
-    """The run's result, for TensorBoard's HPARAMS tab."""
-    best = getattr(model, "best", None)
-    if not best:
-        return {}
-    return {f"best/{best['dataset']}/{best['protocol']}/{best['metric']}": best["value"]}
+def positive(text: str) -> int:
+    """A whole number above 0, from the command line."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -297,6 +230,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE", help="override options"
     )
     parser.add_argument("--auto_resume", action="store_true", help="go on with the run if there")
+    parser.add_argument(
+        "--profile", type=positive, metavar="N", help="trace N iterations into the run's folder"
+    )
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     parser.add_argument(
         "--debug", action="store_true",
@@ -340,10 +276,13 @@ def run_training(arguments: argparse.Namespace) -> int:
         opt = prepare_run(resolved, True, rank, world_size)
         began = time.perf_counter()
         run = run_folder(opt)
-        with locked(run) if rank == 0 else nullcontext():
+        with ExitStack() as stack:
+            with distributed.together():
+                if rank == 0:
+                    stack.enter_context(locked(run))
             status = train(opt, resolved, arguments)
         if status == 0:
-            weights = ", ".join(str(path) for path in sorted((run / "models").glob("*.pth")))
+            weights = ", ".join(map(str, weights_files(run)))
             logger.info("Done in %s. Weights: %s", duration(time.perf_counter() - began), weights)
             logger.info("Watch: tensorboard --logdir %s", run.parent)
         return status

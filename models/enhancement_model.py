@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,8 +52,9 @@ class EnhancementModel(BaseModel):
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
         self.frozen: dict[str, dict[str, str]] = {}
-        network = self._build_network().to(self.device)
-        parts = self._freeze(network) if self.is_train else []
+        with distributed.together():  # before the processes meet in model_to_device
+            network = self._build_network().to(self.device)
+            parts = self._freeze(network) if self.is_train else []
         if self.is_train and self.opt["train"]["ema_decay"]:
             self.net_g_ema = average_of(network, parts)
         if self.is_train:
@@ -64,7 +65,8 @@ class EnhancementModel(BaseModel):
         self.best: dict[str, Any] | None = None
         self.skipped = self.skipped_in_a_row = 0
         if self.is_train:
-            self._init_training()
+            with distributed.together():
+                self._init_training()
 
     def _build_network(self) -> nn.Module:
         network = build(ARCH_REGISTRY, self.opt["network_g"])
@@ -178,8 +180,10 @@ class EnhancementModel(BaseModel):
         buffers = [b.clone() for b in self.net_g.buffers()]  # running statistics
         self.log_dict = self._backward(train["accumulate"])
         self.scaler.unscale_(optimizer)
-        limit = train["grad_clip"] or math.inf  # without a limit it only measures
-        norm = nn.utils.clip_grad_norm_(self.net_g.parameters(), limit)
+        trained = [p for p in self.net_g.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None])
+        if train["grad_clip"]:
+            nn.utils.clip_grads_with_norm_(trained, train["grad_clip"], norm)
         self.log_dict["grad_norm"] = norm
         finite = bool((self.log_dict["l_total"] + norm).isfinite())
         if distributed.any_process(not finite):
@@ -204,10 +208,10 @@ class EnhancementModel(BaseModel):
                 for name, value in whole.items():
                     setattr(self, name, None if value is None else value.chunk(parts)[index])
             terms = self.compute_losses()
-            terms["l_total"] = torch.stack(list(terms.values())).sum()
-            self.scaler.scale(terms["l_total"] / parts).backward()
+            total = terms["l_total"] = reduce(torch.add, terms.values())
+            self.scaler.scale(total / parts if parts > 1 else total).backward()
             for name, value in terms.items():
-                share = value.detach() / parts
+                share = value.detach() / parts if parts > 1 else value.detach()
                 logged[name] = logged[name] + share if name in logged else share
         self.lq, self.gt, self.mask = whole.values()
         return logged
@@ -238,8 +242,17 @@ class EnhancementModel(BaseModel):
     ) -> Scores:
         """Score a set by `val.protocol`; log its means and a grid of pictures.
 
+        Each process scores its share of the set, which its loader holds.
+
+        Args:
+            dataloader: From `eval_loader`.
+            current_iter: Iterations done.
+            tb_logger: Takes the means and pictures, in the first process; else None.
+            save_img: Write the output images, each process its share's.
+
         Returns:
-            The scores. Those of `val.metrics` (BasicSR's registry) stand beside the protocol's.
+            The scores: in the first process of every image, in the set's order. Those of
+            `val.metrics` (BasicSR's registry) stand beside the protocol's.
         """
         name = dataloader.dataset.opt["name"]
         shown: list[Tensor] = []
@@ -255,20 +268,26 @@ class EnhancementModel(BaseModel):
                 extra.setdefault(metric, []).append(value)
 
         protocol = get_protocol(self.opt["val"]["protocol"])
-        scores = evaluate(
-            self.tested_network, dataloader, protocol, name, self.device,
-            self.opt["val"]["self_ensemble"], watch=watch,
-            multiple=self.opt["val"]["window_size"],
-            precision=self.opt["train"].get("precision", "fp32"),
-        )  # fmt: skip
-        for metric, values in extra.items():
-            for row, value in zip(scores.rows, values, strict=True):
-                row.output[metric], row.input[metric] = value, None
+        distributed.same_everywhere(self.tested_network)
+        with distributed.together():
+            scores = evaluate(
+                self.tested_network, dataloader, protocol, name, self.device,
+                self.opt["val"]["self_ensemble"], watch=watch,
+                multiple=self.opt["val"]["window_size"],
+                precision=self.opt["train"].get("precision", "fp32"),
+            )  # fmt: skip
+            for metric, values in extra.items():
+                for row, value in zip(scores.rows, values, strict=True):
+                    row.output[metric], row.input[metric] = value, None
+            self.score_further(scores, dataloader)
+        scores.rows = distributed.gather(scores.rows)
         if tb_logger:
-            for metric, mean in scores.mean().items():
-                tb_logger.add_scalar(f"metrics/{name}/{protocol.name}/{metric}", mean, current_iter)
+            log_means(tb_logger, scores, current_iter)
             tb_logger.add_pictures(f"{name}: input | output | ground truth", shown, current_iter)
         return scores
+
+    def score_further(self, scores: Scores, dataloader: Any) -> None:
+        """Where a subclass adds scores to the rows of this process's share."""
 
     def _extra_metrics(self, output: Tensor, gt: Tensor) -> Iterable[tuple[str, float]]:
         for label, options in (self.opt["val"].get("metrics") or {}).items():
@@ -279,7 +298,7 @@ class EnhancementModel(BaseModel):
             yield label, float(lookup(METRIC_REGISTRY, options["type"])(a, b, **arguments))
 
     def save(self, epoch: int, current_iter: int, label: str = "latest") -> Path:
-        """Write the weights file `net_g_{label}.pth`, from which the network can be rebuilt.
+        """Write the weights file `net_g_{label}`, from which the network can be rebuilt.
 
         Args:
             epoch: Not used; BasicSR's loop passes it.
@@ -301,7 +320,8 @@ class EnhancementModel(BaseModel):
             "frozen": self.frozen,
             "selected": "best" if label == "best" else None,
         }
-        path = Path(self.opt["path"]["models"], f"net_g_{label}.pth")
+        suffix = self.opt["logger"]["weights_format"]
+        path = Path(self.opt["path"]["models"], f"net_g_{label}.{suffix}")
         checkpoint.save(path, content)
         return path
 
@@ -338,6 +358,13 @@ class EnhancementModel(BaseModel):
         self.scaler.load_state_dict(resume_state.get("scaler", {}) or self.scaler.state_dict())
         self.skipped, self.skipped_in_a_row = resume_state.get("skipped", (0, 0))
         checkpoint.restore_random_states(resume_state["rng"])
+
+
+def log_means(tb_logger: Any, scores: Scores, current_iter: int) -> None:
+    """Each metric's mean, under its dataset and protocol."""
+    for metric, mean in scores.mean().items():
+        tag = f"metrics/{scores.dataset}/{scores.protocol_of(metric)}/{metric}"
+        tb_logger.add_scalar(tag, mean, current_iter)
 
 
 def save_picture(path: Path, image: Tensor) -> None:

@@ -8,13 +8,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 
 from enhancement.evaluation import Scores
-from enhancement.segmentation import (
-    INPUT,
-    PROTOCOL,
-    load_segmentation,
-    score_segmentation,
-    segment,
-)
+from enhancement.segmentation import INPUT, load_segmentation, score_segmentation, segment
 
 from .enhancement_model import EnhancementModel
 from .segmentation_losses import MaskLoss
@@ -48,11 +42,8 @@ class SegmentationGuidedModel(EnhancementModel):
             )
         )
 
-    def validation(
-        self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False
-    ) -> Scores:
-        """The protocol's scores, and Dice and mIoU on the dark input and on the output."""
-        scores = super().validation(dataloader, current_iter, tb_logger, save_img)
+    def score_further(self, scores: Scores, dataloader: Any) -> None:
+        """Dice and mIoU on the dark input and on the output."""
         sides = score_segmentation(
             self.tested_network, self.segmentation, dataloader, scores.dataset, self.device
         )
@@ -62,8 +53,3 @@ class SegmentationGuidedModel(EnhancementModel):
         ):
             row.input |= before.output
             row.output |= after.output
-        if tb_logger:
-            for metric, mean in sides[last].mean().items():
-                tag = f"metrics/{scores.dataset}/{PROTOCOL}/{metric}"
-                tb_logger.add_scalar(tag, mean, current_iter)
-        return scores

@@ -8,10 +8,11 @@ import torch
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 
-from enhancement.evaluation import Scores, autocast
-from enhancement.segmentation import PROTOCOL, score_masks, segment
+from enhancement import distributed
+from enhancement.evaluation import MASK_PROTOCOL, Scores, autocast
+from enhancement.segmentation import score_masks, segment
 
-from .enhancement_model import IMAGES_SHOWN, EnhancementModel
+from .enhancement_model import IMAGES_SHOWN, EnhancementModel, log_means
 
 
 @MODEL_REGISTRY.register()
@@ -21,7 +22,7 @@ class SegmentationModel(EnhancementModel):
     Validates by Dice and mIoU; `val.select_by` is one of them.
     """
 
-    protocol = PROTOCOL
+    protocol = MASK_PROTOCOL
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""
@@ -42,9 +43,11 @@ class SegmentationModel(EnhancementModel):
                 masks = ((logits > 0).float().expand_as(gt), mask.expand_as(gt))
                 shown.append(torch.cat((gt, *masks), 3).cpu())
 
-        scores = score_masks(self.tested_network, dataloader, name, self.device, watch)
+        distributed.same_everywhere(self.tested_network)
+        with distributed.together():
+            scores = score_masks(self.tested_network, dataloader, name, self.device, watch)
+        scores.rows = distributed.gather(scores.rows)
         if tb_logger:
-            for metric, mean in scores.mean().items():
-                tb_logger.add_scalar(f"metrics/{name}/{PROTOCOL}/{metric}", mean, current_iter)
+            log_means(tb_logger, scores, current_iter)
             tb_logger.add_pictures(f"{name}: frame | found | true mask", shown, current_iter)
         return scores

@@ -1,14 +1,16 @@
-"""Fixtures that several tests share: real images where they are, tiny made ones elsewhere."""
+"""What several tests share: real images where they are, tiny made ones elsewhere."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import enhancement  # noqa: F401  (fills the registries)
+from enhancement import checkpoint, train
 from enhancement.data.images import write_image
 from enhancement.data.sources import DATA_VARIABLE
 
@@ -100,6 +102,40 @@ def tiny(in_tmp):
         return file
 
     return write
+
+
+def run(*arguments):
+    """Train as the command line would; the exit status."""
+    return train.run_training(train.parse([str(a) for a in arguments]))
+
+
+def weights(name="tiny", label="latest"):
+    """A run's weights by name."""
+    return checkpoint.read_weights(f"experiments/{name}/models/net_g_{label}.pth", "params")[0]
+
+
+def events(folder):
+    """What TensorBoard reads in a run's folder."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0, "tensors": 0})
+    return accumulator.Reload()
+
+
+def run_until(path, name, iteration, *flags):
+    """Train with Ctrl-C at an iteration; the state left behind."""
+    step = train.Progress.advance
+
+    def advance(self, current):
+        if current == iteration:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, current)
+
+    train.Progress.advance = advance
+    try:
+        status = run("--opt", path, "--force_yml", f"name={name}", *flags)
+    finally:
+        train.Progress.advance = step
+    assert status == train.EXIT_RESUMABLE
+    return checkpoint.read(f"experiments/{name}/training_states/latest.state")
 
 
 @pytest.fixture

@@ -49,12 +49,11 @@ def frames(tmp_path_factory):
     return root
 
 
-def train(stage, *force):
-    arguments = training.parse(
-        ["--opt", str(ROOT / f"options/capsule/{stage}.yml"), "--force_yml", *STAGES[stage], *BRIEF,
-         *force]
-    )  # fmt: skip
-    return training.run_training(arguments)
+def train(stage, resume=False):
+    options = ["--opt", str(ROOT / f"options/capsule/{stage}.yml")]
+    options += ["--auto_resume"] * resume
+    arguments = [*options, "--force_yml", *STAGES[stage], *BRIEF]
+    return training.run_training(training.parse(arguments))
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +142,7 @@ class TestStages:
         try:
             checkpoint.save(path, {"params": network.state_dict()})
             with pytest.raises(UserError, match=r"train\.frozen\.iglfm holds other weights than"):
-                arguments = training.parse(
-                    ["--opt", str(ROOT / "options/capsule/2_blgm.yml"), "--auto_resume",
-                     "--force_yml", *STAGES["2_blgm"], *BRIEF]
-                )  # fmt: skip
-                training.run_training(arguments)
+                train("2_blgm", resume=True)
         finally:
             path.write_bytes(before)
             (path.parent / "checksums.json").write_bytes(sums)

@@ -4,6 +4,7 @@ import contextlib
 import pickle
 
 import pytest
+import safetensors.torch
 import torch
 
 from enhancement import checkpoint
@@ -39,6 +40,63 @@ def test_a_key_can_be_asked_for(tmp_path):
     assert checkpoint.read_weights(tmp_path / "w.pth", "params")[0]["a"] == 1
     with pytest.raises(UserError, match="has no entry 'weights'; it has: params, params_ema"):
         checkpoint.read_weights(tmp_path / "w.pth", "weights")
+
+
+class TestSafetensors:
+    CONTENT = {
+        "params": {"a.b": torch.arange(6.0).view(2, 3).t(), "n": torch.tensor(3)},
+        "params_ema": {"a.b": torch.ones(3, 2), "n": torch.tensor(3)},
+        "meta": {"network_g": {"type": "HDRNet", "grid_depth": 4}, "best": None},
+    }
+
+    def test_weights_and_meta_come_back(self, tmp_path):
+        path = tmp_path / "w.safetensors"
+        checkpoint.save(path, self.CONTENT)
+        for key in ("params", "params_ema", None):
+            state, meta = checkpoint.read_weights(path, key)
+            expected = self.CONTENT[key or "params_ema"]
+            assert state.keys() == expected.keys()
+            assert all(torch.equal(state[k], expected[k]) for k in expected)
+            assert meta == self.CONTENT["meta"]
+        with pytest.raises(UserError, match="has no entry 'x'; it has: meta, params, params_ema"):
+            checkpoint.read_weights(path, "x")
+
+    def test_a_network_is_rebuilt_from_it(self, tmp_path):
+        source = network()
+        content = {"params": source.state_dict(), "meta": {"network_g": {"type": "LNetGIE"}}}
+        checkpoint.save(tmp_path / "w.safetensors", content)
+        rebuilt, _ = checkpoint.build_from_file(tmp_path / "w.safetensors")
+        assert torch.equal(rebuilt.e_conv1.weight, source.e_conv1.weight)
+
+    def test_others_files_hold_a_bare_state_dict(self, tmp_path):
+        path, state = tmp_path / "w.safetensors", network().state_dict()
+        safetensors.torch.save_file(state, path, {"format": "pt"})
+        assert checkpoint.load_weights(network(), path) == {}
+
+    def test_a_damaged_one_is_one_line(self, tmp_path):
+        path = tmp_path / "w.safetensors"
+        checkpoint.save(path, self.CONTENT)
+        path.write_bytes(path.read_bytes()[:-3])
+        with pytest.raises(UserError, match=r"w\.safetensors: is damaged: its checksum"):
+            checkpoint.read_weights(path)
+        (tmp_path / checkpoint.CHECKSUMS).unlink()
+        with pytest.raises(UserError, match=r"w\.safetensors: cannot be read as weights \(.*\)$"):
+            checkpoint.read_weights(path)
+        with pytest.raises(UserError, match=r"x\.safetensors: no such file"):
+            checkpoint.read_weights(tmp_path / "x.safetensors")
+
+    def test_a_failed_save_keeps_the_file_before(self, tmp_path, monkeypatch):
+        path = tmp_path / "w.safetensors"
+        checkpoint.save(path, self.CONTENT)
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(checkpoint.os, "fsync", full)
+        with pytest.raises(UserError, match="No space left"):
+            checkpoint.save(path, {"params": {}})
+        assert checkpoint.read_weights(path)[0]
+        assert sorted(p.name for p in tmp_path.iterdir()) == [checkpoint.CHECKSUMS, path.name]
 
 
 class Evil:

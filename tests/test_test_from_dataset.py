@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from conftest import ROOT, make_pairs, picture
+from conftest import ROOT, make_pairs, picture, run
 
 from enhancement import test_from_dataset as tester
 from enhancement.compat import ARCH_REGISTRY, lookup
@@ -99,11 +99,10 @@ def test_every_dataset_can_be_named_or_says_where_it_should_lie(tiny, weights, d
         score("--opt", tiny(), "--weights", weights, "--dataset", dataset)
 
 
-def test_our_checkpoints_need_no_option_file(tiny, in_tmp, capsys):
-    from enhancement import train
-
-    train.run_training(train.parse(["--opt", tiny()]))
-    best = "experiments/tiny/models/net_g_best.pth"
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_our_checkpoints_need_no_option_file(tiny, in_tmp, capsys, kind):
+    run("--opt", tiny(logger={"weights_format": kind}))
+    best = f"experiments/tiny/models/net_g_best.{kind}"
     scores, _ = score("--weights", best, "--dataset", "LOL_v1", "--data_root",
                       made(in_tmp))  # fmt: skip
     assert len(scores.rows) == 2
@@ -112,11 +111,9 @@ def test_our_checkpoints_need_no_option_file(tiny, in_tmp, capsys):
 
 
 def test_choosing_on_the_test_set_is_stamped(tiny, in_tmp, capsys):
-    from enhancement import train
-
     val = {"name": "leak", "type": "PairedDataset", "layout": "high_low", "split": "test"}
     path = tiny(datasets={"val": val}, val={"select_on_test": True})
-    train.run_training(train.parse(["--opt", path]))
+    run("--opt", path)
     score("--opt", path, "--weights", "experiments/tiny/models/net_g_best.pth")
     assert "chosen ON THE TEST SET, as asked for (leak" in capsys.readouterr().out
 

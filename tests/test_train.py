@@ -1,27 +1,23 @@
-"""Runs: every network on every dataset, losses, schedules, EMA, resuming, stopping."""
+"""Runs: every network on every dataset, losses, how it is computed, what is logged."""
 
-import math
+import gzip
+import json
 import os
-import signal
+import re
 import subprocess
 import sys
 from copy import deepcopy
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT, make_pairs, picture
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from conftest import ROOT, events, make_pairs, picture, run, run_until, weights
 
 from enhancement import checkpoint, train
-from enhancement.compat import ARCH_REGISTRY, MODEL_REGISTRY, lookup, scheduler_types
+from enhancement.compat import ARCH_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
-from enhancement.models.mixup import Mixup
 from enhancement.options import load_options, prepare_run
-from enhancement.run_folder import locked
 
 STAGES = ("1_iglfm", "2_blgm", "3_wsgm", "segmentation")  # tests/test_capsule.py
 MATRIX = sorted(
@@ -37,19 +33,6 @@ LOL = {
     "KCL": ("training/low", "training/high", "evaluation/low", "evaluation/high"),
     "RLE": ("training/low", "training/high", "evaluation/low", "evaluation/high"),
 }
-
-
-def run(*arguments):
-    return train.run_training(train.parse([str(a) for a in arguments]))
-
-
-def weights(name="tiny", label="latest"):
-    return checkpoint.read_weights(f"experiments/{name}/models/net_g_{label}.pth", "params")[0]
-
-
-def events(folder):
-    accumulator = EventAccumulator(str(folder), size_guidance={"images": 0, "tensors": 0})
-    return accumulator.Reload()
 
 
 @pytest.fixture(scope="module")
@@ -215,13 +198,36 @@ def test_perceptual_loss_trains(tiny, monkeypatch):
     assert log.Scalars("losses/l_perceptual_style")
 
 
+class TestProfile:
+    def test_a_trace_of_some_iterations_names_our_operators(self, tiny, capsys):
+        network = {"type": "HDRNet", "low_resolution": 64}
+        options = tiny(network_g=network, train={"total_iter": 7}, val={"val_freq": 7})
+        assert run("--opt", options, "--profile", "2") == 0
+        assert "Profile: experiments/tiny/profile.pt.trace.json.gz" in capsys.readouterr().out
+        with gzip.open("experiments/tiny/profile.pt.trace.json.gz") as file:
+            trace = json.load(file)["traceEvents"]
+        names = [event.get("name") for event in trace]
+        assert {"SliceAndApply", "SliceAndApplyBackward", "aten::conv2d"} <= set(names)
+        assert names.count("SliceAndApplyBackward") == names.count("SliceAndApply") == 2
+
+    def test_a_run_stopped_before_writes_none(self, tiny, in_tmp):
+        run_until(tiny(train={"total_iter": 50}), "tiny", 2, "--profile", "2")
+        assert not list(in_tmp.rglob("*trace*"))
+
+    def test_a_run_that_is_too_short_is_told_before_it_starts(self, tiny, in_tmp):
+        with pytest.raises(UserError, match=r"--profile 3: wants 6 iterations, .* has 2 left"):
+            run("--opt", tiny(), "--profile", "3")
+        assert not (in_tmp / "experiments").exists()
+
+
 class TestWatching:
     def test_tensorboard_holds_what_is_promised(self, tiny):
         run("--opt", tiny(train={"total_iter": 3}))
         log = events("experiments/tiny")
         tags = log.Tags()
         assert {"losses/l_pixel", "losses/l_total", "train/learning_rate", "time/iteration",
-                "time/data", "metrics/pairs_val/basicsr/psnr", "metrics/pairs_val/basicsr/ssim",
+                "time/data", "time/waiting_share", "metrics/pairs_val/basicsr/psnr",
+                "metrics/pairs_val/basicsr/ssim",
                 "best/pairs_val/basicsr/psnr"} <= set(tags["scalars"])  # fmt: skip
         assert [e.step for e in log.Scalars("losses/l_pixel")] == [1, 2, 3]
         image = log.Images("pairs_val: input | output | ground truth")[0]
@@ -237,7 +243,7 @@ class TestWatching:
         run("--opt", tiny())
         out = capsys.readouterr().out
         assert "iteration 2/2  l_pixel" in out
-        assert "left 0:00:00" in out
+        assert re.search(r"s/it \(\d+% waiting for data\)  left 0:00:00", out)
         assert "Using the CPU" in out
         assert "iteration 2/2" in (in_tmp / "experiments/tiny/train.log").read_text()
 
@@ -253,93 +259,6 @@ class TestWatching:
         assert list(in_tmp.glob("experiments/tiny/visualization/pairs_val/2/*.png"))
 
 
-class TestLearningRate:
-    def model(self, tiny, **changes):
-        opt = prepare_run(load_options(tiny(train=changes)), training=True)
-        return lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
-
-    def rates(self, model, iterations, warmup=-1):
-        found = []
-        for iteration in range(1, iterations + 1):
-            model.update_learning_rate(iteration, warmup)
-            found.append(model.get_current_learning_rate()[0])
-            model.optimizers[0].step()
-        return found
-
-    def test_cosine_spans_the_run_by_default(self, tiny):
-        scheduler = {"type": "CosineAnnealingLR", "eta_min": 1e-5}
-        rates = self.rates(self.model(tiny, total_iter=11, scheduler=scheduler), 11)
-        assert rates[0] == pytest.approx(1e-3)
-        assert rates[5] == pytest.approx(1e-5 + (1e-3 - 1e-5) * 0.5 * (1 + 0.1423148), rel=1e-3)
-        assert rates[10] == pytest.approx(1e-5 + (1e-3 - 1e-5) * 0.5 * (1 - 0.9594930), rel=1e-3)
-
-    def test_basicsrs_multi_step(self, tiny):
-        scheduler = {"type": "MultiStepLR", "milestones": [2, 4], "gamma": 0.5}
-        rates = self.rates(self.model(tiny, total_iter=6, scheduler=scheduler), 6)
-        assert rates == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 2.5e-4])
-
-    def test_warm_up_does_not_disturb_what_follows(self, tiny):
-        scheduler = {"type": "ExponentialLR", "gamma": 0.9}
-        model = self.model(tiny, total_iter=8, scheduler=scheduler)
-        rates = self.rates(model, 8, warmup=4)
-        assert rates[:3] == pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])
-        assert rates[3:] == pytest.approx([1e-3 * 0.9**n for n in range(3, 8)])
-
-    def test_retinexformers_cycles(self, tiny):
-        """Rates by the published formula at the ends of both cycles."""
-        scheduler = {
-            "type": "CosineAnnealingRestartCyclicLR", "periods": [46000, 104000],
-            "restart_weights": [1, 1], "eta_mins": [3e-4, 1e-6],
-        }  # fmt: skip
-        optim = {"type": "Adam", "lr": 2e-4}
-        model = self.model(tiny, total_iter=150000, scheduler=scheduler, optim_g=optim)
-        model.optimizers[0].step()
-        expected = {
-            1: 2e-4,
-            23001: 2.5e-4,
-            46000: 3e-4 - 1e-4 * 0.5 * (1 - math.cos(math.pi / 46000)),
-            46001: 3e-4,
-            46002: 1e-6 + (2e-4 - 1e-6) * 0.5 * (1 + math.cos(math.pi / 104000)),
-            150000: 1e-6 + (2e-4 - 1e-6) * 0.5 * (1 - math.cos(math.pi / 104000)),
-        }
-        for iteration, rate in expected.items():
-            model.schedulers[0].last_epoch = iteration - 1
-            found = model.schedulers[0].get_lr()[0]
-            assert found == pytest.approx(rate, rel=1e-9), iteration
-
-    def test_cycles_of_different_lengths_are_refused(self, tiny):
-        scheduler = {"type": "CosineAnnealingRestartCyclicLR", "periods": [2, 3],
-                     "restart_weights": [1], "eta_mins": [0, 0]}  # fmt: skip
-        with pytest.raises(UserError, match=r"scheduler: Expected `periods`, .* of one length"):
-            load_options(tiny(train={"scheduler": scheduler}))
-
-    def test_every_scheduler_is_a_class_with_a_name(self):
-        assert {"CosineAnnealingLR", "CosineAnnealingRestartLR", "MultiStepLR", "OneCycleLR",
-                "StepLR"} <= scheduler_types().keys()  # fmt: skip
-        assert "ReduceLROnPlateau" not in scheduler_types()
-
-
-class TestMixup:
-    def test_targets_stay_paired(self):
-        torch.manual_seed(0)
-        mixup, lq = Mixup(use_identity=False), torch.rand(4, 3, 5, 6)
-        mixed_lq, mixed_gt = mixup(lq, lq * 3)
-        torch.testing.assert_close(mixed_gt, mixed_lq * 3)
-        assert not torch.equal(mixed_lq, lq)
-
-    def test_identity_leaves_half_of_the_batches_alone(self):
-        torch.manual_seed(0)
-        mixup, lq = Mixup(), torch.rand(4, 3, 2, 2)
-        alone = sum(torch.equal(mixup(lq, lq)[0], lq) for _ in range(400))
-        assert 160 < alone < 260  # and a few whose partners are themselves
-
-    def test_trains_and_can_be_off(self, tiny):
-        augs = {"mixup": True, "mixup_beta": 1.2, "use_identity": True}
-        assert run("--opt", tiny(train={"mixing_augs": augs})) == 0
-        with pytest.raises(UserError, match=r"mixing_augs: Expected `mixup_beta` above 0"):
-            load_options(tiny(train={"mixing_augs": {"mixup_beta": 0}}))
-
-
 def test_ema_follows_the_weights(tiny):
     opt = prepare_run(load_options(tiny(train={"ema_decay": 0.5})), training=True)
     model = lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
@@ -350,153 +269,6 @@ def test_ema_follows_the_weights(tiny):
     for name, value in model.net_g.state_dict().items():
         torch.testing.assert_close(model.net_g_ema.state_dict()[name], (before[name] + value) / 2)
     assert model.tested_network is model.net_g_ema
-
-
-class TestResuming:
-    def options(self, tiny, **changes):
-        scheduler = {"type": "CosineAnnealingLR"}
-        return tiny(
-            train={"total_iter": 6, "ema_decay": 0.9, "scheduler": scheduler, "warmup_iter": 3,
-                   "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}, **changes},
-            val={"val_freq": 3},
-        )  # fmt: skip
-
-    def test_a_continued_run_equals_an_unbroken_one(self, tiny):
-        path = self.options(tiny)
-        run("--opt", path, "--force_yml", "name=whole")
-        state = run_until(path, "broken", 4)
-        assert state["iteration"] == 4
-        assert run("--opt", path, "--auto_resume", "--force_yml", "name=broken") == 0
-        for key in ("params", "params_ema"):
-            a, b = (
-                checkpoint.read_weights(f"experiments/{n}/models/net_g_latest.pth", key)[0]
-                for n in ("whole", "broken")
-            )
-            assert all(torch.equal(a[k], b[k]) for k in a)
-        curves = [
-            [(e.step, e.value) for e in events(f"experiments/{n}").Scalars("losses/l_pixel")]
-            for n in ("whole", "broken")
-        ]
-        assert curves[0] == curves[1]
-
-    def test_a_finished_run_is_left_as_it_is(self, tiny):
-        path = self.options(tiny)
-        run("--opt", path)
-        before = weights()
-        assert run("--opt", path, "--auto_resume") == 0
-        assert all(torch.equal(before[k], v) for k, v in weights().items())
-
-    def test_an_existing_run_is_never_overwritten_unasked(self, tiny):
-        run("--opt", tiny())
-        with pytest.raises(UserError, match=r"experiments/tiny: holds a run already; go on with"):
-            run("--opt", tiny())
-
-    def test_a_damaged_state_is_named_and_the_one_before_used(self, tiny, in_tmp, capsys):
-        path = self.options(tiny)
-        run("--opt", path, "--force_yml", "name=whole")
-        run_until(path, "tiny", 4)
-        states = in_tmp / "experiments/tiny/training_states"
-        latest = states / "latest.state"
-        latest.write_bytes(latest.read_bytes()[:200])
-        assert run("--opt", path, "--auto_resume") == 0
-        out = capsys.readouterr().out
-        assert "latest.state: is damaged" in out
-        assert "Going on from iteration 3" in out
-        assert all(torch.equal(v, weights("whole")[k]) for k, v in weights("tiny").items())
-        for state in states.glob("*.state"):
-            state.write_bytes(b"no")
-        with pytest.raises(UserError, match=r"latest\.state: (.|\n)*previous\.state: "):
-            run("--opt", path, "--auto_resume")
-
-    def test_total_iter_may_grow_where_the_learning_rate_does_not_follow_it(self, tiny):
-        longer = ["--force_yml", "train:total_iter=8"]
-        path = tiny(train={"total_iter": 4})
-        run("--opt", path)
-        assert run("--opt", path, "--auto_resume", *longer) == 0
-        run("--opt", path, *longer, "name=whole")
-        assert all(torch.equal(v, weights("whole")[k]) for k, v in weights("tiny").items())
-
-    @pytest.mark.parametrize(
-        "change",
-        ["train:total_iter=12", "train:optim_g:lr=0.5", "network_g:type=LNetGIE",
-         "train:ema_decay=0", "train:scheduler=null", "datasets:train:gt_size=16"],
-    )  # fmt: skip
-    def test_other_options_are_refused_and_listed(self, tiny, in_tmp, change):
-        path = self.options(tiny)
-        run("--opt", path)
-        before = (in_tmp / "experiments/tiny/options.yml").read_text()
-        key = change.split("=")[0].replace(":", ".")
-        with pytest.raises(UserError, match=rf"cannot be continued with other(.|\n)*{key}.*: was"):
-            run("--opt", path, "--auto_resume", "--force_yml", change)
-        assert (in_tmp / "experiments/tiny/options.yml").read_text() == before
-
-    def test_another_runs_state_must_fit(self, tiny):
-        run("--opt", tiny(train={"total_iter": 2}))
-        state = "path:resume_state=experiments/tiny/training_states/latest.state"
-        with pytest.raises(UserError, match="is at iteration 2, which leaves nothing to train"):
-            run("--opt", tiny(), "--force_yml", "name=b", state)
-        longer = ["name=c", "train:total_iter=4", state]
-        assert run("--opt", tiny(), "--force_yml", *longer) == 0
-        with pytest.raises(UserError, match="does not fit this run's options"):
-            run("--opt", tiny(), "--force_yml", "network_g:type=LNetGIE", "name=d", *longer[1:])
-
-    def test_another_measure_starts_a_new_best(self, tiny):
-        path = self.options(tiny)
-        run_until(path, "tiny", 4)
-        run("--opt", path, "--auto_resume", "--force_yml", "val:select_by=ssim")
-        best = checkpoint.read_weights("experiments/tiny/models/net_g_best.pth")[1]["best"]
-        assert (best["metric"], best["iteration"]) == ("ssim", 6)
-
-    def test_what_does_not_touch_the_weights_may_change(self, tiny):
-        path = self.options(tiny)
-        run("--opt", path)
-        free = ["logger:print_freq=7", "val:val_freq=2", "datasets:train:num_worker_per_gpu=1"]
-        assert run("--opt", path, "--auto_resume", "--force_yml", *free) == 0
-
-    def test_basicsrs_own_models_cannot_be_continued(self, tiny):
-        path = tiny(model_type="SRModel", val={"metrics": None})
-        run("--opt", path)
-        with pytest.raises(UserError, match="holds weights but no training state"):
-            run("--opt", path, "--auto_resume")
-
-
-class TestNothingIsLost:
-    def test_a_loss_that_is_not_a_number_stops_the_run(self, tiny):
-        path = tiny(
-            train={"total_iter": 20, "optim_g": {"type": "SGD", "lr": 1e30}},
-            val={"val_freq": 1}, logger={"save_checkpoint_freq": 1},
-        )  # fmt: skip
-        with pytest.raises(UserError, match=r"iteration \d+: .*10 updates in a row .*is whole"):
-            run("--opt", path)
-        assert all(v.isfinite().all() for v in weights().values())
-
-    def test_a_bad_image_found_late_loses_no_iteration(self, tiny, in_tmp):
-        broken = in_tmp / "datasets/high_low/train/low/2.png"
-        whole = broken.read_bytes()
-        path = tiny(
-            datasets={"train": {"val_fraction": None, "batch_size_per_gpu": 1}},
-            logger={"save_checkpoint_freq": 1000}, train={"total_iter": 9},
-        )  # fmt: skip
-        broken.write_bytes(whole[:-60])
-        with pytest.raises(UserError, match=r"low/2\.png: cannot be read as an image"):
-            run("--opt", path)
-        broken.write_bytes(whole)
-        assert run("--opt", path, "--auto_resume") == 0
-
-    def test_a_folder_that_holds_nothing_yet_is_free(self, tiny, in_tmp):
-        with pytest.raises(UserError, match="leave none for 'val'"):
-            run("--opt", tiny(datasets={"train": {"val_fraction": 0.01}}))
-        assert not (in_tmp / "experiments").exists()
-        assert run("--opt", tiny()) == 0
-
-    def test_super_resolution_by_mistake_is_told(self, tiny):
-        edsr = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1}
-        with pytest.raises(UserError, match="a super-resolution network needs `upscale: 1`"):
-            run("--opt", tiny(network_g=edsr))
-        assert run("--opt", tiny(network_g={**edsr, "upscale": 1})) == 0
-
-    def test_warm_up_needs_no_scheduler(self, tiny):
-        assert run("--opt", tiny(train={"warmup_iter": 2})) == 0
 
 
 class TestBasicsrsOwn:
@@ -541,208 +313,6 @@ def test_val_metrics_get_bgr_as_basicsr_gives_it(tiny):
     assert dict(model._extra_metrics(a, b)) == {"y": pytest.approx(expected)}
 
 
-def run_until(path, name, iteration):
-    """Train with Ctrl-C at an iteration; the state left behind."""
-    step = train.Progress.advance
-
-    def advance(self, current):
-        if current == iteration:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(self, current)
-
-    train.Progress.advance = advance
-    try:
-        status = run("--opt", path, "--force_yml", f"name={name}")
-    finally:
-        train.Progress.advance = step
-    assert status == train.EXIT_RESUMABLE
-    return checkpoint.read(f"experiments/{name}/training_states/latest.state")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_clusters_warning_saves_and_says_that_it_can_go_on(tiny, monkeypatch, capsys, number):
-    path = tiny(train={"total_iter": 6}, logger={"save_checkpoint_freq": 100})
-    step, before = train.Progress.advance, signal.getsignal(number)
-
-    def advance(self, current):
-        if current == 3:
-            os.kill(os.getpid(), number)
-        return step(self, current)
-
-    monkeypatch.setattr(train.Progress, "advance", advance)
-    assert run("--opt", path) == train.EXIT_RESUMABLE == 75
-    assert f"Stopped by {number.name} at iteration 3" in capsys.readouterr().out
-    assert signal.getsignal(number) == before
-    state = checkpoint.read("experiments/tiny/training_states/latest.state")
-    assert state["iteration"] == 3
-
-
-def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, in_tmp, monkeypatch):
-    path = tiny(train={"total_iter": 4}, logger={"save_checkpoint_freq": 1000})
-    run("--opt", path, "--force_yml", "name=whole")
-
-    class KilledError(BaseException):
-        pass
-
-    def die(*_):
-        raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "keep_best", die)
-        with pytest.raises(KilledError):
-            run("--opt", path)
-    assert run("--opt", path, "--auto_resume") == 0
-    assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
-
-
-def test_a_dead_trainers_workers_do_not_hold_its_lock(in_tmp):
-    """A process forked while the lock was held outlives its parent."""
-    code = (
-        "import os, signal, sys, time\nfrom pathlib import Path\n"
-        "from enhancement.run_folder import locked\n"
-        "with locked(Path('run')):\n"
-        "    if os.fork() == 0:\n        time.sleep(8); os._exit(0)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], timeout=60, stdout=subprocess.DEVNULL)
-    with locked(in_tmp / "run"):
-        pass
-
-
-def test_another_number_of_processes_may_go_on_and_says_what_that_means(tiny, capsys):
-    path = tiny(train={"total_iter": 4})
-    run_until(path, "tiny", 2)
-    state = checkpoint.read("experiments/tiny/training_states/latest.state")
-    file = Path("experiments/tiny/training_states/latest.state")
-    checkpoint.save(file, state | {"world_size": 2})
-    assert run("--opt", path, "--auto_resume") == 0
-    assert "was saved by 2 processes and goes on with 1" in capsys.readouterr().out
-
-
-def test_two_runs_cannot_share_a_folder(tiny, in_tmp):
-    with (
-        locked(in_tmp / "experiments/tiny"),
-        pytest.raises(UserError, match="experiments/tiny: another process is training in it"),
-    ):
-        run("--opt", tiny())
-    assert not (in_tmp / "experiments").exists()
-    assert run("--opt", tiny()) == 0
-
-
-def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp):
-    run("--opt", tiny(train={"total_iter": 12}, logger={"keep_last": 2}))
-    folder = in_tmp / "experiments/tiny"
-    kept = {p.name for p in [*folder.glob("models/*.pth"), *folder.glob("training_states/*.state")]}
-    assert kept == {
-        "net_g_best.pth", "net_g_latest.pth", "net_g_11.pth", "net_g_12.pth",
-        "latest.state", "previous.state", "11.state", "12.state",
-    }  # fmt: skip
-
-
-class TestNotANumber:
-    def poison(self, monkeypatch, iterations):
-        """Make the loss NaN at these iterations."""
-        model = lookup(MODEL_REGISTRY, "EnhancementModel")
-        step, seen = model.optimize_parameters, []
-
-        def optimize(self, iteration):
-            if iteration in iterations:
-                self.lq = self.lq * math.nan
-            seen.append({k: v.clone() for k, v in self.net_g.state_dict().items()})
-            step(self, iteration)
-
-        monkeypatch.setattr(model, "optimize_parameters", optimize)
-        return seen
-
-    def test_a_bad_update_is_skipped_counted_and_logged(self, tiny, monkeypatch, capsys):
-        seen = self.poison(monkeypatch, {3})
-        run("--opt", tiny(train={"total_iter": 5, "ema_decay": 0.5}, val={"val_freq": 5}))
-        text = capsys.readouterr().out
-        assert "iteration 3: l_pixel is nan (batch: datasets/high_low/train/low/" in text
-        assert "update skipped, 1 in this run" in text
-        assert all(torch.equal(seen[2][k], seen[3][k]) for k in seen[2])
-        assert not all(torch.equal(seen[3][k], seen[4][k]) for k in seen[3])
-        assert all(v.isfinite().all() for v in weights().values())
-        assert checkpoint.read("experiments/tiny/training_states/latest.state")["skipped"] == [1, 0]
-
-    def test_running_statistics_are_not_poisoned(self, tiny, monkeypatch):
-        self.poison(monkeypatch, {3})
-        network = {"type": "HDRNet", "low_resolution": 64, "batch_norm": True}
-        run("--opt", tiny(network_g=network, train={"total_iter": 5}))
-        assert all(v.isfinite().all() for v in weights().values())
-
-    def test_many_in_a_row_stop_the_run_with_the_last_checkpoint_whole(self, tiny, monkeypatch):
-        self.poison(monkeypatch, range(4, 100))
-        path = tiny(train={"total_iter": 50, "max_skipped": 3}, val={"val_freq": 50})
-        with pytest.raises(UserError, match=r"iteration 6: .*low/.*; 3 updates in a row had to"):
-            run("--opt", path)
-        state = checkpoint.read("experiments/tiny/training_states/latest.state")
-        assert state["iteration"] == 5
-        assert all(v.isfinite().all() for v in state["net_g"].values())
-
-
-class TestKilled:
-    """A killed run that is continued equals one that was never killed, bit for bit."""
-
-    DYING = (
-        "import os, signal, sys, torch\n"
-        "torch.set_num_threads(2)\n"  # sums depend on it in their last bit
-        "from enhancement import checkpoint, train\n"
-        "place, at = sys.argv[1], int(sys.argv[2])\n"
-        "kind, name = {'iteration': (train.Progress, 'advance'),\n"
-        "              'save': (checkpoint.Path, 'replace')}[place]\n"
-        "step, calls = getattr(kind, name), []\n"
-        "def dying(*arguments):\n"
-        "    calls.append(1)\n"
-        "    if len(calls) == at:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return step(*arguments)\n"
-        "setattr(kind, name, dying)\n"
-        "sys.exit(train.run_training(train.parse(sys.argv[3:])))\n"
-    )
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("workers", [0, 2])
-    def test_at_random_iterations_and_during_a_save(self, tiny, workers):
-        options = tiny(
-            network_g={"type": "HDRNet", "low_resolution": 64},
-            train={"total_iter": 12, "ema_decay": 0.9, "scheduler": {"type": "CosineAnnealingLR"},
-                   "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}},
-            val={"val_freq": 5}, logger={"save_checkpoint_freq": 2},
-            datasets={"train": {"num_worker_per_gpu": workers}},
-        )  # fmt: skip
-        run("--opt", options, "--force_yml", "name=whole")
-        random = np.random.default_rng()
-        kills = [("iteration", int(random.integers(1, 13))), ("save", int(random.integers(1, 20)))]
-        for place, at in kills:
-            name = f"{place}{at}"
-            started = [*("--opt", options, "--force_yml", f"name={name}"), "--auto_resume"]
-            done = subprocess.run(
-                [sys.executable, "-c", self.DYING, place, str(at), *started],
-                capture_output=True, text=True, timeout=120,
-            )  # fmt: skip
-            assert done.returncode == -signal.SIGKILL, (name, done.stderr)
-            assert run(*started) == 0, name
-            for key in ("params", "params_ema"):
-                a, b = (
-                    checkpoint.read_weights(f"experiments/{n}/models/net_g_latest.pth", key)[0]
-                    for n in ("whole", name)
-                )
-                assert all(torch.equal(a[k], b[k]) for k in a), name
-            curves = [
-                {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in log.Tags()["scalars"]
-                 if not tag.startswith("time/")}
-                for log in (events(f"experiments/{n}") for n in ("whole", name))
-            ]  # fmt: skip
-            assert curves[0] == curves[1], name
-
-
-def test_ctrl_c_finishes_the_iteration_and_says_so(tiny, capsys):
-    run_until(tiny(train={"total_iter": 50}), "stopped", 3)
-    assert "Stopped by Ctrl-C at iteration 3" in capsys.readouterr().out
-    assert weights("stopped")
-
-
 class TestCommandLine:
     def script(self, *arguments, **environment):
         return subprocess.run(
@@ -762,26 +332,6 @@ class TestCommandLine:
         assert run("--opt", tiny(train={"total_iter": 1000}), "--debug") == 0  # again
         state = checkpoint.read("experiments/debug_tiny/training_states/latest.state")
         assert state["iteration"] == train.DEBUG["total_iter"]
-
-    def test_a_launcher_without_its_environment_says_so(self, tiny):
-        with pytest.raises(UserError, match=r"--launcher pytorch: RANK, .*torchrun"):
-            run("--opt", tiny(), "--launcher", "pytorch")
-
-    @pytest.mark.slow
-    def test_two_processes_equal_one_with_twice_the_batch(self, tiny):
-        path = tiny(train={"total_iter": 3, "optim_g": {"type": "SGD", "lr": 0.1}})
-        run("--opt", path, "--force_yml", "name=one")
-        half = ["--force_yml", "name=two", "datasets:train:batch_size_per_gpu=1"]
-        done = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
-             "--master_port=29517", str(ROOT / "basicsr/train.py"), "--opt", path,
-             "--launcher", "pytorch", *half],
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        one, two = weights("one"), weights("two")
-        for name in one:
-            torch.testing.assert_close(one[name], two[name], atol=1e-5, rtol=0)
 
 
 def test_yaml_of_a_run_is_plain(tiny, in_tmp):

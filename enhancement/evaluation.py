@@ -92,7 +92,7 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 @dataclass
 class Row:
-    """One image's scores, of the untouched input and of the output."""
+    """One image's scores, of the untouched input (none where there is no input) and the output."""
 
     name: str
     input: dict[str, float | None]
@@ -123,11 +123,33 @@ class Scores:
     def mean(self, side: str = "output") -> dict[str, float | None]:
         """Means over the images; `side` is "input" or "output". None where there is no score."""
         means: dict[str, float | None] = {}
-        for metric in self.metrics:
+        for metric in getattr(self.rows[0], side) if self.rows else ():
             values = [getattr(row, side)[metric] for row in self.rows]
             known = [v for v in values if v is not None]
             means[metric] = math.fsum(known) / len(known) if len(known) == len(values) else None
         return means
+
+
+def score_image(
+    image: Tensor, gt: Tensor, protocol: Protocol, lpips: Lpips | None
+) -> dict[str, float | None]:
+    """All scores of one image under a protocol.
+
+    Args:
+        image, gt: (1, 3, H, W) in [0, 1], on one device.
+        protocol: How to score.
+        lpips: Where LPIPS is wanted as well.
+    """
+    found: dict[str, float | None] = dict(protocol.score(image, gt))
+    if lpips:
+        found["lpips"] = lpips(protocol.adjust(image, gt), gt)
+    return found
+
+
+def note_lpips(scores: Scores, lpips: Lpips | None) -> None:
+    """Say in the table why it has no LPIPS, where that is so."""
+    if lpips and lpips.unavailable:
+        scores.notes.append(f"lpips {lpips.unavailable}")
 
 
 Watch = Callable[[str, Tensor, Tensor, Tensor], Any]
@@ -164,10 +186,7 @@ def evaluate(
     run = self_ensemble if ensemble else enhance
 
     def score(image: Tensor, gt: Tensor) -> dict[str, float | None]:
-        found: dict[str, float | None] = dict(protocol.score(image, gt))
-        if lpips:
-            found["lpips"] = lpips(protocol.adjust(image, gt), gt)
-        return found
+        return score_image(image, gt, protocol, lpips)
 
     with eval_mode(network):
         for batch in batches:
@@ -178,6 +197,5 @@ def evaluate(
             scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
             if watch:
                 watch(name, lq, protocol.adjust(output, gt), gt)
-    if lpips and lpips.unavailable:
-        scores.notes.append(f"lpips {lpips.unavailable}")
+    note_lpips(scores, lpips)
     return scores

@@ -24,6 +24,7 @@ except ModuleNotFoundError as missing:
     print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
     sys.exit(2)
 from enhancement.compat import ARCH_REGISTRY, build  # noqa: E402
+from enhancement.complexity import parameter_count  # noqa: E402
 from enhancement.data.loader import eval_loader  # noqa: E402
 from enhancement.device import get_device, resolve_num_gpu  # noqa: E402
 from enhancement.errors import UserError, command_line, hint  # noqa: E402
@@ -32,6 +33,7 @@ from enhancement.metrics import GT_MEAN, PROTOCOLS, get_protocol  # noqa: E402
 from enhancement.models.enhancement_model import save_picture  # noqa: E402
 from enhancement.options import Merged, Options, derive_sets, load_options, prepare_run  # noqa: E402
 from enhancement.report import table, write_picture, write_scores  # noqa: E402
+from enhancement.small_pictures import PICTURES, small_picture, write_pictures  # noqa: E402
 
 OPTIONS = Path(__file__).resolve().parent.parent / "options"
 SHOWN = 4
@@ -175,10 +177,13 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     weights = Path(arguments.weights).stem + ("_self_ensemble" if arguments.self_ensemble else "")
     folder = Path(arguments.result_dir) / label / block["name"] / name / weights
     rows: list[tuple[Tensor, ...]] = []
+    kept: list[tuple[bytes, ...]] = []
 
     def watch(image_name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
         if len(rows) < SHOWN:
             rows.append((lq.cpu(), output.cpu(), gt.cpu()))
+        if len(kept) < PICTURES:
+            kept.append(tuple(small_picture(x) for x in (lq, output, gt)))
         if arguments.save_images:
             save_picture(Path(arguments.save_images, image_name).with_suffix(".png"), output)
 
@@ -190,8 +195,9 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     )  # fmt: skip
     scores.notes += notes_of(arguments, opt, meta)
     about = {
+        "name": label,
         "network_g": opt["network_g"] if opt else meta["network_g"],
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": parameter_count(network),
         "weights": str(arguments.weights),
         "trained": {k: v for k, v in meta.items() if k != "network_g"},
         "self_ensemble": arguments.self_ensemble,
@@ -200,6 +206,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     }
     files = write_scores(folder, scores, about)
     picture = write_picture(folder / "comparison.png", rows)
+    write_pictures(folder, kept)
     print(table(scores))
     print("Written:", *files, picture)
     if arguments.save_images:

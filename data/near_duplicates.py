@@ -2,8 +2,8 @@
 
 The hash is pHash (imagehash) of 16x16 bits: signs of an image's low cosine frequencies about their
 median. On LOL-v1's targets retakes of one scene differ in at most 46 of the 256 bits, and different
-scenes in at least 100; frames of different places in endoscopy, alike by the mask around them,
-in at least 54 (Kvasir-SEG, WCEBleedGen).
+scenes in at least 96; frames of different places in endoscopy, alike by the black around them, in
+at least 54 (Kvasir-SEG, WCEBleedGen). docs/data.md has the figures.
 """
 
 from __future__ import annotations

@@ -119,6 +119,8 @@ def split_set(
     Raises:
         UserError: The set has faults, leaves nothing for a subset, or cannot be written.
     """
+    if not all(isinstance(source, FolderSource) for source in chosen.sources):
+        raise UserError(f"{chosen.sources[0].root}: an LMDB cannot be divided; name a folder")
     if chosen.faults:
         raise UserError("\n".join(chosen.faults[:10]))
     wanted = {subset: share for subset, share in shares.items() if share}

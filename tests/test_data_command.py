@@ -294,6 +294,12 @@ class TestSplit:
         assert line in err
         assert not (in_tmp / "out").exists()
 
+    def test_an_lmdb_is_refused(self, masked, in_tmp, enhance):
+        enhance("data", "lmdb", "set/images", "-o", "x.lmdb")
+        status, _, err = enhance("data", "split", "x.lmdb", "-o", "out")
+        assert status == 2
+        assert "x.lmdb: an LMDB cannot be divided; name a folder" in err
+
     def test_what_is_divided_already(self, pairs, enhance):
         status, _, err = enhance("data", "split", "set", "-o", "out")
         assert status == 2

@@ -7,6 +7,7 @@ import numpy as np
 
 from enhancement.data.images import Array
 from enhancement.data_check import Report
+from enhancement.errors import UserError
 
 WIDTH, HEIGHT, MARGIN, TITLE = 520, 170, 46, 30
 INK, GRID = (40, 40, 40), (225, 225, 225)
@@ -49,10 +50,16 @@ def _panel(title: str, curves: dict[str, list[float]]) -> Array:
 
 
 def histogram_picture(report: Report) -> Array:
-    """Panels below each other, one a set: (H, W, 3) uint8 RGB."""
+    """Panels below each other, one a set: (H, W, 3) uint8 RGB.
+
+    Raises:
+        UserError: No image could be read.
+    """
     panels = []
     for found in report.sets:
         if found.brightness:
             title = f"{found.name}: {found.count} {'pairs' if len(found.sides) > 1 else 'images'}"
             panels.append(_panel(title, {s: b.histogram for s, b in found.brightness.items()}))
+    if not panels:
+        raise UserError("no image could be read, so that there is no histogram to draw")
     return np.concatenate(panels)

@@ -79,12 +79,9 @@ def find_sets(root: str | Path) -> list[ImageSet]:
         UserError: There is no such folder, or no image in it.
     """
     folder = locate(root)
-    parts = {
-        p: SPLITS[p.name.lower()] for p in sorted(folder.glob("*/")) if p.name.lower() in SPLITS
-    }
-    order = ("train", "val", "test")
-    splits = sorted(parts.items(), key=lambda item: order.index(item[1]))
-    return [_set(split, part) for part, split in splits] or [_set(WHOLE, folder)]
+    parts = [part for part in sorted(folder.glob("*/")) if part.name.lower() in SPLITS]
+    sets = [_set(SPLITS[part.name.lower()], part) for part in parts]
+    return sorted(sets, key=lambda found: SETS.index(found.name)) or [_set(WHOLE, folder)]
 
 
 def sets_of_options(path: str | Path) -> list[ImageSet]:
@@ -104,7 +101,7 @@ def sets_of_options(path: str | Path) -> list[ImageSet]:
         options: Any = kind.Options.pick({**block, "on_error": "raise"})
         sources, samples, faults = kind.find(options)
         samples = included(samples, options.include, sources[-1])
-        same = tuple(s.root for s in sources), tuple(samples)
+        same = tuple(s.root for s in sources), tuple(samples), options.subset is None and key
         if same in found:
             found[same].name += f"+{key}"
         else:

@@ -323,7 +323,7 @@ class TestBrowser:
             const cut = () => w.getComputedStyle(get('image-left')).clipPath;
             found.before = cut();
             slider.value = 80; slider.dispatchEvent(new w.Event('input')); found.after = cut();
-            found.focusable = slider.tabIndex;
+            slider.focus(); found.ring = w.getComputedStyle(stage).outlineStyle;
             get('left').value = 'run2'; get('left').dispatchEvent(new w.Event('change'));
             found.left = get('about-left').textContent;
             get('right').value = 'gt'; get('right').dispatchEvent(new w.Event('change'));
@@ -337,7 +337,7 @@ class TestBrowser:
         """)  # fmt: skip
         assert answer["before"] == "inset(0px 50% 0px 0px)"
         assert answer["after"] == "inset(0px 20% 0px 0px)"
-        assert answer["focusable"] == 0
+        assert answer["ring"] == "solid"
         assert answer["left"] == "worst: PSNR 15.000, SSIM 0.5000"
         assert answer["second"] == "worst: PSNR 16.000, SSIM 0.5333"
         assert answer["differ"]

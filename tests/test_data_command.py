@@ -129,6 +129,22 @@ class TestCheck:
         assert "train+val: 4 pairs" in out
         assert "0.png (test): shows the scene of 0.png (train+val), 0 of 256 bits differ" in out
 
+    def test_training_on_the_test_folder_is_found(self, tiny, enhance):
+        option_file = tiny(datasets={"train": {"split": "test", "val_fraction": None}})
+        status, out, _ = enhance("data", "check", "--opt", option_file)
+        assert status == 1
+        assert "Problems: 2" in out
+
+    def test_nothing_readable(self, in_tmp, enhance):
+        (in_tmp / "bad").mkdir()
+        (in_tmp / "bad/a.png").write_text("no image")
+        status, out, _ = enhance("data", "check", "bad")
+        assert status == 1
+        assert "bad/a.png: cannot be read as an image" in out
+        status, _, err = enhance("data", "check", "bad", "--histogram", "h.png")
+        assert status == 2
+        assert "there is no histogram to draw" in err
+
     def test_mistakes(self, in_tmp, enhance):
         status, _, err = enhance("data", "check", "nowhere")
         assert (status, err) == (2, "error: nowhere: no such folder; check the path\n")

@@ -89,10 +89,14 @@ def _counted(found: dict[str, int], limit: int = 3) -> str:
     return ", ".join(shown + rest)
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
+
+
 def _show_set(found: SetReport) -> None:
-    what = "pairs" if len(found.sides) > 1 else "images"
+    what = "pair" if len(found.sides) > 1 else "image"
     largest = f", up to {found.largest_scene} of one" if found.largest_scene > 1 else ""
-    print(f"{found.name}: {found.count} {what}, {found.scenes} scenes{largest}")
+    print(f"{found.name}: {_many(found.count, what)}, {_many(found.scenes, 'scene')}{largest}")
     for side, bright in found.brightness.items():
         print(
             f"  {side:<6} {_counted(found.kinds[side])}  {_counted(found.sizes[side])}\n"

@@ -30,6 +30,7 @@ setup(
         "enhancement.models": "models",
         "enhancement.data": "data",
     },
+    package_data={"enhancement": ["compare_page/*"]},
     # TensorBoard and OpenCV are not named here: basicsr requires tb-nightly and opencv-python,
     # and a second copy of either beside them breaks both (enhancement/compat.py).
     install_requires=[

@@ -16,6 +16,14 @@ from enhancement.errors import UserError
 Image.MAX_IMAGE_PIXELS = None  # endoscopy mosaics are large, and the user's own
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 EXIF_ORIENTATION = 0x0112
+COLOURS = {
+    "1": "grey",
+    "L": "grey",
+    "I": "grey",
+    "LA": "grey with alpha",
+    "P": "palette",
+    "RGBA": "RGB with alpha",
+}  # by Pillow's mode
 
 Array = NDArray[Any]
 
@@ -93,13 +101,36 @@ def image_size(data: IO[bytes] | str, where: str) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def read_image(path: str | Path) -> Array:
-    """Read one file; see `decode_image`."""
+def image_kind(data: bytes, where: str) -> str:
+    """Format, bits and colours of an image as it is kept: "PNG 8-bit RGB".
+
+    Raises:
+        UserError: Not an image.
+    """
     try:
-        data = Path(path).read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            bits = 16 if _is_16_bit(data, image) else 1 if image.mode == "1" else 8
+            colours = COLOURS.get(image.mode.split(";")[0], image.mode)
+            return f"{image.format} {bits}-bit {colours}"
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{where}: cannot be read as an image ({_short(error)})") from error
+
+
+def read_file(path: str | Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    return decode_image(data, str(path))
+
+
+def read_image(path: str | Path) -> Array:
+    """Read one file; see `decode_image`."""
+    return decode_image(read_file(path), str(path))
 
 
 def write_image(path: str | Path, image: Array) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from enhancement.errors import UserError
 
-from .images import Array, decode_image, image_size, is_image, read_image
+from .images import Array, decode_image, image_size, is_image, read_file, read_image
 
 DATA_VARIABLE = "ENHANCEMENT_DATA"
 DATA_FOLDER = "datasets"
@@ -26,6 +26,9 @@ class Source(Protocol):
 
     def where(self, name: str) -> str:
         """The path to show for an image."""
+
+    def encoded(self, name: str) -> bytes:
+        """The image as it is kept."""
 
     def size(self, name: str) -> tuple[int, int]:
         """(height, width), from the header."""
@@ -84,6 +87,9 @@ class FolderSource:
     def where(self, name: str) -> str:
         return str(self.folder / name)
 
+    def encoded(self, name: str) -> bytes:
+        return read_file(self.where(name))
+
     def size(self, name: str) -> tuple[int, int]:
         return image_size(self.where(name), self.where(name))
 
@@ -135,7 +141,7 @@ class LmdbSource:
         if not self.names:
             raise UserError(f"{index}: lists no images")
 
-    def _bytes(self, name: str) -> bytes:
+    def encoded(self, name: str) -> bytes:
         with _environment(self.folder).begin() as transaction:
             data = transaction.get(name.rsplit(".", 1)[0].encode())
         if data is None:
@@ -146,10 +152,10 @@ class LmdbSource:
         return f"{self.folder}/{name}"
 
     def size(self, name: str) -> tuple[int, int]:
-        return image_size(io.BytesIO(self._bytes(name)), self.where(name))
+        return image_size(io.BytesIO(self.encoded(name)), self.where(name))
 
     def read(self, name: str) -> Array:
-        return decode_image(self._bytes(name), self.where(name))
+        return decode_image(self.encoded(name), self.where(name))
 
 
 def open_source(root: str | Path) -> Source:

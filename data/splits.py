@@ -4,34 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
-import cv2
-import numpy as np
-from scipy.sparse.csgraph import connected_components
-
-from .images import Array, to_float
+from .near_duplicates import scenes
 from .sources import Source
-
-# On LOL-v1 retakes of one scene correlate above 0.97, different scenes below 0.82.
-SAME_SCENE = 0.93
-THUMBNAIL = 16
-
-
-def thumbnail(image: Array) -> Array:
-    """A picture as a unit vector: its grey 16x16 copy without the mean."""
-    grey = cv2.cvtColor(to_float(image), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA).ravel()
-    small -= small.mean()
-    return small / max(float(np.linalg.norm(small)), 1e-9)
-
-
-def scenes(source: Source, names: Sequence[str]) -> list[int]:
-    """A scene number for each name: pictures whose thumbnails correlate share one."""
-    with ThreadPoolExecutor() as pool:
-        vectors = np.array(list(pool.map(lambda name: thumbnail(source.read(name)), names)))
-    same = vectors @ vectors.T >= SAME_SCENE
-    return connected_components(same, directed=False)[1].tolist()
 
 
 def split_by_scene(

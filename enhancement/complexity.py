@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from enhancement.evaluation import enhance
+from enhancement.evaluation import run_padded
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -22,6 +22,6 @@ def multiply_adds(network: nn.Module, height: int = 256, width: int = 256) -> in
     device = next(network.parameters()).device
     was_training = network.training
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        enhance(network.eval(), torch.zeros(1, 3, height, width, device=device))
+        run_padded(network.eval(), torch.zeros(1, 3, height, width, device=device))
     network.train(was_training)
     return counter.get_total_flops() // 2

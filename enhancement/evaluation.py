@@ -96,7 +96,7 @@ MASK_METRICS = ("dice", "miou")
 
 @dataclass
 class Row:
-    """One image's scores, of the untouched input and of the output."""
+    """One image's scores, of the untouched input (none where there is no input) and the output."""
 
     name: str
     input: dict[str, float | None]
@@ -138,6 +138,28 @@ class Scores:
         return means
 
 
+def score_image(
+    image: Tensor, gt: Tensor, protocol: Protocol, lpips: Lpips | None
+) -> dict[str, float | None]:
+    """All scores of one image under a protocol.
+
+    Args:
+        image, gt: (1, 3, H, W) in [0, 1], on one device.
+        protocol: How to score.
+        lpips: Where LPIPS is wanted as well.
+    """
+    found: dict[str, float | None] = dict(protocol.score(image, gt))
+    if lpips:
+        found["lpips"] = lpips(protocol.adjust(image, gt), gt)
+    return found
+
+
+def note_lpips(scores: Scores, lpips: Lpips | None) -> None:
+    """Say in the table why it has no LPIPS, where that is so."""
+    if lpips and lpips.unavailable:
+        scores.notes.append(f"lpips {lpips.unavailable}")
+
+
 Watch = Callable[[str, Tensor, Tensor, Tensor], Any]
 
 
@@ -172,10 +194,7 @@ def evaluate(
     run = self_ensemble if ensemble else enhance
 
     def score(image: Tensor, gt: Tensor) -> dict[str, float | None]:
-        found: dict[str, float | None] = dict(protocol.score(image, gt))
-        if lpips:
-            found["lpips"] = lpips(protocol.adjust(image, gt), gt)
-        return found
+        return score_image(image, gt, protocol, lpips)
 
     with eval_mode(network):
         for batch in batches:
@@ -186,6 +205,5 @@ def evaluate(
             scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
             if watch:
                 watch(name, lq, protocol.adjust(output, gt), gt)
-    if lpips and lpips.unavailable:
-        scores.notes.append(f"lpips {lpips.unavailable}")
+    note_lpips(scores, lpips)
     return scores

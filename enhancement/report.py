@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable
@@ -21,6 +22,7 @@ from enhancement.metrics import to_8_bit
 
 DIGITS = {"psnr": 3, "ssim": 4, "lpips": 4, "dice": 4, "miou": 4}
 INPUT, MEAN = "untouched input", "mean"
+SCORES_FILE = "scores.json"
 COLUMNS = ("input", "enhanced", "ground truth")
 
 
@@ -30,8 +32,8 @@ def cell(metric: str, value: float | None) -> str:
 
 
 def table(scores: Scores) -> str:
-    """The untouched input's mean first, then each image, then the mean."""
-    rows = [(INPUT, scores.mean("input"))]
+    """The untouched input's mean first, where there is one, then each image, then the mean."""
+    rows = [(INPUT, given)] if (given := scores.mean("input")) else []
     rows += [(row.name, row.output) for row in scores.rows]
     rows += [(MEAN, scores.mean())]
     width = max(len(name) for name, _ in rows)
@@ -51,6 +53,38 @@ def _plain(values: dict[str, float | None]) -> dict[str, float | str | None]:
     return {k: v if v is None or math.isfinite(v) else str(v) for k, v in values.items()}
 
 
+def as_csv(scores: Scores) -> str:
+    """One line an image, the mean last."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        ["protocol", "dataset", "image", *scores.metrics]
+        + [f"input_{metric}" for metric in scores.mean("input")]
+    )
+    rows = [(row.name, row.output, row.input) for row in scores.rows]
+    for name, output, given in [*rows, (MEAN, scores.mean(), scores.mean("input"))]:
+        values = [*output.values(), *given.values()]
+        writer.writerow([scores.protocol, scores.dataset, name, *values])
+    return text.getvalue()
+
+
+def as_json(scores: Scores, about: dict[str, Any]) -> str:
+    """Means, every image, and what else is to be known of the scores."""
+    content = {
+        "protocol": scores.protocol,
+        "dataset": scores.dataset,
+        **about,
+        "notes": scores.notes,
+        "mean": _plain(scores.mean()),
+        "input_mean": _plain(scores.mean("input")),
+        "images": [
+            {"name": r.name, "output": _plain(r.output), "input": _plain(r.input)}
+            for r in scores.rows
+        ],
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
 def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[Path, Path]:
     """Write scores.csv and scores.json.
 
@@ -62,35 +96,14 @@ def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[P
     Raises:
         UserError: The folder cannot be written.
     """
-    as_csv, as_json = folder / "scores.csv", folder / "scores.json"
+    csv_file, json_file = folder / "scores.csv", folder / SCORES_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with as_csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(
-                ["protocol", "dataset", "image", *scores.metrics]
-                + [f"input_{metric}" for metric in scores.metrics]
-            )
-            rows = [(row.name, row.output, row.input) for row in scores.rows]
-            for name, output, given in [*rows, (MEAN, scores.mean(), scores.mean("input"))]:
-                values = [*output.values(), *given.values()]
-                writer.writerow([scores.protocol, scores.dataset, name, *values])
-        content = {
-            "protocol": scores.protocol,
-            "dataset": scores.dataset,
-            **about,
-            "notes": scores.notes,
-            "mean": _plain(scores.mean()),
-            "input_mean": _plain(scores.mean("input")),
-            "images": [
-                {"name": r.name, "output": _plain(r.output), "input": _plain(r.input)}
-                for r in scores.rows
-            ],
-        }
-        as_json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        csv_file.write_text(as_csv(scores), encoding="utf-8")
+        json_file.write_text(as_json(scores, about), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
-    return as_csv, as_json
+    return csv_file, json_file
 
 
 def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.ndarray:

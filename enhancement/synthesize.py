@@ -27,7 +27,9 @@ try:
 except ModuleNotFoundError as missing:
     print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
     sys.exit(2)
+from enhancement.data.low_light import LowLight  # noqa: E402
 from enhancement.data.synthesis_dataset import SynthesisDataset  # noqa: E402
+from enhancement.data_tools import new_folder  # noqa: E402
 from enhancement.errors import UserError, command_line  # noqa: E402
 from enhancement.options import load_options, prepare_run  # noqa: E402
 
@@ -50,23 +52,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def find_blocks(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The dataset blocks to write, by subset.
+def find_blocks(
+    path: str, force: list[str] | None = None, subsets: list[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The dataset blocks of an option file to write, by subset.
 
     Raises:
         UserError: A subset is not there, or is not synthesised.
     """
-    opt = prepare_run(load_options(arguments.opt, arguments.force_yml), training=True)
-    sets = opt["datasets"]
-    for name in arguments.subset or sets:
+    sets = prepare_run(load_options(path, force), training=True)["datasets"]
+    for name in subsets or sets:
         if name not in sets:
-            raise UserError(f"--subset: {arguments.opt} has no '{name}'; it has {', '.join(sets)}")
+            raise UserError(f"--subset: {path} has no '{name}'; it has {', '.join(sets)}")
         if sets[name]["type"] != SynthesisDataset.__name__:
             raise UserError(
-                f"{arguments.opt}: datasets.{name} is a {sets[name]['type']}, which holds pairs "
+                f"{path}: datasets.{name} is a {sets[name]['type']}, which holds pairs "
                 f"already; expected a SynthesisDataset"
             )
-    return {name: sets[name] for name in arguments.subset or sets}
+    return {name: sets[name] for name in subsets or sets}
 
 
 def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> None:
@@ -118,24 +121,61 @@ def contact_sheet(shown: list[tuple[str, Array, Array]]) -> Array:
     return np.concatenate(rows)
 
 
+def folder_block(folder: str, degradation: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A dataset block for a plain folder, darkened.
+
+    Args:
+        folder: Of bright images; or an LMDB.
+        degradation: Arguments of LowLight that differ from its defaults.
+        seed: Of what is drawn.
+
+    Raises:
+        UserError: An argument is out of its range.
+    """
+    try:
+        LowLight(**degradation)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return {
+        "type": SynthesisDataset.__name__, "dataroot_gt": folder, "phase": "test", "seed": seed,
+        "degradation": {"type": LowLight.__name__, **degradation},
+    }  # fmt: skip
+
+
+def synthesize(blocks: dict[str, dict[str, Any]], output: Path, count: int | None) -> None:
+    """Write each subset, say where.
+
+    Args:
+        blocks: Dataset blocks by the folder below `output`; "" is `output` itself.
+        output: A new folder.
+        count: At most so many images of each.
+
+    Raises:
+        UserError: `output` is not empty or cannot be written, or an image cannot be read.
+    """
+    if count is not None and count < 1:
+        raise UserError(f"--count: expected at least 1, but got {count}")
+    new_folder(output)
+    for name, block in blocks.items():
+        folder = output / name
+        dataset = SynthesisDataset(block)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_set(dataset, folder, count)
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written ({error})") from error
+        print(f"Written: {folder}/{{low,high}}, parameters.csv, contact_sheet.png")
+
+
 @command_line
 def main() -> None:
     """The command `enhancement/synthesize.py`."""
     arguments = parse()
-    if arguments.count is not None and arguments.count < 1:
-        raise UserError(f"--count: expected at least 1, but got {arguments.count}")
-    output = arguments.output
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output}: is there already, and not empty; name a new folder")
-    blocks = find_blocks(arguments)
-    for name, block in blocks.items():
-        folder = arguments.output / name
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_set(SynthesisDataset(block), folder, arguments.count)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be written ({error})") from error
-        print(f"Written: {folder}/{{low,high}}, parameters.csv, contact_sheet.png")
+    new_folder(arguments.output)
+    synthesize(
+        find_blocks(arguments.opt, arguments.force_yml, arguments.subset),
+        arguments.output, arguments.count,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 from enhancement.brightness import sweep, sweep_table, write_sweep  # noqa: E402
 from enhancement.compat import ARCH_REGISTRY, build  # noqa: E402
+from enhancement.complexity import parameter_count  # noqa: E402
 from enhancement.data.loader import eval_loader  # noqa: E402
 from enhancement.device import get_device, resolve_num_gpu  # noqa: E402
 from enhancement.errors import UserError, command_line, hint  # noqa: E402
@@ -34,6 +35,7 @@ from enhancement.models.enhancement_model import save_picture  # noqa: E402
 from enhancement.options import Merged, Options, derive_sets, load_options, prepare_run  # noqa: E402
 from enhancement.report import sides_table, table, write_picture, write_scores  # noqa: E402
 from enhancement.segmentation import load_segmentation, score_segmentation  # noqa: E402
+from enhancement.small_pictures import PICTURES, small_picture, write_pictures  # noqa: E402
 
 OPTIONS = Path(__file__).resolve().parent.parent / "options"
 SHOWN = 4
@@ -227,10 +229,13 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     weights = Path(arguments.weights).stem + ("_self_ensemble" if arguments.self_ensemble else "")
     folder = Path(arguments.result_dir) / label / block["name"] / name / weights
     rows: list[tuple[Tensor, ...]] = []
+    kept: list[tuple[bytes, ...]] = []
 
     def watch(image_name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
         if len(rows) < SHOWN:
             rows.append((lq.cpu(), output.cpu(), gt.cpu()))
+        if len(kept) < PICTURES:
+            kept.append(tuple(small_picture(x) for x in (lq, output, gt)))
         if arguments.save_images:
             save_picture(Path(arguments.save_images, image_name).with_suffix(".png"), output)
 
@@ -242,8 +247,9 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     )  # fmt: skip
     scores.notes += notes_of(arguments, opt, meta)
     about = {
+        "name": label,
         "network_g": opt["network_g"] if opt else meta["network_g"],
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": parameter_count(network),
         "weights": str(arguments.weights),
         "trained": {k: v for k, v in meta.items() if k != "network_g"},
         "self_ensemble": arguments.self_ensemble,
@@ -257,6 +263,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
         tables.append(sides_table(sides))
     files = list(write_scores(folder, scores, about))
     picture = write_picture(folder / "comparison.png", rows)
+    write_pictures(folder, kept)
     files.append(picture)
     if arguments.brightness_levels:
         levels = sorted(set(arguments.brightness_levels))

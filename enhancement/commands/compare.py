@@ -1,0 +1,94 @@
+"""`enhance compare`: runs side by side, as a table, a page, or in TensorBoard."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from enhancement.compare import RUNS, Result, collect, measure
+from enhancement.compare_html import build_page
+from enhancement.compare_tables import as_csv, as_markdown, as_text
+from enhancement.device import get_device, resolve_num_gpu
+from enhancement.errors import UserError
+from enhancement.metrics import PROTOCOLS
+
+HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
+EXAMPLES = """
+enhance compare experiments/hdrnet_lol_v1 experiments/lnet_gie_lol_v1
+enhance compare experiments/* --html comparison.html --markdown table.md --latency
+enhance compare results/hdrnet_lol_v1 results/theirs --dataset LOL_v1 --protocol basicsr
+enhance compare experiments/* --tensorboard
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The runs, which scores to take, what to write."""
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN",
+        help="a run's folder (experiments/NAME), or a folder of results",
+    )  # fmt: skip
+    parser.add_argument("--dataset", metavar="NAME", help="take the scores on this dataset")
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), metavar="P",
+                        help=f"take the scores by this one: {', '.join(PROTOCOLS)}")  # fmt: skip
+    parser.add_argument("--result_dir", type=Path, default=Path("results"),
+                        help="where runs were scored; default: results")  # fmt: skip
+    parser.add_argument("--latency", action="store_true", help="measure it here, on 256x256 pixels")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table in plain numbers")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="start TensorBoard on these runs afterwards"
+    )
+    parser.add_argument("--port", type=int, default=6006, help="TensorBoard's; default: 6006")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare."""
+    rows = collect(arguments.runs, arguments.result_dir, arguments.dataset, arguments.protocol)
+    device = None
+    if arguments.latency:
+        print(resolve_num_gpu("auto")[1])
+        device = get_device("auto")
+    measure(rows, device)
+    print(as_text(rows))
+    for path, build in (
+        (arguments.markdown, as_markdown), (arguments.csv, as_csv), (arguments.html, build_page)
+    ):  # fmt: skip
+        if path:
+            write(path, build(rows))
+    return start_tensorboard(rows, arguments.port) if arguments.tensorboard else 0
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, and say so.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error})") from error
+    print(f"Written: {path}")
+
+
+def start_tensorboard(rows: list[Result], port: int) -> int:
+    """Run TensorBoard on the runs' folders until it ends or Ctrl-C; its exit status.
+
+    Raises:
+        UserError: No run's folder is known.
+    """
+    folders = {row.run.resolve() for row in rows if row.run}
+    if not folders:
+        raise UserError(f"--tensorboard: no run's folder is known; name runs by {RUNS}/NAME")
+    with tempfile.TemporaryDirectory() as root:
+        for folder in folders:
+            (Path(root) / folder.name).symlink_to(folder)
+        print(f"TensorBoard: http://localhost:{port}/ (Ctrl-C ends it)", flush=True)
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", root, "--port", str(port)]
+        return subprocess.run(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}).returncode

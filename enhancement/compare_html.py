@@ -1,0 +1,163 @@
+"""A comparison as one page that needs nothing else: compare_page/ filled with JSON."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from enhancement.compare import ImageScores, Result, mean_and_spread
+from enhancement.compare_tables import columns, untouched
+from enhancement.errors import UserError
+from enhancement.report import INPUT, cell
+from enhancement.small_pictures import PICTURES, QUALITY, SIDE, encode, picture_path
+
+LIMIT = 14_000_000  # bytes of the page
+SIDES = (SIDE, 480, 360, 256)  # of pictures, the first that fits
+BETTER = {"lpips": "low"}  # a score that is best when low; every other one is best when high
+INPUT_KEY, GT_KEY = "input", "gt"
+
+
+def build_page(rows: list[Result]) -> str:
+    """The page.
+
+    Raises:
+        UserError: A picture cannot be read.
+    """
+    source = files("enhancement") / "compare_page"
+    page, css, script = (
+        (source / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
+    )
+    content = page_data(rows)
+    room = LIMIT - len(page + css + script) - len(json.dumps(content))
+    content["images"], left_out = pictures(rows, room)
+    if left_out:
+        content["notes"].append(f"{left_out} images have no picture here")
+    # inside a script element only "<" can end it
+    data = json.dumps(content, ensure_ascii=True).replace("<", "\\u003c")
+    for mark, text in (("css", css), ("script", script), ("data", data)):
+        page = page.replace(f"/*{{{mark}}}*/", text)
+    return page
+
+
+def page_data(rows: list[Result]) -> dict[str, Any]:
+    """Everything but the pictures."""
+    first, metrics, more = rows[0], rows[0].metrics, columns(rows)
+    heads = [{"key": "run", "title": "Run", "text": True},
+             {"key": "network", "title": "Network", "text": True}]  # fmt: skip
+    heads += [{"key": m, "title": m.upper(), "best": BETTER.get(m, "high")} for m in metrics]
+    heads += [{"key": c.key, "title": c.title.capitalize(), "best": "low"} for c in more]
+
+    def line(label: str, network: str, scores: list[ImageScores], row: Result | None) -> Any:
+        cells: dict[str, Any] = {"run": {"text": label}, "network": {"text": network}}
+        for metric in metrics:
+            mean, spread = mean_and_spread(scores, metric)
+            cells[metric] = {"text": cell(metric, mean), "value": mean}
+            cells[metric] |= {"spread": cell(metric, spread)} if spread is not None else {}
+        for column in more:
+            value = column.value(row) if row else None
+            cells[column.key] = {"text": "-" if value is None else column.show(value),
+                                 "value": value}  # fmt: skip
+        return {"cells": cells, "baseline": row is None}
+
+    lines = [{**line(r.label, r.network, r.outputs, r), "index": i} for i, r in enumerate(rows)]
+    given = untouched(rows)
+    if given:
+        lines.insert(0, line(INPUT, "-", given, None))
+    validated = {r.training.validated for r in rows if r.training.psnr}
+    psnr = "Validation PSNR in dB" + (f", {validated.pop()}" if len(validated) == 1 else "")
+    return {
+        "title": f"{len(rows)} runs on {first.dataset}" if len(rows) > 1 else
+                 f"{first.label} on {first.dataset}",
+        "caption": f"Scored by protocol {first.protocol} on {len(first.images)} images.",
+        "notes": list(dict.fromkeys(f"{r.label}: {n}" for r in rows for n in r.notes)),
+        "columns": heads,
+        "rows": lines,
+        "choices": [{"key": INPUT_KEY, "label": "input"}]
+        + [{"key": f"run{i}", "label": r.label, "run": True} for i, r in enumerate(rows)]
+        + [{"key": GT_KEY, "label": "ground truth"}],
+        "charts": [
+            _chart("Training loss", [(r.label, r.training.loss) for r in rows]),
+            _chart(psnr, [
+                (f"{r.label}: {r.training.validated}" if validated else r.label, r.training.psnr)
+                for r in rows
+            ]),
+        ],
+    }  # fmt: skip
+
+
+def _chart(title: str, curves: list[tuple[str, list[tuple[int, float]]]]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "curves": [
+            {"index": index, "label": label, "points": [[x, float(f"{y:.5g}")] for x, y in points]}
+            for index, (label, points) in enumerate(curves)
+            if points
+        ],
+    }
+
+
+def _words(scores: ImageScores) -> str:
+    return ", ".join(f"{m.upper()} {cell(m, v)}" for m, v in scores.items())
+
+
+def pictures(rows: list[Result], room: int) -> tuple[list[dict[str, Any]], int]:
+    """The images' small pictures as data URIs.
+
+    Args:
+        rows: The runs.
+        room: Bytes that all of them may take; they are made smaller, then left out, to fit.
+
+    Returns:
+        An entry for each image with pictures; and how many images have none.
+
+    Raises:
+        UserError: A picture cannot be read.
+    """
+    found = [_image(rows, index) for index in range(min(PICTURES, len(rows[0].images)))]
+    found = [image for image in found if image["pictures"]]
+    for side in SIDES:
+        fitted = [_fitted(image, side) for image in found]
+        sizes = [len(json.dumps(image)) + 2 for image in fitted]
+        if sum(sizes) <= room:
+            break
+    while sum(sizes) > room:
+        sizes.pop()
+        fitted.pop()
+    return fitted, len(rows[0].images) - len(fitted)
+
+
+def _image(rows: list[Result], index: int) -> dict[str, Any]:
+    """The files of one image: each run's output, and the first input and gt that was kept."""
+    paths = {f"run{i}": picture_path(r.folder, index, "output") for i, r in enumerate(rows)}
+    for key in (INPUT_KEY, GT_KEY):
+        kept = (picture_path(row.folder, index, key) for row in rows)
+        paths[key] = next((p for p in kept if p.is_file()), Path())
+    scores = {f"run{i}": _words(row.outputs[index]) for i, row in enumerate(rows)}
+    given = untouched(rows)
+    if given:
+        scores[INPUT_KEY] = _words(given[index])
+    kept_files = {key: path for key, path in paths.items() if path.is_file()}
+    return {"name": rows[0].images[index], "pictures": kept_files, "scores": scores}
+
+
+def _fitted(image: dict[str, Any], side: int) -> dict[str, Any]:
+    uris, size = {}, (0, 0)
+    for key, path in image["pictures"].items():
+        try:
+            data = path.read_bytes()
+            with Image.open(io.BytesIO(data)) as picture:
+                size = max(size, picture.size)
+                if max(picture.size) > side or picture.format != "WEBP":
+                    smaller = picture.convert("RGB")
+                    smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
+                    data = encode(smaller, QUALITY)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UserError(f"{path}: cannot be read as an image ({error})") from error
+        uris[key] = "data:image/webp;base64," + base64.b64encode(data).decode()
+    return {**image, "pictures": uris, "width": size[0], "height": size[1]}

@@ -1,0 +1,112 @@
+"""What a folder or an option file holds: sets of images or pairs, by split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from enhancement.compat import DATASET_REGISTRY, lookup
+from enhancement.data.base_dataset import EnhancementDataset, included
+from enhancement.data.layouts import LAYOUTS
+from enhancement.data.pairing import check_sizes, pair_by_name
+from enhancement.data.sources import Source, locate, open_source
+from enhancement.dataset_check import SETS, phase_of
+from enhancement.errors import UserError
+from enhancement.options import load_options
+
+MASKED = ("masks", "images")
+WHOLE = "images"
+_FOLDERS = [
+    (split, Path(lq), Path(gt))
+    for layout in LAYOUTS.values()
+    for split, pairs in layout.splits.items()
+    for lq, gt in pairs
+]
+SIDES = (*dict.fromkeys((lq.name, gt.name) for _, lq, gt in _FOLDERS), MASKED)
+SPLITS = {lq.parent.name.lower(): split for split, lq, _ in _FOLDERS if lq.parent.name}
+
+
+@dataclass
+class ImageSet:
+    """One split.
+
+    Attributes:
+        name: "train", "test", ...; "images" where there are no splits.
+        sides: What each source holds: "lq" and "gt", "masks" and "images", or "images".
+        sources: One for each side; the last holds the images that scenes are told by.
+        samples: The names in each source that make one sample.
+        faults: A line for each image without a partner, of another size, or without a header.
+        folder: The set's root, where it has one.
+    """
+
+    name: str
+    sides: tuple[str, ...]
+    sources: list[Source]
+    samples: list[tuple[str, ...]]
+    faults: list[str]
+    folder: Path | None = None
+
+    @property
+    def scene_names(self) -> list[str]:
+        """The names of the images that scenes are told by."""
+        return [sample[-1] for sample in self.samples]
+
+
+def sides_of(folder: Path) -> tuple[str, str] | None:
+    """The two folders below one that hold its pairs, such as ("low", "high")."""
+    return next(((a, b) for a, b in SIDES if (folder / a).is_dir() and (folder / b).is_dir()), None)
+
+
+def _set(name: str, folder: Path) -> ImageSet:
+    pair = sides_of(folder)
+    if not pair:
+        source = open_source(folder)
+        return ImageSet(name, ("images",), [source], [(n,) for n in source.names], [], folder)
+    a, b = (open_source(folder / side) for side in pair)
+    pairs, faults = pair_by_name(a, b)
+    sides = pair if pair == MASKED else ("lq", "gt")
+    return ImageSet(name, sides, [a, b], [*pairs], faults + check_sizes(a, b, pairs), folder)
+
+
+def find_sets(root: str | Path) -> list[ImageSet]:
+    """The sets in a folder: its splits (those of data/layouts.py by name), or it as a whole.
+
+    A split, or the whole, is two folders of pairs ("low" and "high", "input" and "target", ...),
+    images with masks, or plain images; or an LMDB.
+
+    Raises:
+        UserError: There is no such folder, or no image in it.
+    """
+    folder = locate(root)
+    parts = [part for part in sorted(folder.glob("*/")) if part.name.lower() in SPLITS]
+    sets = [_set(SPLITS[part.name.lower()], part) for part in parts]
+    return sorted(sets, key=lambda found: SETS.index(found.name)) or [_set(WHOLE, folder)]
+
+
+def sets_of_options(path: str | Path) -> list[ImageSet]:
+    """The sets of an option file's datasets; those that share their images by scene are one.
+
+    Raises:
+        UserError: The file is not sound, a folder is missing, or a dataset is not one of ours.
+    """
+    datasets = load_options(path, training=False, files_of=set())["datasets"]
+    found: dict[Any, ImageSet] = {}
+    for key, block in sorted(datasets.items(), key=lambda item: SETS.index(phase_of(item[0]))):
+        kind = lookup(DATASET_REGISTRY, block["type"])
+        if not issubclass(kind, EnhancementDataset):
+            raise UserError(
+                f"{path}: datasets.{key} is a {block['type']}; only datasets of ours are checked"
+            )
+        options: Any = kind.Options.pick({**block, "on_error": "raise"})
+        sources, samples, faults = kind.find(options)
+        samples = included(samples, options.include, sources[-1])
+        same = tuple(s.root for s in sources), tuple(samples), options.subset is None and key
+        if same in found:
+            found[same].name += f"+{key}"
+        else:
+            sides = ("lq", "gt")[-len(sources) :]
+            found[same] = ImageSet(key, sides, sources, samples, faults)
+    if not found:
+        raise UserError(f"{path}: has no datasets")
+    return list(found.values())

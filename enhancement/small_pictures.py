@@ -1,0 +1,57 @@
+"""Small copies of a result's pictures, kept beside its scores for `enhance compare --html`."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from enhancement.errors import UserError
+from enhancement.metrics import to_8_bit
+
+ROLES = ("input", "output", "gt")
+PICTURES = 24  # images of a set, the first ones
+SIDE = 640  # pixels, at most
+QUALITY = 82
+FOLDER = "pictures"
+
+
+def small_picture(image: Tensor) -> bytes:
+    """(1, 3, H, W) in [0, 1] as a WebP file of at most SIDE pixels."""
+    array = to_8_bit(image)[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy()
+    picture = Image.fromarray(array)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return encode(picture)
+
+
+def encode(picture: Image.Image, quality: int = QUALITY) -> bytes:
+    """A picture as WebP."""
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=quality)
+    return file.getvalue()
+
+
+def write_pictures(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
+    """Write `small_picture`s, one row an image in the order of the scores, one entry for each role.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
+    try:
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        (folder / FOLDER).mkdir(parents=True)
+        for index, row in enumerate(rows):
+            for role, data in zip(ROLES, row, strict=True):
+                picture_path(folder, index, role).write_bytes(data)
+    except OSError as error:
+        raise UserError(f"{folder / FOLDER}: cannot be written ({error})") from error
+
+
+def picture_path(folder: Path, index: int, role: str) -> Path:
+    """Where the small picture of a result's image lies."""
+    return folder / FOLDER / f"{index:02d}_{role}.webp"

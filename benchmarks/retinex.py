@@ -10,14 +10,10 @@ arithmetic, and the largest difference to it. All in one process, networks takin
 from __future__ import annotations
 
 import argparse
-import re
-import statistics
-import time
 from collections.abc import Callable
-from multiprocessing import get_context
-from pathlib import Path
 
 import torch
+from measure import added_memory, medians
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -137,23 +133,12 @@ def iteration(network: nn.Module) -> Callable[[], None]:
     return run
 
 
-def peak_memory(name: str, kind: str) -> float:
-    """MiB that one pass adds to a fresh process."""
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (name, kind))
+def job(name: str, kind: str) -> Callable[[], None]:
+    """One pass of a network of the table."""
+    return JOBS[kind](make(name))
 
 
-def _peak(name: str, kind: str) -> float:
-    job = {"forward": forward, "iteration": iteration}[kind](make(name))
-    before = highest_memory()
-    job()
-    return highest_memory() - before
-
-
-def highest_memory() -> float:
-    """The most memory this process has held, in MiB (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
+JOBS = {"forward": forward, "iteration": iteration}
 
 
 def multiply_adds(network: nn.Module) -> float:
@@ -161,19 +146,6 @@ def multiply_adds(network: nn.Module) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.rand(1, 3, 256, 256))
     return counter.get_total_flops() / 2e9
-
-
-def medians(jobs: dict[str, Callable[[], None]], runs: int) -> dict[str, float]:
-    """Median seconds of each job, taking turns after a warm-up."""
-    for job in jobs.values():
-        job()
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(runs):
-        for name, job in jobs.items():
-            began = time.perf_counter()
-            job()
-            times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(t) for name, t in times.items()}
 
 
 def main() -> None:
@@ -189,10 +161,10 @@ def main() -> None:
     counts = {n: sum(p.numel() for p in net.parameters()) for n, net in networks.items()}
     work = {n: multiply_adds(net) for n, net in networks.items()}
     seconds = {
-        kind: medians({n: job(net) for n, net in networks.items()}, arguments.runs)
-        for kind, job in (("forward", forward), ("iteration", iteration))
+        kind: medians({n: start(net) for n, net in networks.items()}, arguments.runs)
+        for kind, start in JOBS.items()
     }
-    memory = {(n, k): peak_memory(n, k) for n in names for k in seconds}
+    memory = {(n, k): added_memory(job, n, k) for n in names for k in seconds}
     print("| network | parameters | G multiply-adds | forward, s | ratio | MiB | "
           "iteration, s | ratio | MiB |")  # fmt: skip
     print("| --- | " + "--- | " * 8)

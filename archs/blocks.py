@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .part import global_statistics
+
 
 def haze_free(x: Tensor, k: Tensor) -> Tensor:
     """The scattering model solved for the clear image: ReLU(K x - K + 1) (AOD-Net, eq. 6).
@@ -107,9 +109,19 @@ class GuidedAttention(nn.Module):
         nn.init.zeros_(self.proj.bias)
 
     def attention(self, pixels: Tensor) -> Tensor:
-        """softmax(rescale * k q') from the Gram matrix: (B, N, C) to (B, heads, d, d)."""
-        gram = pixels.transpose(1, 2) @ pixels  # (B, C, C)
-        q, k = (w.weight.unflatten(0, (self.num_heads, -1)) for w in (self.to_q, self.to_k))
+        """softmax(rescale * k q') from the Gram matrix: (B, N, C) to (B, heads, d, d).
+
+        In float32 at least: the sum over a large image's pixels is beyond float16.
+        """
+        with torch.autocast(pixels.device.type, enabled=False):
+            return self._attention(pixels.to(torch.promote_types(pixels.dtype, torch.float32)))
+
+    def _attention(self, pixels: Tensor) -> Tensor:
+        gram = global_statistics(lambda: pixels.transpose(1, 2) @ pixels)  # (B, C, C)
+        q, k = (
+            w.weight.to(gram.dtype).unflatten(0, (self.num_heads, -1))
+            for w in (self.to_q, self.to_k)
+        )
         q_gram, k_gram = q @ gram[:, None], k @ gram[:, None]  # (B, heads, d, C)
         q_norm = (q_gram * q).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)  # (B, heads, d)
         k_norm = (k_gram * k).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from .bilateral_grid import AFFINE, hinge_guide, slice_and_apply
 from .blocks import conv3x3
+from .part import global_statistics
 
 DARKEST = 1e-4  # illumination never falls below, so that black pixels stay black
 
@@ -116,7 +117,7 @@ class CoefficientBranch(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to a grid (B, 12, D, S, S)."""
-        return self.predict(self.shrink(image))
+        return global_statistics(lambda: self.predict(self.shrink(image)))
 
 
 def bias_of(conv: nn.Conv2d) -> Tensor:
@@ -243,6 +244,10 @@ class HDRNet(nn.Module):
     def gives_illumination(self) -> bool:
         """Whether `forward` can return an illumination map."""
         return self.mode == "illumination"
+
+    def survey(self, image: Tensor) -> None:
+        """What the whole image must be looked at for: see part.py."""
+        self.coefficients(image)
 
     def render(self, grid: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Apply a grid (B, 12, D, Y, X) to an image (B, 3, H, W).

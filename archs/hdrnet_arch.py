@@ -258,7 +258,11 @@ class HDRNet(nn.Module):
         sliced = slice_and_apply(grid, self.guide(image), image)
         if self.mode == "affine":
             return sliced, sliced
-        light = InwardClamp.apply(sliced, image.clamp(min=DARKEST), 1.0)
+        low = image.clamp(min=DARKEST)
+        if torch.is_grad_enabled():
+            light = InwardClamp.apply(sliced, low, 1.0)
+        else:  # nor can an exported graph hold a function with gradients of its own
+            light = torch.maximum(sliced, low).clamp(max=1.0)
         return image / light, light
 
     def forward(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from enhancement.compat import ARCH_REGISTRY, build
 from enhancement.errors import UserError
+from enhancement.recognise import recognise
 
 State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
@@ -140,6 +141,11 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: holds more than tensors, or is damaged ({reason})") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "TorchScript" in reason:
+            raise UserError(
+                f"{path}: is a TorchScript file, a program, which is not run here; give the "
+                f"weights or an ONNX file"
+            ) from error
         raise UserError(f"{path}: cannot be read as weights ({reason})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
@@ -211,16 +217,22 @@ def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
 
 
 def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Rebuild a network from a checkpoint of ours alone; it and the file's `meta`.
+    """Rebuild a network from a weights file alone; it and the file's `meta`.
+
+    Our own files name their network; published ones are recognised by their keys (recognise.py).
 
     Raises:
-        UserError: The file does not say which network it holds.
+        UserError: Neither.
     """
-    _, meta = read_weights(path)
-    if "network_g" not in meta:
-        raise UserError(f"{path}: does not name its network; give an option file with --opt")
-    network = build(ARCH_REGISTRY, meta["network_g"])
-    return network, load_weights(network, path)
+    state, meta = read_weights(path)
+    network_g = meta.get("network_g") or recognise(state)
+    if network_g is None:
+        raise UserError(
+            f"{path}: neither names its network nor has the keys of a known one; "
+            f"give an option file with --opt where the command takes one"
+        )
+    network = build(ARCH_REGISTRY, network_g)
+    return network, {**load_weights(network, path), "network_g": network_g}
 
 
 def on_cpu(network: nn.Module) -> State:

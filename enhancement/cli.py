@@ -16,7 +16,7 @@ from typing import Any
 from enhancement import __version__
 from enhancement.errors import command_line
 
-COMMANDS = ("archs",)
+COMMANDS = ("archs", "bench", "completion", "export", "run")
 
 
 def subcommand(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -82,7 +82,11 @@ class FrameEnhancer:
         self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
         if precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 wants a GPU; use bf16 or fp32 on a CPU")
-        self.bounded = BoundedMemory(self.network, max_memory)
+        whole_only = getattr(network, "whole_only", False)
+        if whole_only and (max_memory or precision != "fp32"):
+            raise UserError("an exported file runs whole and as exported; leave out max_memory "
+                            "and precision, or give the .pth file")  # fmt: skip
+        self.bounded = self.network if whole_only else BoundedMemory(self.network, max_memory)
         self.run = self_ensemble if ensemble else enhance
         fused = self.device.type == "cpu" and not ensemble
         self.by_grid = grid_network if smoothing or fused else None
@@ -182,7 +186,7 @@ def checked(frame: Frame) -> Frame:
     return frame
 
 
-def read_ahead(items: Iterable[T], ahead: int = 4) -> Iterator[T]:
+def read_ahead(items: Iterable[T], ahead: int = 4) -> Generator[T, None, None]:
     """The same items, fetched by a thread of their own, at most `ahead` of them waiting.
 
     An error of the source is raised where its item would have come. Closing the iterator ends the
@@ -226,7 +230,9 @@ def read_ahead(items: Iterable[T], ahead: int = 4) -> Iterator[T]:
         thread.join(timeout=1)
 
 
-def enhance_frames(frames: Iterable[T], enhancer: Callable[[T], R], ahead: int = 4) -> Iterator[R]:
+def enhance_frames(
+    frames: Iterable[T], enhancer: Callable[[T], R], ahead: int = 4
+) -> Generator[R, None, None]:
     """Enhance a stream of frames, in order, in bounded memory.
 
     Decoding runs in one thread, enhancing in a second, and what the caller does with a frame (say,

@@ -142,7 +142,9 @@ def test_mistakes_are_named(tiny, weights, arguments, text):
 
 
 def test_foreign_weights_alone_are_not_enough(weights):
-    with pytest.raises(UserError, match="does not name its network; give an option file"):
+    with pytest.raises(
+        UserError, match="neither names its network nor has the keys of a known one; give an option"
+    ):
         score("--weights", weights)
 
 

@@ -95,7 +95,7 @@ def read_picture(path: Path) -> Picture:
 
 def _decode_8_bit(image: Image.Image) -> Array:
     transparent = "A" in image.getbands() or "transparency" in image.info
-    return np.asarray(image.convert("RGBA" if transparent else "RGB"))
+    return np.array(image.convert("RGBA" if transparent else "RGB"))
 
 
 def _descriptions(tags: Image.Exif) -> Image.Exif:

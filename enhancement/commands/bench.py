@@ -7,6 +7,7 @@ import platform
 import re
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -119,10 +120,7 @@ def machine(device: torch.device) -> str:
 def processor() -> str:
     """The processor's name, as far as the system tells it."""
     try:
-        with open("/proc/cpuinfo") as file:  # noqa: PTH123
-            names = [
-                line.split(":", 1)[1].strip() for line in file if line.startswith("model name")
-            ]
-        return names[0]
-    except (OSError, IndexError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model n"))
+    except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -9,7 +9,9 @@ import pickle
 import random
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,13 @@ def whole_checksum(path: Path) -> list[str]:
     return [found] if not known or found in known else []
 
 
+def is_torchscript(path: str | Path) -> bool:
+    """Whether a file is an archive of a network's code."""
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return False
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """Read a file of tensors and plain values with `weights_only=True`.
 
@@ -133,6 +142,11 @@ def read(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
             )
+        if is_torchscript(path):
+            raise UserError(
+                f"{path}: is a TorchScript file, a program, which is not run here; give the "
+                f"weights or an ONNX file"
+            )
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -141,11 +155,6 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: holds more than tensors, or is damaged ({reason})") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if "TorchScript" in reason:
-            raise UserError(
-                f"{path}: is a TorchScript file, a program, which is not run here; give the "
-                f"weights or an ONNX file"
-            ) from error
         raise UserError(f"{path}: cannot be read as weights ({reason})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")

@@ -26,7 +26,7 @@ from enhancement.evaluation import enhance, pad_to_multiple
 MARGIN = 64  # pixels around a tile that its network sees beside its own
 FEATHER = 16  # how far two tiles are mixed on either side of their border
 ALIGN = 16  # tiles begin at multiples of this, where every network's strides begin
-SMALLEST_TILE = 2 * MARGIN + 4 * ALIGN
+SMALLEST_TILE = 2 * MARGIN + 6 * ALIGN
 PROBE = 160  # side of the crop on which a network's use of memory is measured
 WORKSPACE = 1.3  # what operators take for themselves beside the tensors that are counted
 IMAGE_BYTES = 48  # a pixel of the image itself: input, output, what is decoded and encoded beside
@@ -144,7 +144,7 @@ def spans(length: int, tile: int) -> list[Span]:
     for low, high in pairwise(borders):
         first, last = low == 0, high == length
         kept = slice(low - (not first) * FEATHER, high + (not last) * FEATHER)
-        seen = (low - (not first) * MARGIN, high + (not last) * MARGIN)
+        seen = (max(0, low - MARGIN), min(length, high + MARGIN))
         made.append(Span(*seen, kept, first, last))
     return made
 

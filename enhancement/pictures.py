@@ -34,9 +34,10 @@ SAVING: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 SIXTEEN_BITS, TRANSPARENT = ("PNG", "TIFF"), ("PNG", "TIFF", "WEBP")
-# of a TIFF's tags, those that describe the picture and not how it is stored
+# of a TIFF's tags, those that describe the picture and not how it is stored; its second directory
+# (exposure, place) is one that Pillow does not write
 DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+EXIF_IFD = 0x8769
 EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
 
 
@@ -103,10 +104,6 @@ def _descriptions(tags: Image.Exif) -> Image.Exif:
     for tag in (*DESCRIPTIONS, EXIF_ORIENTATION):
         if tag in tags:
             kept[tag] = tags[tag]
-    for name in (EXIF_IFD, GPS_IFD):
-        if ifd := tags.get_ifd(name):
-            kept.get_ifd(name).update(ifd)
-            kept[name] = kept.get_ifd(name)
     return kept
 
 
@@ -139,7 +136,8 @@ def encode_picture(picture: Picture, path: Path) -> bytes:
         return _png_16_bit(array, picture) if kind == "PNG" else _tiff_16_bit(array, picture)
     if array.dtype == np.uint16:
         array = np.round(array / 257).astype(np.uint8)
-    options: dict[str, Any] = {**SAVING[kind], "exif": picture.exif}
+    exif = _descriptions(picture.exif) if kind == "TIFF" else picture.exif
+    options: dict[str, Any] = {**SAVING[kind], "exif": exif}
     if picture.icc:
         options["icc_profile"] = picture.icc
     if picture.dpi:

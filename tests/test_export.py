@@ -43,12 +43,11 @@ VARIANTS = [
 class TestEveryNetwork:
     def test_onnx(self, name, arguments, tmp_path):
         made, path = network(name, **arguments), tmp_path / "a.onnx"
-        difference, _ = export.export(
-            made, "onnx", path, {"name": "n", "network_g": {"type": name}}
-        )
+        meta = {"name": "n", "network_g": {"type": name}}
+        difference, _ = export.export(made, "onnx", path, meta)
         assert difference <= 1e-5
         loaded = OnnxNetwork(path)
-        assert loaded.meta == {"name": "n", "network_g": {"type": name}}
+        assert loaded.meta == meta
         x = torch.rand(1, 3, 51, 82)
         with torch.no_grad():
             torch.testing.assert_close(enhanced(loaded, x), enhanced(made, x), atol=1e-5, rtol=0)

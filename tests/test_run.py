@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -261,7 +262,7 @@ class TestCamera:
         size, times, _ = facts("cam.mp4")
         assert size == (64, 48)
         assert len(times) == 8
-        assert all(b > a for a, b in zip(times, times[1:], strict=False))
+        assert all(b > a for a, b in pairwise(times))
 
     def test_none_there_is_one_line(self, run):
         status, _, err = run("7", "-o", "cam.mp4")

@@ -70,6 +70,8 @@ def plan(given: str, out: Path, image_format: str | None = None) -> list[Job]:
     if out.suffix.lower() in {*FORMATS, *ENCODERS} and not out.is_dir():
         if not path.is_file():
             raise UserError(f"--out {out}: expected a folder for the files of {given}")
+        if image_format and out.suffix.lower() != f".{image_format}":
+            raise UserError(f"--format {image_format}: but --out is {out.name}; leave out one")
         jobs = [Job(path, out)]
     else:
         jobs = [Job(p, _target(p, out / p.relative_to(root), image_format)) for p in sources]

@@ -91,7 +91,7 @@ class TestCommand:
 
         from enhancement.data.images import read_image, write_image
 
-        source = weights(tmp_path, "RetinexFormer")
+        source = weights(tmp_path, "LNetGIE")
         status, out, err = enhance("export", source, "-o", tmp_path / "a.onnx")
         assert (status, err) == (0, "")
         assert "a.onnx: " in out

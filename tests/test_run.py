@@ -121,6 +121,7 @@ MISTAKES = [
     (["in/notes.txt", "-o", "out"], "in/notes.txt: expected images (.png"),
     (["*.tif", "-o", "out"], "*.tif: nothing to enhance there"),
     (["in/a.png", "-o", "out.mp4"], "out.mp4: expected an image's name"),
+    (["in/a.png", "-o", "b.bmp", "--format", "jpg"], "--format jpg: but --out is b.bmp"),
     (["in", "-o", "out", "--max_memory", "few"], "expected memory as 4GB"),
     (["in", "-o", "out", "--device", "tpu"], "--device: expected auto, cpu, cuda or cuda:N"),
     (["in", "-o", "out", "--device", "cuda:99"], "--device cuda:99: there are "),

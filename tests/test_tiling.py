@@ -46,7 +46,7 @@ def steps_across(x, y, rows):
     return change[rows]
 
 
-@pytest.fixture(params=OURS)
+@pytest.fixture(params=OURS, scope="module")
 def both(request):
     """A network's output for a whole image, and in small tiles."""
     made, x = network(request.param), image()

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from .part import current_part
+
 AFFINE = 12  # a 3x4 colour transform, row by row
 _one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
 
@@ -22,7 +24,8 @@ _one_at_a_time = threading.Lock()  # not every threading layer of numba takes tw
 def slice_grid(grid: Tensor, guide: Tensor) -> Tensor:
     """Read the bilateral grid at every pixel by trilinear interpolation (HDRNet, eq. 4).
 
-    Cell centres lie at +0.5 and edges are clamped, so `align_corners` is False.
+    Cell centres lie at +0.5 and edges are clamped, so `align_corners` is False. The grid is
+    the whole image's, also where the guide is that of a part (part.py).
 
     Args:
         grid: (B, C, D, Y, X).
@@ -32,8 +35,12 @@ def slice_grid(grid: Tensor, guide: Tensor) -> Tensor:
         (B, C, H, W).
     """
     b, _, h, w = guide.shape
-    y = (torch.arange(h, device=guide.device, dtype=guide.dtype) + 0.5) * (2 / h) - 1
-    x = (torch.arange(w, device=guide.device, dtype=guide.dtype) + 0.5) * (2 / w) - 1
+    part = current_part()
+    top, left, whole_h, whole_w = (
+        (part.top, part.left, part.height, part.width) if part else (0, 0, h, w)
+    )
+    y = (torch.arange(h, device=guide.device, dtype=guide.dtype) + (top + 0.5)) * (2 / whole_h) - 1
+    x = (torch.arange(w, device=guide.device, dtype=guide.dtype) + (left + 0.5)) * (2 / whole_w) - 1
     y = y.view(1, h, 1).expand(b, h, w)
     x = x.view(1, 1, w).expand(b, h, w)
     where = torch.stack((x, y, guide[:, 0] * 2 - 1), -1)[:, None]  # (B, 1, H, W, 3)
@@ -68,9 +75,9 @@ def slice_and_apply(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
 
 
 def can_fuse(grid: Tensor) -> bool:
-    """Whether the kernels may run: on a CPU, and no graph is being recorded."""
+    """Whether the kernels may run: on a CPU, on a whole image, and no graph is being recorded."""
     recording = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return grid.device.type == "cpu" and not recording
+    return grid.device.type == "cpu" and not recording and current_part() is None
 
 
 def pack_grid(grid: Tensor) -> Tensor:

@@ -30,8 +30,7 @@ def illumination_vector(image: Tensor) -> Tensor:
     Returns:
         (B, 64), each row sums to 3.
     """
-    values = image.detach().flatten(1)
-    bins = (values * BINS).long().clamp(0, BINS - 1)
+    bins = (image.detach().flatten(1) * BINS).long().clamp(0, BINS - 1)
     counts = torch.zeros(len(image), BINS, dtype=torch.long, device=image.device)
     counts.scatter_add_(1, bins, torch.ones_like(bins))
     return counts.to(image.dtype) / (image.shape[-2] * image.shape[-1])

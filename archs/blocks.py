@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .part import global_statistics
+
 
 def haze_free(x: Tensor, k: Tensor) -> Tensor:
     """The scattering model solved for the clear image: ReLU(K x - K + 1) (AOD-Net, eq. 6).
@@ -81,6 +83,40 @@ def to_image(pixels: Tensor, like: Tensor) -> Tensor:
     return pixels.unflatten(1, like.shape[-2:]).permute(0, 3, 1, 2)
 
 
+def gram(x: Tensor) -> Tensor:
+    """The products of an image's channels with each other, (B, C, H, W) to (B, C, C).
+
+    Of the whole image where x is a part of it; in float32 at least, for the sum over a large
+    image's pixels is beyond float16.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        pixels = to_pixels(x.to(torch.promote_types(x.dtype, torch.float32)))
+        return global_statistics(lambda: pixels.transpose(1, 2) @ pixels)
+
+
+def channel_attention(products: Tensor, rows: Tensor, columns: Tensor, scale: Tensor) -> Tensor:
+    """softmax(scale * a b') over channels, where a and b are L2-normalised over the pixels.
+
+    a = rows x and b = columns x are linear in a feature x, so both norms and all products are
+    found in x's Gram matrix; a and b are never formed.
+
+    Args:
+        products: `gram` of x, (B, C, C).
+        rows, columns: (heads, d, C) each.
+        scale: (heads, 1, 1).
+
+    Returns:
+        (B, heads, d, d), each row sums to 1.
+    """
+    with torch.autocast(products.device.type, enabled=False):
+        rows, columns = rows.to(products.dtype), columns.to(products.dtype)
+        of_rows, of_columns = rows @ products[:, None], columns @ products[:, None]
+        row_norm = (of_rows * rows).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
+        column_norm = (of_columns * columns).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
+        product = of_rows @ columns.transpose(-1, -2)
+        return (product / row_norm[..., None] / column_norm[..., None, :] * scale).softmax(-1)
+
+
 class GuidedAttention(nn.Module):
     """Illumination-guided attention over channels (Cai et al. 2023, eq. 8 to 10).
 
@@ -107,22 +143,17 @@ class GuidedAttention(nn.Module):
             nn.init.trunc_normal_(linear.weight, std=0.02)
         nn.init.zeros_(self.proj.bias)
 
-    def attention(self, pixels: Tensor) -> Tensor:
-        """softmax(rescale * k q') from the Gram matrix: (B, N, C) to (B, heads, d, d)."""
-        gram = pixels.transpose(1, 2) @ pixels  # (B, C, C)
+    def attention(self, x: Tensor) -> Tensor:
+        """softmax(rescale * k q') from the Gram matrix: (B, C, H, W) to (B, heads, d, d)."""
         q, k = (w.weight.unflatten(0, (self.num_heads, -1)) for w in (self.to_q, self.to_k))
-        q_gram, k_gram = q @ gram[:, None], k @ gram[:, None]  # (B, heads, d, C)
-        q_norm = (q_gram * q).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)  # (B, heads, d)
-        k_norm = (k_gram * k).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
-        product = k_gram @ q.transpose(-1, -2)  # (B, heads, d, d)
-        return (product / k_norm[..., None] / q_norm[..., None, :] * self.rescale).softmax(-1)
+        return channel_attention(gram(x), k, q, self.rescale)
 
     def forward(self, x: Tensor, guidance: Tensor) -> Tensor:
         """(B, C, H, W) and a guidance of the same shape to the same shape."""
         pixels = to_pixels(x)
         v = self.to_v(pixels)
         by_head = self.proj.weight.unflatten(1, (self.num_heads, -1)).transpose(0, 1)
-        matrix = (by_head @ self.attention(pixels)).transpose(1, 2).flatten(2)  # (B, C, C)
+        matrix = (by_head @ self.attention(x)).transpose(1, 2).flatten(2)  # (B, C, C)
         lit = v * to_pixels(guidance)
         mixed = torch.baddbmm(self.proj.bias, lit, matrix.transpose(1, 2))
         return to_image(mixed, x) + self.pos_emb(to_image(v, x))
@@ -266,33 +297,6 @@ class IGR(nn.Module):
         return self.mapping(x) + image
 
 
-def gram(x: Tensor) -> Tensor:
-    """The products of an image's channels with each other, (B, C, H, W) to (B, C, C)."""
-    pixels = to_pixels(x)
-    return pixels.transpose(1, 2) @ pixels
-
-
-def channel_attention(products: Tensor, rows: Tensor, columns: Tensor, scale: Tensor) -> Tensor:
-    """softmax(scale * a b') over channels, where a and b are L2-normalised over the pixels.
-
-    a = rows x and b = columns x are linear in a feature x, so both norms and all products are
-    found in x's Gram matrix; a and b are never formed.
-
-    Args:
-        products: `gram` of x, (B, C, C).
-        rows, columns: (heads, d, C) each.
-        scale: (heads, 1, 1).
-
-    Returns:
-        (B, heads, d, d), each row sums to 1.
-    """
-    of_rows, of_columns = rows @ products[:, None], columns @ products[:, None]
-    row_norm = (of_rows * rows).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
-    column_norm = (of_columns * columns).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
-    product = of_rows @ columns.transpose(-1, -2)
-    return (product / row_norm[..., None] / column_norm[..., None, :] * scale).softmax(-1)
-
-
 def heads_as_matrix(attention: Tensor) -> Tensor:
     """Attention of heads that each see their own channels, as one matrix: (B, heads, d, d) to
     (B, heads d, heads d), zero between heads."""
@@ -330,7 +334,7 @@ class ChannelGate(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, 1, 1)."""
-        return super().forward(x.mean((2, 3), keepdim=True))
+        return super().forward(global_statistics(lambda: x.mean((2, 3), keepdim=True)))
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

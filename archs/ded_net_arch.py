@@ -18,11 +18,44 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import IGR, IlluminationEstimator, check_stages
+from .part import current_part
 
 
-def upsample_to(x: Tensor, size: torch.Size) -> Tensor:
-    """Bilinear to a height and width, corners aligned."""
-    return F.interpolate(x, size, mode="bilinear", align_corners=True)
+def upsample_to(x: Tensor, size: torch.Size, scale: int) -> Tensor:
+    """Bilinear to a height and width, the whole image's corners aligned.
+
+    Args:
+        x: (B, C, h, w).
+        size: The height and width.
+        scale: By how much x is smaller: 4 or 8.
+    """
+    part = current_part()
+    if part is None:
+        return F.interpolate(x, size, mode="bilinear", align_corners=True)
+    axes = (
+        corner_aligned(size[1], x.shape[3], part.left, part.width, scale),
+        corner_aligned(size[0], x.shape[2], part.top, part.height, scale),
+    )
+    columns, rows = (axis.to(x) for axis in axes)
+    where = torch.stack((columns.expand(*size), rows[:, None].expand(*size)), -1)
+    where = where.expand(len(x), -1, -1, -1)
+    return F.grid_sample(x, where, "bilinear", "border", align_corners=True)
+
+
+def corner_aligned(length: int, small: int, start: int, whole: int, scale: int) -> Tensor:
+    """Where a part's pixels lie along one axis of its small copy, for `grid_sample`.
+
+    Args:
+        length: Of the part.
+        small: Of its small copy.
+        start: Of the part in the whole image; a multiple of `scale`.
+        whole: Of the whole image.
+        scale: By how much the copy is smaller.
+    """
+    whole_small = small - (length - whole) // scale
+    place = torch.arange(start, start + length, dtype=torch.float64)
+    place = place * (whole_small - 1) / (whole - 1) - start / scale
+    return place * 2 / (small - 1) - 1
 
 
 class ScaleAwareAggregation(nn.Module):
@@ -41,7 +74,7 @@ class ScaleAwareAggregation(nn.Module):
         heads = key.unflatten(1, (self.num_heads, -1))[:, None]  # (B, 1, 8, 3, H/4, W/4)
         score = (both * heads).sum(3, keepdim=True) / both.shape[3] ** 0.25
         mixed = (score.softmax(1) * both).sum(1).flatten(1, 2)  # (B, 24, H/4, W/4)
-        return upsample_to(mixed, full.shape[-2:]) + full
+        return upsample_to(mixed, full.shape[-2:], 4) + full
 
 
 class IFE(nn.Module):
@@ -78,7 +111,7 @@ class IFE(nn.Module):
         eighth = self.hexa_conv(quarter)
         full = torch.relu(self.features(image))
         mixed = self.scale_aware_aggregation(full, torch.relu(self.features(quarter)))
-        coarse = upsample_to(self.features(eighth), image.shape[-2:])
+        coarse = upsample_to(self.features(eighth), image.shape[-2:], 8)
         x8 = torch.relu(self.ue_conv8(torch.cat((mixed, coarse), 1)))
         return torch.relu(self.fin_conv(x8)) + image
 

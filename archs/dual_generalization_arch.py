@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .blgm_arch import BLGM, illumination_vector
 from .blocks import pad_to_multiple
 from .iglfm_arch import IGLFM
+from .part import global_statistics
 from .wsgm_arch import WSGM
 
 
@@ -73,7 +74,8 @@ class DualGeneralization(nn.Module):
         image, feature = self.iglfm.with_feature(padded)
         outputs = {"iglfm": image}
         if self.blgm is not None:
-            outputs["blgm"] = self.blgm(feature, illumination_vector(x))
+            vector = global_statistics(lambda: illumination_vector(x))
+            outputs["blgm"] = self.blgm(feature, vector)
         if self.wsgm is not None:
             outputs["wsgm"] = self.wsgm(outputs["blgm"])
         return {name: output[..., :height, :width] for name, output in outputs.items()}

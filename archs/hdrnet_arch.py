@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from .bilateral_grid import AFFINE, hinge_guide, slice_and_apply
 from .blocks import conv3x3
+from .part import global_statistics
 
 DARKEST = 1e-4  # illumination never falls below, so that black pixels stay black
 
@@ -116,7 +117,7 @@ class CoefficientBranch(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to a grid (B, 12, D, S, S)."""
-        return self.predict(self.shrink(image))
+        return global_statistics(lambda: self.predict(self.shrink(image)))
 
 
 def bias_of(conv: nn.Conv2d) -> Tensor:
@@ -244,6 +245,10 @@ class HDRNet(nn.Module):
         """Whether `forward` can return an illumination map."""
         return self.mode == "illumination"
 
+    def survey(self, image: Tensor) -> None:
+        """What the whole image must be looked at for: see part.py."""
+        self.coefficients(image)
+
     def render(self, grid: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Apply a grid (B, 12, D, Y, X) to an image (B, 3, H, W).
 
@@ -253,7 +258,11 @@ class HDRNet(nn.Module):
         sliced = slice_and_apply(grid, self.guide(image), image)
         if self.mode == "affine":
             return sliced, sliced
-        light = InwardClamp.apply(sliced, image.clamp(min=DARKEST), 1.0)
+        low = image.clamp(min=DARKEST)
+        if torch.is_grad_enabled():
+            light = InwardClamp.apply(sliced, low, 1.0)
+        else:  # nor can an exported graph hold a function with gradients of its own
+            light = torch.maximum(sliced, low).clamp(max=1.0)
         return image / light, light
 
     def forward(

@@ -9,6 +9,7 @@ at 1 the arithmetic is theirs. Before training, K starts near 1 (the identity).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -76,7 +77,10 @@ class LNetGIE(nn.Module):
         """Clear an image: (B, 3, H, W) in [0, 1] to the same shape, at least 0."""
         small = x
         if self.resolution_multiplier != 1:
-            size = [max(1, round(n * self.resolution_multiplier)) for n in x.shape[-2:]]
+            # in whole numbers and rounded up, so that an exported graph can follow
+            share = Fraction(self.resolution_multiplier).limit_denominator(1000)
+            p, q = share.as_integer_ratio()
+            size = [(n * p + q - 1) // q for n in x.shape[-2:]]
             small = F.interpolate(x, size, mode="bilinear", antialias=True)
         k = torch.relu(self.e_conv2(torch.relu(self.e_conv1(small))))
         if k.shape[-2:] != x.shape[-2:]:

@@ -48,21 +48,23 @@ def decode_image(data: bytes, where: str) -> Array:
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if _is_16_bit(data, image):
-                return _decode_16_bit(data, where)
+            if is_16_bit(data, image):
+                return np.ascontiguousarray(decode_16_bit(data, where)[..., :3])
             image.load()
             upright = ImageOps.exif_transpose(image) if image.format != "PNG" else image
             return np.asarray(upright.convert("RGB"))
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UserError(f"{where}: cannot be read as an image ({_short(error)})") from error
+        raise UserError(f"{where}: cannot be read as an image ({short_reason(error)})") from error
 
 
-def _short(error: Exception) -> str:
+def short_reason(error: Exception) -> str:
+    """Why a decoder refused a file, without its inner names."""
     text = str(error).split("<_io")[0].strip() or type(error).__name__
     return "not an image" if "cannot identify" in text else text
 
 
-def _is_16_bit(data: bytes, image: Image.Image) -> bool:
+def is_16_bit(data: bytes, image: Image.Image) -> bool:
+    """Whether a file, opened by Pillow as `image`, has 16 bits a channel."""
     if image.format == "PNG":
         return data[24] == 16  # bit depth in the header
     if image.format == "TIFF":
@@ -71,8 +73,16 @@ def _is_16_bit(data: bytes, image: Image.Image) -> bool:
     return False
 
 
-def _decode_16_bit(data: bytes, where: str) -> Array:
-    """OpenCV reads what Pillow would cut to 8 bits; it does not notice a cut-off PNG itself."""
+def decode_16_bit(data: bytes, where: str) -> Array:
+    """Decode a file of 16 bits: OpenCV reads what Pillow would cut to 8.
+
+    Returns:
+        RGB or RGBA, (H, W, 3 or 4), uint16; not rotated.
+
+    Raises:
+        UserError: Truncated.
+    """
+    # OpenCV does not notice a cut-off PNG itself
     whole = not data.startswith(b"\x89PNG") or b"IEND" in data[-64:]
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     if array is None:
@@ -80,8 +90,8 @@ def _decode_16_bit(data: bytes, where: str) -> Array:
     if array.ndim == 2:
         return np.repeat(array[..., None], 3, axis=2)
     if array.shape[2] == 2:
-        return np.repeat(array[..., :1], 3, axis=2)
-    return np.ascontiguousarray(array[..., 2::-1])  # BGR(A) to RGB
+        return array[..., [0, 0, 0, 1]]
+    return array[..., [2, 1, 0, 3][: array.shape[2]]]
 
 
 def image_size(data: IO[bytes] | str, where: str) -> tuple[int, int]:
@@ -97,7 +107,7 @@ def image_size(data: IO[bytes] | str, where: str) -> tuple[int, int]:
             exif = image.getexif() if image.format != "PNG" else {}
             turned = exif.get(EXIF_ORIENTATION, 1) >= 5
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{where}: cannot be read as an image ({_short(error)})") from error
+        raise UserError(f"{where}: cannot be read as an image ({short_reason(error)})") from error
     return (width, height) if turned else (height, width)
 
 
@@ -109,11 +119,11 @@ def image_kind(data: bytes, where: str) -> str:
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            bits = 16 if _is_16_bit(data, image) else 1 if image.mode == "1" else 8
+            bits = 16 if is_16_bit(data, image) else 1 if image.mode == "1" else 8
             colours = COLOURS.get(image.mode.split(";")[0], image.mode)
             return f"{image.format} {bits}-bit {colours}"
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{where}: cannot be read as an image ({_short(error)})") from error
+        raise UserError(f"{where}: cannot be read as an image ({short_reason(error)})") from error
 
 
 def read_file(path: str | Path) -> bytes:

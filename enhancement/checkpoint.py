@@ -9,7 +9,9 @@ import pickle
 import random
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from enhancement import tensor_files
 from enhancement.archs.published import PublishedWeights
 from enhancement.compat import ARCH_REGISTRY, build, lookup
 from enhancement.errors import UserError
+from enhancement.recognise import recognise
 
 State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
@@ -126,6 +129,13 @@ def whole_checksum(path: Path) -> list[str]:
     return [found] if not known or found in known else []
 
 
+def is_torchscript(path: str | Path) -> bool:
+    """Whether a file is an archive of a network's code."""
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return False
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """Read a file of tensors and plain values; none of it is run as code.
 
@@ -139,6 +149,11 @@ def read(path: str | Path) -> dict[str, Any]:
             )
         if Path(path).suffix == tensor_files.SUFFIX:
             content = tensor_files.unpack(path)
+        elif is_torchscript(path):
+            raise UserError(
+                f"{path}: is a TorchScript file, a program, which is not run here; give the "
+                f"weights or an ONNX file"
+            )
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -236,18 +251,26 @@ def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
 
 
 def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Rebuild a network from a checkpoint of ours alone; it and the file's `meta`.
+    """Rebuild a network from a weights file alone; it and the file's `meta`.
+
+    Our own files name their network; published ones are recognised by their keys (recognise.py).
 
     Raises:
-        UserError: The file does not say which network it holds.
+        UserError: Neither.
     """
-    _, meta = read_weights(path)
-    if "network_g" not in meta:
-        raise UserError(f"{path}: does not name its network; give an option file with --opt")
-    block = meta["network_g"]
-    needless = getattr(lookup(ARCH_REGISTRY, block["type"]), "only_before_training", ())
-    network = build(ARCH_REGISTRY, {k: v for k, v in block.items() if k not in needless})
-    return network, load_weights(network, path)
+    state, meta = read_weights(path)
+    try:
+        network_g = meta.get("network_g") or recognise(state)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if network_g is None:
+        raise UserError(
+            f"{path}: neither names its network nor has the keys of a known one; "
+            f"give an option file with --opt where the command takes one"
+        )
+    needless = getattr(lookup(ARCH_REGISTRY, network_g["type"]), "only_before_training", ())
+    network = build(ARCH_REGISTRY, {k: v for k, v in network_g.items() if k not in needless})
+    return network, {**load_weights(network, path), "network_g": network_g}
 
 
 def on_cpu(network: nn.Module) -> State:

@@ -16,7 +16,7 @@ from typing import Any
 from enhancement import __version__
 from enhancement.errors import command_line
 
-COMMANDS = ("archs", "compare", "data", "score")
+COMMANDS = ("archs", "bench", "compare", "completion", "data", "export", "run", "score")
 
 
 def subcommand(name: str) -> Any:

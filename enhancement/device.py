@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from enhancement.errors import UserError
+
 
 def resolve_num_gpu(num_gpu: int | str) -> tuple[int, str]:
     """What `num_gpu` comes to on this machine.
@@ -22,6 +24,23 @@ def resolve_num_gpu(num_gpu: int | str) -> tuple[int, str]:
         return 0, f"Using the CPU ({torch.get_num_threads()} threads{why})"
     more = "; one a process, more by torchrun and --launcher pytorch" if there > 1 else ""
     return 1, f"Using {torch.cuda.get_device_name()} (1 of {there} GPUs{more})"
+
+
+def named_device(name: str) -> torch.device:
+    """The device that "auto", "cpu", "cuda" or "cuda:1" names; "auto" takes a GPU if there is one.
+
+    Raises:
+        UserError: Another name, or one that is not there.
+    """
+    if name == "auto":
+        return get_device("auto")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise UserError(f"--device: expected auto, cpu, cuda or cuda:N, but got '{name}'")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind == "cuda" and int(index or 0) >= there:
+        raise UserError(f"--device {name}: there are {there} CUDA devices; use auto or cpu")
+    return torch.device(name)
 
 
 def get_device(num_gpu: int | str) -> torch.device:

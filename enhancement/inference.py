@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -18,10 +18,12 @@ from torch.nn import functional as F
 from enhancement.archs.bilateral_grid import pack_grid, run_kernel
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
 from enhancement.errors import UserError
-from enhancement.evaluation import enhance
+from enhancement.evaluation import autocast, enhance, self_ensemble
+from enhancement.tiling import BoundedMemory
 
 Frame = NDArray[Any]
 T = TypeVar("T")
+R = TypeVar("R")
 
 LEVELS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
@@ -31,9 +33,10 @@ DARK_SCENE = 0.01  # added to both, so that nearly black scenes do not count as 
 class FrameEnhancer:
     """Enhances frames one after the other: RGB (H, W, 3) in, the same type and size out.
 
-    On the CPU an HDRNet takes one fused pass over the frame (archs/bilateral_kernels.py); every
-    other network, and a GPU, takes the ordinary path. Frames are uint8, uint16 or float32 in
-    [0, 1].
+    On the CPU an HDRNet takes one fused pass over the frame (archs/bilateral_kernels.py), in
+    float32 and hardly more memory than the frame's own; every other network, and a GPU, takes the
+    ordinary path, in tiles where the memory asks for it (tiling.py). Frames are uint8, uint16 or
+    float32 in [0, 1].
 
     Args:
         network: Any registered network with its weights; put into evaluation mode.
@@ -43,9 +46,13 @@ class FrameEnhancer:
         scene_cut: In (0, 1]: a frame that differs from the one before by more starts afresh. The
             difference is the sum of absolute differences of two thumbnails over the sum of their
             larger values.
+        precision: "fp32", "bf16" or "fp16" (the latter on a GPU only).
+        ensemble: Average over 8 flips and rotations.
+        max_memory: In bytes; see `BoundedMemory`.
 
     Raises:
-        UserError: `smoothing` is asked of a network without a bilateral grid, or out of range.
+        UserError: `smoothing` is asked of a network without a bilateral grid, or of an average
+            over flips; an argument is out of range.
     """
 
     def __init__(
@@ -54,21 +61,36 @@ class FrameEnhancer:
         device: torch.device | None = None,
         smoothing: float = 0.0,
         scene_cut: float = 0.3,
+        precision: str = "fp32",
+        ensemble: bool = False,
+        max_memory: int | None = None,
     ) -> None:
         if not 0 <= smoothing < 1 or not 0 < scene_cut <= 1:
             raise UserError(
                 f"smoothing must be in [0, 1) and scene_cut in (0, 1], but got {smoothing} and "
                 f"{scene_cut}"
             )
-        self.grid_network = network if isinstance(network, HDRNet) else None
-        if smoothing and not self.grid_network:
+        grid_network = network if isinstance(network, HDRNet) else None
+        if smoothing and not grid_network:
             raise UserError(
                 f"smoothing averages a bilateral grid, but {type(network).__name__} has none; "
                 f"use HDRNet or leave smoothing at 0"
             )
+        if smoothing and ensemble:
+            raise UserError("smoothing and self_ensemble exclude each other; leave one of them")
         self.network = network.eval().to(device) if device else network.eval()
-        self.device = next(network.parameters()).device
-        self.smoothing, self.scene_cut = smoothing, scene_cut
+        self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        if precision == "fp16" and self.device.type == "cpu":
+            raise UserError("precision fp16 wants a GPU; use bf16 or fp32 on a CPU")
+        whole_only = getattr(network, "whole_only", False)
+        if whole_only and (max_memory or precision != "fp32"):
+            raise UserError("an exported file runs whole and as exported; leave out max_memory "
+                            "and precision, or give the .pth file")  # fmt: skip
+        self.bounded = self.network if whole_only else BoundedMemory(self.network, max_memory)
+        self.run = self_ensemble if ensemble else enhance
+        fused = self.device.type == "cpu" and not ensemble
+        self.by_grid = grid_network if smoothing or fused else None
+        self.precision, self.smoothing, self.scene_cut = precision, smoothing, scene_cut
         self.reset()
 
     def reset(self) -> None:
@@ -80,24 +102,33 @@ class FrameEnhancer:
         """Enhance one frame.
 
         Raises:
-            UserError: Not (H, W, 3), or of another type.
+            UserError: Not (H, W, 3), or of another type; too large for `max_memory`.
         """
-        kind = str(frame.dtype)
-        if frame.ndim != 3 or frame.shape[2] != 3 or kind not in LEVELS or not frame.size:
-            raise UserError(
-                f"expected a frame (H, W, 3) of {', '.join(LEVELS)}, "
-                f"but got {frame.shape} of {kind}"
-            )
-        frame = np.ascontiguousarray(frame)
+        return self.together([frame])[0]
+
+    def together(self, frames: list[Frame]) -> list[Frame]:
+        """Enhance frames of one size and type, in one batch where that is faster.
+
+        Raises:
+            UserError: As for one frame.
+        """
+        frames = [np.ascontiguousarray(frame) for frame in map(checked, frames)]
         with torch.inference_mode():
-            if self.grid_network is None:
-                return self._whole(enhance(self.network, self._tensor(frame)), frame)
-            if self.device.type == "cpu":
-                return self._fused(self.grid_network, frame)
-            image = self._tensor(frame)
-            small = self.grid_network.coefficients.shrink(image)
-            grid = self._steady(self.grid_network.coefficients.predict(small), small)
-            return self._whole(self.grid_network.render(grid, image)[0], frame)
+            if self.by_grid:
+                return [self._by_grid(self.by_grid, frame) for frame in frames]
+            images = torch.cat([self._tensor(frame) for frame in frames])
+            with autocast(self.device, self.precision):
+                done = self.run(self.bounded, images)
+            del images
+            return [self._whole(output, frames[0].dtype) for output in done]
+
+    def _by_grid(self, network: HDRNet, frame: Frame) -> Frame:
+        if self.device.type == "cpu":
+            return self._fused(network, frame)
+        image = self._tensor(frame)
+        small = network.coefficients.shrink(image)
+        grid = self._steady(network.coefficients.predict(small), small)
+        return self._whole(network.render(grid, image)[0][0], frame.dtype)
 
     def _fused(self, network: HDRNet, frame: Frame) -> Frame:
         levels = np.float32(LEVELS[str(frame.dtype)])
@@ -130,17 +161,32 @@ class FrameEnhancer:
 
     def _tensor(self, frame: Frame) -> Tensor:
         image = torch.from_numpy(frame).to(self.device).permute(2, 0, 1)[None]
-        return image.float() / LEVELS[str(frame.dtype)]
+        return image.to(torch.float32, copy=True).div_(LEVELS[str(frame.dtype)])
 
     @staticmethod
-    def _whole(output: Tensor, frame: Frame) -> Frame:
-        values = output[0].float().clamp(0, 1).permute(1, 2, 0) * LEVELS[str(frame.dtype)]
-        if frame.dtype != np.float32:
-            values = values.add(0.5).floor()
-        return values.cpu().numpy().astype(frame.dtype)
+    def _whole(output: Tensor, dtype: np.dtype[Any]) -> Frame:
+        """(3, H, W) in [0, 1] to a frame (H, W, 3)."""
+        values = output.float().clamp(0, 1).mul_(LEVELS[str(dtype)])
+        if dtype != np.float32:
+            values.add_(0.5).floor_()
+        return np.ascontiguousarray(values.cpu().numpy().astype(dtype).transpose(1, 2, 0))
 
 
-def read_ahead(items: Iterable[T], ahead: int = 4) -> Iterator[T]:
+def checked(frame: Frame) -> Frame:
+    """The frame itself.
+
+    Raises:
+        UserError: Not (H, W, 3), or of another type.
+    """
+    kind = str(frame.dtype)
+    if frame.ndim != 3 or frame.shape[2] != 3 or kind not in LEVELS or not frame.size:
+        raise UserError(
+            f"expected a frame (H, W, 3) of {', '.join(LEVELS)}, but got {frame.shape} of {kind}"
+        )
+    return frame
+
+
+def read_ahead(items: Iterable[T], ahead: int = 4) -> Generator[T, None, None]:
     """The same items, fetched by a thread of their own, at most `ahead` of them waiting.
 
     An error of the source is raised where its item would have come. Closing the iterator ends the
@@ -185,8 +231,8 @@ def read_ahead(items: Iterable[T], ahead: int = 4) -> Iterator[T]:
 
 
 def enhance_frames(
-    frames: Iterable[Frame], enhancer: Callable[[Frame], Frame], ahead: int = 4
-) -> Iterator[Frame]:
+    frames: Iterable[T], enhancer: Callable[[T], R], ahead: int = 4
+) -> Generator[R, None, None]:
     """Enhance a stream of frames, in order, in bounded memory.
 
     Decoding runs in one thread, enhancing in a second, and what the caller does with a frame (say,
@@ -194,7 +240,7 @@ def enhance_frames(
 
     Args:
         frames: RGB frames, a decoder for example; each an array of its own, not one buffer again.
-        enhancer: Takes a frame to an enhanced one; see `FrameEnhancer`.
+        enhancer: Takes a frame to an enhanced one, a `FrameEnhancer` for example.
         ahead: How many frames may wait before and after the enhancer.
 
     Raises:

@@ -110,14 +110,16 @@ def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.nda
     """A captioned picture, one row an image: input | enhanced | ground truth.
 
     Args:
-        rows: (1, 3, H, W) in [0, 1] each, one for each of COLUMNS.
+        rows: (1, 3, H, W) in [0, 1] each, one for each of COLUMNS or of the first of them.
         width: Of one column in pixels.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    caption = np.full((28, width * len(COLUMNS), 3), 255, np.uint8)
-    for i, text in enumerate(COLUMNS):
+    rows = list(rows)
+    columns = COLUMNS[: len(rows[0])] if rows else COLUMNS
+    caption = np.full((28, width * len(columns), 3), 255, np.uint8)
+    for i, text in enumerate(columns):
         cv2.putText(caption, text, (i * width + 8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1,
                     cv2.LINE_AA)  # fmt: skip
     parts = [caption]
@@ -141,7 +143,7 @@ def sides_table(sides: dict[str, Scores]) -> str:
     return "\n".join(lines)
 
 
-def write_picture(path: Path, rows: Iterable[tuple[Tensor, ...]]) -> Path:
+def write_picture(path: Path, rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> Path:
     """Write `side_by_side` to a file; the file."""
-    write_image(path, side_by_side(rows))
+    write_image(path, side_by_side(rows, width))
     return path

@@ -138,9 +138,10 @@ def test_mistakes_are_named(tiny, weights, arguments, text):
         score("--opt", tiny(), "--weights", weights, *arguments)
 
 
-def test_foreign_weights_alone_are_not_enough(weights):
-    with pytest.raises(UserError, match="does not name its network; give an option file"):
-        score("--weights", weights)
+def test_unknown_weights_alone_are_not_enough(in_tmp):
+    torch.save({"a": torch.zeros(1)}, "other.pth")
+    with pytest.raises(UserError, match="neither names its network nor has the keys of a known"):
+        score("--weights", "other.pth")
 
 
 def test_as_a_script(tiny, weights):

@@ -1,0 +1,126 @@
+"""`enhance bench`: frames a second."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from enhancement.compat import ARCH_REGISTRY, lookup
+from enhancement.device import named_device
+from enhancement.errors import UserError
+from enhancement.export import open_network
+from enhancement.inference import FrameEnhancer
+
+HELP = "measure frames a second"
+EXAMPLES = """
+enhance bench HDRNet
+enhance bench RetinexFormer --sizes 640x360 720p --frames 5
+enhance bench --weights pretrained_weights/hdrnet_lol_v1.pth --threads 1
+"""
+NAMED = {"720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
+PROBE = (320, 192)  # width and height of the frame by which a size's time is foreseen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The network, and what is measured."""
+    add = parser.add_argument
+    add("arch", nargs="?", help="name of a network, with random weights")
+    add("--weights", help="or a .pth or .onnx file")
+    add("--sizes", nargs="+", default=list(NAMED), help="default: 720p 1080p 4K; or WIDTHxHEIGHT")
+    add("--frames", type=int, default=30, help="at most, for each size; default: 30")
+    add("--threads", type=int, help="of the CPU; default: PyTorch's choice")
+    add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    add("--seconds", type=float, default=20, help="at most, for each size; default: 20")
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Width and height of "1080p" or "640x480".
+
+    Raises:
+        UserError: Neither.
+    """
+    known = {name.lower(): size for name, size in NAMED.items()}
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if text.lower() not in known and not found:
+        raise UserError(f"--sizes: expected {', '.join(NAMED)} or WIDTHxHEIGHT, but got '{text}'")
+    return (int(found[1]), int(found[2])) if found else known[text.lower()]
+
+
+def seconds_per_frame(enhancer: FrameEnhancer, size: tuple[int, int], frames: int,
+                      budget: float) -> list[float]:  # fmt: skip
+    """How long each of some frames takes, at least one, the first one not counted.
+
+    Args:
+        enhancer: As set up.
+        size: Width and height.
+        frames: At most.
+        budget: Seconds after which no further frame is begun.
+    """
+    frame = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    enhancer(frame)
+    taken: list[float] = []
+    while len(taken) < frames and (not taken or sum(taken) < budget):
+        began = time.perf_counter()
+        enhancer(frame)
+        taken.append(time.perf_counter() - began)
+    return taken
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print a table."""
+    if bool(arguments.arch) == bool(arguments.weights):
+        raise UserError("expected the name of a network or --weights, and not both")
+    sizes = {text: size_of(text) for text in arguments.sizes}
+    for name in ("frames", "threads", "seconds"):
+        value = getattr(arguments, name)
+        if value is not None and value <= 0:
+            raise UserError(f"--{name}: expected more than 0, but got {value}")
+    device = named_device(arguments.device)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    if arguments.weights:
+        network, meta = open_network(arguments.weights)
+        name = meta.get("network_g", {}).get("type", type(network).__name__)
+    else:
+        network, name = lookup(ARCH_REGISTRY, arguments.arch)(), arguments.arch
+    enhancer = FrameEnhancer(network, device)
+    print(f"{name}, 8-bit frames in and out, on {machine(device)}")
+    print(f"{'size':<18}{'ms a frame':>12}{'frames a second':>17}{'frames':>8}")
+    probe = statistics.median(seconds_per_frame(enhancer, PROBE, 5, 1.0))
+    for text, (width, height) in sizes.items():
+        foreseen = probe * width * height / (PROBE[0] * PROBE[1])
+        label = text if "x" in text else f"{text} {width}x{height}"
+        if 2 * foreseen > arguments.seconds:  # the frame that warms up counts as well
+            print(f"{label:<18}{f'about {foreseen * 1e3:,.0f}':>12}{1 / foreseen:>17.3f}"
+                  f"       -  foreseen from {PROBE[0]}x{PROBE[1]}; --seconds "
+                  f"{2 * foreseen:.0f} measures it")  # fmt: skip
+            continue
+        taken = seconds_per_frame(enhancer, (width, height), arguments.frames, arguments.seconds)
+        middle = statistics.median(taken)
+        print(f"{label:<18}{middle * 1e3:>12,.1f}{1 / middle:>17.2f}{len(taken):>8}")
+    return 0
+
+
+def machine(device: torch.device) -> str:
+    """The machine in a line."""
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+    else:
+        where = f"{processor()}, {torch.get_num_threads()} threads"
+    return f"{where}; PyTorch {torch.__version__}"
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model n"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

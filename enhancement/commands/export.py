@@ -1,0 +1,38 @@
+"""`enhance export`: a network as an ONNX or TorchScript file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from enhancement.checkpoint import build_from_file
+from enhancement.errors import UserError
+from enhancement.export import FORMATS, SIZES, export
+
+HELP = "write a network as an ONNX or TorchScript file, checked against PyTorch"
+EXAMPLES = """
+enhance export pretrained_weights/hdrnet_lol_v1.pth -o hdrnet.onnx
+enhance export W.pth --format torchscript -o network.pt
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The weights, and the file."""
+    parser.add_argument("weights", help="a .pth file, ours or published")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the file")
+    parser.add_argument("--format", choices=sorted(FORMATS), default="onnx", help="default: onnx")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export."""
+    kind, path = arguments.format, arguments.out
+    if path.suffix.lower() != FORMATS[kind]:
+        raise UserError(f"--out {path}: expected a name ending in {FORMATS[kind]} for {kind}")
+    network, meta = build_from_file(arguments.weights)
+    meta = {"name": Path(arguments.weights).stem, **meta}
+    meta = {key: meta[key] for key in ("name", "network_g")}
+    difference, _ = export(network, kind, path, meta)
+    sizes = ", ".join(f"{b}x3x{h}x{w}" for b, h, w in SIZES)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, any batch and size; "
+          f"differs from PyTorch by {difference:.1e} at most ({sizes})")  # fmt: skip
+    return 0

@@ -1,0 +1,141 @@
+"""`enhance run`: enhance images, folders, video or a camera."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from enhancement.device import named_device
+from enhancement.errors import UserError
+from enhancement.export import open_network
+from enhancement.files import Job, enhance_images, plan
+from enhancement.inference import FrameEnhancer
+from enhancement.pictures import FORMATS
+from enhancement.tiling import parse_bytes
+from enhancement.video import (
+    Camera,
+    VideoSource,
+    check_video_name,
+    enhance_camera,
+    enhance_video,
+)
+
+HELP = "enhance an image, a folder, a video or a camera"
+EXAMPLES = """
+enhance run dark.jpg -o bright.jpg --weights pretrained_weights/hdrnet_lol_v1.pth
+enhance run photos -o enhanced --weights W.pth --resume --format png
+enhance run "photos/**/*.tif" -o enhanced --weights W.pth --max_memory 4GB
+enhance run endoscopy.mp4 -o clear.mp4 --weights W.pth --smoothing 0.8
+enhance run 0 -o camera.mp4 --weights W.pth --seconds 60
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is enhanced, by what, and how."""
+    add = parser.add_argument
+    add("input", help="file, folder (with those below), quoted pattern, or number of a camera")
+    add("-o", "--out", type=Path, required=True, help="folder, or file for a single input")
+    add("--weights", required=True, help="a .pth file, ours or published, or a .onnx file")
+    add("--format", choices=sorted({name[1:] for name in FORMATS}), help="of the images written")
+    add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    add("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    add("--batch", type=int, default=1, help="images of one size computed together")
+    add("--max_memory", metavar="4GB", help="tiles keep to it; default: most of what is free")
+    add("--self_ensemble", action="store_true", help="mean over 8 flips and rotations")
+    add("--smoothing", type=float, default=0.0, metavar="0..1",
+        help="how steady a video's brightness is kept (HDRNet)")  # fmt: skip
+    add("--compare", action="store_true", help="a picture of input and output beside each image")
+    add("--resume", action="store_true", help="skip what is there already")
+    add("--seconds", type=float, help="how long to record a camera; else until Ctrl-C")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Enhance; 1 where some of many files could not be."""
+    camera = arguments.input.isdigit() and not Path(arguments.input).exists()
+    if camera:
+        check_video_name(arguments.out)
+        jobs = []
+    else:
+        jobs = plan(arguments.input, arguments.out, arguments.format)
+    if arguments.batch < 1:
+        raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
+    if arguments.compare and (camera or any(job.is_video for job in jobs)):
+        raise UserError("--compare draws pictures of images, not of video; leave it out")
+    if arguments.smoothing and not camera and not all(job.is_video for job in jobs):
+        raise UserError("--smoothing is for video, but there are images; leave it out")
+    enhancer = make_enhancer(arguments)
+    if camera:
+        return record(arguments, enhancer)
+    there = [job for job in jobs if arguments.resume and job.target.exists()]
+    wanted = [job for job in jobs if job not in there]
+    began = time.perf_counter()
+    faults = images(arguments, [j for j in wanted if not j.is_video], enhancer)
+    for job in wanted:
+        if job.is_video:
+            faults += video(job, enhancer)
+    if faults and len(jobs) == 1:
+        raise faults[0]
+    seconds = time.perf_counter() - began
+    skipped = f"; {len(there)} there already" if there else ""
+    print(f"{len(wanted) - len(faults)} of {len(jobs)} files in {seconds:.1f} s{skipped}: "
+          f"{arguments.out}")  # fmt: skip
+    if faults:
+        print(f"{len(faults)} could not be enhanced:", file=sys.stderr)
+    for fault in faults:
+        print(f"  {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
+    """The network of `--weights`, set up as the other options say."""
+    limit = parse_bytes(arguments.max_memory) if arguments.max_memory else None
+    device = named_device(arguments.device)
+    network, _ = open_network(arguments.weights)
+    return FrameEnhancer(
+        network, device, arguments.smoothing, precision=arguments.precision,
+        ensemble=arguments.self_ensemble, max_memory=limit,
+    )  # fmt: skip
+
+
+def images(
+    arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer
+) -> list[UserError]:
+    """Enhance the image files; what went wrong."""
+    if not jobs:
+        return []
+    with bar("Images", len(jobs), "image") as shown:
+        return enhance_images(jobs, enhancer, arguments.batch, arguments.compare, shown.update)
+
+
+def video(job: Job, enhancer: FrameEnhancer) -> list[UserError]:
+    """Enhance one video file; what went wrong."""
+    enhancer.reset()
+    try:
+        source = VideoSource(job.source)
+        began = time.perf_counter()
+        with bar(job.source.name, source.frames_expected, "frame") as shown:
+            enhance_video(source, job.target, enhancer, shown.update)
+        rate = source.frames_read / (time.perf_counter() - began)
+        print(f"{job.target}: {source.frames_read} frames, {rate:.1f} a second")
+    except UserError as error:
+        return [error]
+    return []
+
+
+def record(arguments: argparse.Namespace, enhancer: FrameEnhancer) -> int:
+    """Record a camera."""
+    camera = Camera(int(arguments.input), arguments.seconds)
+    print("Recording; Ctrl-C ends it", file=sys.stderr)
+    with bar(f"camera {arguments.input}", None, "frame") as shown:
+        enhance_camera(camera, arguments.out, enhancer, shown.update)
+    print(f"Written: {arguments.out}")
+    return 0
+
+
+def bar(what: str, total: int | None, unit: str) -> tqdm:
+    """A progress bar, on a terminal."""
+    return tqdm(desc=what, total=total or None, unit=unit, disable=not sys.stderr.isatty())

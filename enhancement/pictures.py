@@ -1,0 +1,194 @@
+"""Image files as people keep them: bit depth, transparency, EXIF and colour profile survive."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from enhancement.data.images import (
+    EXIF_ORIENTATION,
+    Array,
+    decode_16_bit,
+    is_16_bit,
+    short_reason,
+)
+from enhancement.errors import UserError
+
+FORMATS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
+    ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
+SAVING: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 4},
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "BMP": {},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
+SIXTEEN_BITS, TRANSPARENT = ("PNG", "TIFF"), ("PNG", "TIFF", "WEBP")
+# of a TIFF's tags, those that describe the picture and not how it is stored; its second directory
+# (exposure, place) is one that Pillow does not write
+DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
+EXIF_IFD = 0x8769
+EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
+
+
+@dataclass
+class Picture:
+    """An upright image and what its file says beside.
+
+    Attributes:
+        pixels: RGB, (H, W, 3), uint8 or uint16.
+        alpha: (H, W) of the same type, or None.
+        exif: Without an orientation.
+        icc: The colour profile, or None.
+        dpi: Or None.
+    """
+
+    pixels: Array
+    alpha: Array | None = None
+    exif: Image.Exif = field(default_factory=Image.Exif)
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a file whole.
+
+    Raises:
+        UserError: Not an image, truncated, of several pages, or of 32 bits a channel.
+    """
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                raise UserError(f"{path}: has several pages or frames; save each as its own file")
+            deep = is_16_bit(data, image)
+            if image.mode in ("F", "I") and not deep:
+                raise UserError(f"{path}: expected 8 or 16 bits a channel, but got 32")
+            image.load()
+            exif, icc, dpi = image.getexif(), image.info.get("icc_profile"), image.info.get("dpi")
+            array = decode_16_bit(data, str(path)) if deep else _decode_8_bit(image)
+            if image.format == "TIFF":
+                exif = _descriptions(exif)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
+        raise UserError(
+            f"{path}: cannot be read as an image ({reason or short_reason(error)})"
+        ) from error
+    array = np.ascontiguousarray(upright(array, exif.pop(EXIF_ORIENTATION, 1)))
+    alpha = np.ascontiguousarray(array[..., 3]) if array.shape[2] == 4 else None
+    pixels = np.ascontiguousarray(array[..., :3])
+    ifd = exif.get_ifd(EXIF_IFD)
+    for tag, size in ((EXIF_WIDTH, pixels.shape[1]), (EXIF_HEIGHT, pixels.shape[0])):
+        if tag in ifd:
+            ifd[tag] = size
+    return Picture(pixels, alpha, exif, icc if icc and icc[16:20] == b"RGB " else None, dpi)
+
+
+def _decode_8_bit(image: Image.Image) -> Array:
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    return np.array(image.convert("RGBA" if transparent else "RGB"))
+
+
+def _descriptions(tags: Image.Exif) -> Image.Exif:
+    kept = Image.Exif()
+    for tag in (*DESCRIPTIONS, EXIF_ORIENTATION):
+        if tag in tags:
+            kept[tag] = tags[tag]
+    return kept
+
+
+def upright(image: Array, orientation: int) -> Array:
+    """Turn (H, W, ...) as EXIF's orientation, 1 to 8, asks."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return image
+
+
+def encode_picture(picture: Picture, path: Path) -> bytes:
+    """The content of an image file in the format that a name asks for.
+
+    JPEG, WebP and BMP take 8 bits: 16 are rounded.
+
+    Raises:
+        UserError: The format cannot keep the picture's transparency, or cannot hold its size.
+    """
+    kind = FORMATS[path.suffix.lower()]
+    if picture.alpha is not None and kind not in TRANSPARENT:
+        raise UserError(f"{path}: {kind} keeps no transparency; use --format png")
+    array = picture.pixels
+    if picture.alpha is not None:
+        array = np.dstack((array, picture.alpha))
+    if array.dtype == np.uint16 and kind in SIXTEEN_BITS:
+        return _png_16_bit(array, picture) if kind == "PNG" else _tiff_16_bit(array, picture)
+    if array.dtype == np.uint16:
+        array = np.round(array / 257).astype(np.uint8)
+    exif = _descriptions(picture.exif) if kind == "TIFF" else picture.exif
+    options: dict[str, Any] = {**SAVING[kind], "exif": exif}
+    if picture.icc:
+        options["icc_profile"] = picture.icc
+    if picture.dpi:
+        options["dpi"] = picture.dpi
+    file = io.BytesIO()
+    try:
+        Image.fromarray(array).save(file, kind, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be written as {kind} ({error})") from error
+    return file.getvalue()
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
+
+
+def _png_16_bit(array: Array, picture: Picture) -> bytes:
+    """By OpenCV, which writes 16 bits, with what it leaves out put behind the header."""
+    order = [2, 1, 0, 3][: array.shape[2]]
+    data = cv2.imencode(".png", np.ascontiguousarray(array[..., order]))[1].tobytes()
+    extra = b""
+    if picture.icc:
+        extra += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
+    if picture.dpi:
+        x, y = (round(n / 0.0254) for n in picture.dpi)
+        extra += _chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
+    if len(picture.exif):
+        extra += _chunk(b"eXIf", picture.exif.tobytes().removeprefix(b"Exif\0\0"))
+    header = 8 + 25  # the signature and IHDR
+    return data[:header] + extra + data[header:]
+
+
+def _tiff_16_bit(array: Array, picture: Picture) -> bytes:
+    """By tifffile, which scikit-image brings; of EXIF it keeps the texts of the first directory."""
+    import tifffile
+
+    texts = [
+        (tag, 2, None, str(picture.exif[tag]), True)
+        for tag in DESCRIPTIONS
+        if isinstance(picture.exif.get(tag), str)
+    ]
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, array, photometric="rgb", compression="zlib", metadata=None, software=False,
+        extrasamples=["unassalpha"] if array.shape[2] == 4 else None, iccprofile=picture.icc,
+        resolution=picture.dpi, resolutionunit="INCH" if picture.dpi else None, extratags=texts,
+    )  # fmt: skip
+    return file.getvalue()

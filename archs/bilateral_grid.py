@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from .blocks import recording
 from .part import current_part
 
 AFFINE = 12  # a 3x4 colour transform, row by row
@@ -76,8 +77,7 @@ def slice_and_apply(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
 
 def can_fuse(grid: Tensor) -> bool:
     """Whether the kernels may run: on a CPU, on a whole image, and no graph is being recorded."""
-    recording = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return grid.device.type == "cpu" and not recording and current_part() is None
+    return grid.device.type == "cpu" and not recording() and current_part() is None
 
 
 def pack_grid(grid: Tensor) -> Tensor:

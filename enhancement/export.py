@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enhancement.archs.blocks import pad_to_multiple
 from enhancement.checkpoint import build_from_file
 from enhancement.compat import size_multiple
 from enhancement.errors import UserError
@@ -38,17 +39,7 @@ class AnySize(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] of any size to the same shape."""
-        padded = image
-        if self.multiple > 1:
-            for axis in (2, 3):
-                length = image.shape[axis]
-                place = torch.arange(
-                    (length + self.multiple - 1) // self.multiple * self.multiple,
-                    device=image.device,
-                )
-                # by reflection, as `pad_to_multiple`
-                padded = padded.index_select(axis, torch.minimum(place, 2 * (length - 1) - place))
-        output = self.network(padded)
+        output = self.network(pad_to_multiple(image, self.multiple))
         if isinstance(output, (tuple, list)):
             output = output[0]
         return output[..., : image.shape[2], : image.shape[3]]

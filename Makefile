@@ -6,10 +6,11 @@ PYTHON := $(shell for p in python3 python3.12 python3.11 python3.10; do \
 endif
 BIN := .venv/bin
 
-.PHONY: help install quickstart test lint lock clean
+.PHONY: help install quickstart capsule-demo test lint lock clean
 
 help:
 	@echo 'make quickstart   install, then train and test on photographs (about 5 minutes)'
+	@echo 'make capsule-demo install, then train and test the capsule framework (some minutes)'
 	@echo 'make test         install, then run the test suite'
 	@echo 'make lint         ruff and mypy'
 	@echo 'make lock         pin the newest versions that fit setup.py in requirements.lock'
@@ -28,6 +29,9 @@ install: .venv/installed
 
 quickstart: install
 	@$(BIN)/python -m enhancement.quickstart
+
+capsule-demo: install
+	@$(BIN)/python -m enhancement.capsule_demo
 
 test: install
 	@$(BIN)/python -m pytest

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, picture
+from conftest import ROOT, picture, run, run_until
 
 from enhancement import checkpoint, test_from_dataset
 from enhancement import train as training
@@ -132,6 +132,21 @@ class TestStages:
         ])  # fmt: skip
         assert test_from_dataset.main() == 0
         assert "\noutput " in capsys.readouterr().out
+
+    @pytest.mark.parametrize("stage", ["segmentation", "3_wsgm"])
+    def test_a_continued_run_equals_an_unbroken_one(self, in_chain, stage):
+        path = ROOT / f"options/capsule/{stage}.yml"
+        longer = [*STAGES[stage], *BRIEF, "train:total_iter=4", "train:ema_decay=0.9"]
+        whole, broken = f"whole_{stage}", f"broken_{stage}"
+        run("--opt", path, "--force_yml", f"name={whole}", *longer)
+        run_until(path, broken, 2, *longer)
+        assert run("--opt", path, "--auto_resume", "--force_yml", f"name={broken}", *longer) == 0
+        for key in ("params", "params_ema"):
+            a, b = (
+                checkpoint.read_weights(f"experiments/{n}/models/net_g_latest.pth", key)[0]
+                for n in (whole, broken)
+            )
+            assert all(torch.equal(a[k], b[k]) for k in a)
 
     def test_resuming_with_other_frozen_weights_is_refused(self, in_chain):
         path = in_chain / weights("1_iglfm")

@@ -65,6 +65,10 @@ class FrameEnhancer:
         ensemble: bool = False,
         max_memory: int | None = None,
     ) -> None:
+        if getattr(network, "gives", "image") != "image":
+            raise UserError(
+                f"{type(network).__name__} gives masks, not images; it enhances nothing"
+            )
         if not 0 <= smoothing < 1 or not 0 < scene_cut <= 1:
             raise UserError(
                 f"smoothing must be in [0, 1) and scene_cut in (0, 1], but got {smoothing} and "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from enhancement import checkpoint
 from enhancement.errors import UserError
-from enhancement.evaluation import MASK_PROTOCOL, Row, Scores, eval_mode, run_padded
+from enhancement.evaluation import MASK_PROTOCOL, Row, Scores, Watch, eval_mode, run_padded
 from enhancement.mask_metrics import dice, miou
 
 INPUT, TRUTH = "dark input", "ground truth"
@@ -81,7 +81,7 @@ def score_segmentation(
 
 def score_masks(
     segmenter: nn.Module, batches: Iterable[dict[str, Any]], dataset: str, device: torch.device,
-    watch: Callable[[Tensor, Tensor, Tensor], Any],
+    watch: Watch,
 ) -> Scores:  # fmt: skip
     """Dice and mIoU on well-exposed frames, for training a segmentation network.
 
@@ -90,7 +90,7 @@ def score_masks(
         batches: As for `score_segmentation`.
         dataset: The set's name.
         device: Where to compute.
-        watch: Called with (gt, logits, mask) for each image.
+        watch: Called with (name, gt, found mask, mask) for each image, all with three channels.
     """
     scores = Scores(MASK_PROTOCOL, dataset)
     with eval_mode(segmenter):
@@ -98,6 +98,7 @@ def score_masks(
             gt, mask = (batch[key].to(device) for key in ("gt", "mask"))
             logits = segment(segmenter, gt).float()
             found = mask_scores(logits, mask)
-            scores.rows.append(Row(batch["name"][0], {}, found))
-            watch(gt, logits, mask)
+            name = batch["name"][0]
+            scores.rows.append(Row(name, {}, found))
+            watch(name, gt, (logits > 0).float().expand_as(gt), mask.expand_as(gt))
     return scores

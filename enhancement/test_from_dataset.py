@@ -29,12 +29,16 @@ from enhancement.complexity import parameter_count  # noqa: E402
 from enhancement.data.loader import eval_loader  # noqa: E402
 from enhancement.device import get_device, resolve_num_gpu  # noqa: E402
 from enhancement.errors import UserError, command_line, hint  # noqa: E402
-from enhancement.evaluation import Scores, evaluate  # noqa: E402
+from enhancement.evaluation import MASK_PROTOCOL, Scores, evaluate  # noqa: E402
 from enhancement.metrics import GT_MEAN, PROTOCOLS, get_protocol  # noqa: E402
 from enhancement.models.enhancement_model import save_picture  # noqa: E402
 from enhancement.options import Merged, Options, derive_sets, load_options, prepare_run  # noqa: E402
 from enhancement.report import sides_table, table, write_picture, write_scores  # noqa: E402
-from enhancement.segmentation import load_segmentation, score_segmentation  # noqa: E402
+from enhancement.segmentation import (  # noqa: E402
+    load_segmentation,
+    score_masks,
+    score_segmentation,
+)
 from enhancement.small_pictures import PICTURES, small_picture, write_pictures  # noqa: E402
 
 OPTIONS = Path(__file__).resolve().parent.parent / "options"
@@ -209,17 +213,36 @@ def find_segmenter(
     return load_segmentation(trained)
 
 
+def protocol_name(
+    arguments: argparse.Namespace, opt: Options | None, network: nn.Module, meta: dict[str, Any]
+) -> str:
+    """The protocol to score by.
+
+    Raises:
+        UserError: One that does not score what the network gives.
+    """
+    if getattr(network, "gives", "image") == "mask":
+        for flag in ("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels"):
+            if getattr(arguments, flag):
+                raise UserError(
+                    f"--{flag}: is for images, but {type(network).__name__} gives masks"
+                )
+        return MASK_PROTOCOL
+    trained_by = meta["protocol"] if meta.get("protocol") in PROTOCOLS else "basicsr"
+    name: str = arguments.protocol or (opt["val"]["protocol"] if opt else trained_by)
+    return name + GT_MEAN if arguments.GT_mean and not name.endswith(GT_MEAN) else name
+
+
 def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     """Score, print, write; the scores and the folder they were written to."""
     check_levels(arguments.brightness_levels or [])
     opt = load(arguments)
     network, meta = build_network(arguments, opt)
-    trained_by = meta["protocol"] if meta.get("protocol") in PROTOCOLS else "basicsr"
-    name: str = arguments.protocol or (opt["val"]["protocol"] if opt else trained_by)
-    if arguments.GT_mean and not name.endswith(GT_MEAN):
-        name += GT_MEAN
+    name = protocol_name(arguments, opt, network, meta)
     block = load_block(arguments, opt)
     loader = eval_loader(block)
+    if name == MASK_PROTOCOL and not loader.dataset.masks:
+        raise UserError(f"--dataset: {block['name']} has no masks; set its dataroot_mask")
     num_gpu = opt["num_gpu"] if opt else "auto"
     device = get_device(num_gpu)
     segmenter = find_segmenter(arguments, meta, bool(loader.dataset.masks))
@@ -240,11 +263,14 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
             save_picture(Path(arguments.save_images, image_name).with_suffix(".png"), output)
 
     batches = tqdm(loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
-    scores = evaluate(
-        network, batches, get_protocol(name), block["name"], device,
-        arguments.self_ensemble, with_lpips=True, watch=watch,
-        multiple=opt["val"]["window_size"] if opt else 1,
-    )  # fmt: skip
+    if name == MASK_PROTOCOL:
+        scores = score_masks(network, batches, block["name"], device, watch)
+    else:
+        scores = evaluate(
+            network, batches, get_protocol(name), block["name"], device,
+            arguments.self_ensemble, with_lpips=True, watch=watch,
+            multiple=opt["val"]["window_size"] if opt else 1,
+        )  # fmt: skip
     scores.notes += notes_of(arguments, opt, meta)
     about = {
         "name": label,

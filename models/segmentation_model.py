@@ -38,10 +38,9 @@ class SegmentationModel(EnhancementModel):
         name = dataloader.dataset.opt["name"]
         shown: list[Tensor] = []
 
-        def watch(gt: Tensor, logits: Tensor, mask: Tensor) -> None:
+        def watch(_: str, *pictures: Tensor) -> None:
             if len(shown) < IMAGES_SHOWN:
-                masks = ((logits > 0).float().expand_as(gt), mask.expand_as(gt))
-                shown.append(torch.cat((gt, *masks), 3).cpu())
+                shown.append(torch.cat(pictures, 3).cpu())
 
         distributed.same_everywhere(self.tested_network)
         with distributed.together():

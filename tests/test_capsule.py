@@ -133,6 +133,24 @@ class TestStages:
         assert test_from_dataset.main() == 0
         assert "\noutput " in capsys.readouterr().out
 
+    def test_a_segmentation_network_is_scored_by_its_masks(
+        self, in_chain, monkeypatch, capsys, enhance
+    ):
+        flags = ["--weights", weights("segmentation"), "--dataset", "capsule"]
+        monkeypatch.setattr(sys, "argv", ["test_from_dataset.py", *flags])
+        assert test_from_dataset.main() == 0
+        out = capsys.readouterr().out
+        assert "Protocol segmentation, dataset capsule_test, 2 images" in out
+        assert "DICE" in out
+        monkeypatch.setattr(sys, "argv", ["test_from_dataset.py", *flags, "--self_ensemble"])
+        assert test_from_dataset.main() == 2
+        assert "--self_ensemble: is for images, but SegmentationNet" in capsys.readouterr().err
+        image = in_chain / "1.png"
+        write_image(image, picture(1))
+        status, _, err = enhance("run", image, "-o", "out", "--weights", weights("segmentation"))
+        assert status == 2
+        assert "SegmentationNet gives masks, not images" in err
+
     @pytest.mark.parametrize("stage", ["segmentation", "3_wsgm"])
     def test_a_continued_run_equals_an_unbroken_one(self, in_chain, stage):
         path = ROOT / f"options/capsule/{stage}.yml"

@@ -23,6 +23,9 @@ from .wsgm_arch import WSGM
 class DualGeneralization(nn.Module):
     """IGLFM, BLGM and WSGM in a chain, as far as `stage` says.
 
+    From stage 2 on, IGLFM's own image serves `stages` alone: its last convolution is not trained,
+    but loaded with the rest of IGLFM.
+
     Args:
         stage: 1 is IGLFM alone, 2 adds BLGM, 3 adds WSGM.
         width: Channels of IGLFM, a multiple of 16.
@@ -57,6 +60,7 @@ class DualGeneralization(nn.Module):
                 f"{wsgm_width}."
             )
         self.iglfm = IGLFM(width, groups, blocks, mcc)
+        self.iglfm.out.requires_grad_(stage == 1)  # later stages go on from the feature alone
         self.blgm = BLGM(width // 2, blgm_width) if stage > 1 else None
         self.wsgm = WSGM(wsgm_width) if stage > 2 else None
 

@@ -11,6 +11,11 @@ from .sources import Source, open_source
 THRESHOLD = 127  # grey levels above are foreground
 
 
+def foreground(mask: Array) -> Array:
+    """Where a mask, RGB (H, W, 3) of any bit depth, is brighter than THRESHOLD: boolean (H, W)."""
+    return to_grey(mask) > THRESHOLD
+
+
 class Masks:
     """The mask of each ground-truth image.
 
@@ -43,5 +48,4 @@ class Masks:
         """
         if image not in self.of:
             raise UserError(f"{self.source.root}: has no mask for {image}")
-        grey = to_grey(self.source.read(self.of[image]))
-        return ((grey > THRESHOLD) * 255).astype("uint8")[..., None]
+        return (foreground(self.source.read(self.of[image])) * 255).astype("uint8")[..., None]

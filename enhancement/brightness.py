@@ -60,12 +60,13 @@ def at_level(block: Plain, level: float) -> Plain:
 
 
 def sweep(
-    network: nn.Module, block: Plain, levels: list[float], protocol: Protocol, device: torch.device
-) -> Sweep:
+    network: nn.Module, block: Plain, levels: list[float], protocol: Protocol,
+    device: torch.device, ensemble: bool = False,
+) -> Sweep:  # fmt: skip
     """Score a network at each brightness level of a dataset's ground truth."""
     return {
         level: evaluate(
-            network, eval_loader(at_level(block, level)), protocol, block["name"], device
+            network, eval_loader(at_level(block, level)), protocol, block["name"], device, ensemble
         )
         for level in levels
     }

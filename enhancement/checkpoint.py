@@ -161,8 +161,11 @@ def read(path: str | Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: holds more than tensors, or is damaged ({reason})") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (EOFError, LookupError) as error:
+        raise UserError(f"{path}: is no weights file, or is cut off") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = text.splitlines()[0]
         raise UserError(f"{path}: cannot be read as weights ({reason})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
@@ -181,7 +184,8 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
         The state dict, and the `meta` of our own files ({} for others).
     """
     content = read(path)
-    meta = content.get("meta") or {}
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
     if key and key not in content:
         raise UserError(f"{path}: has no entry '{key}'; it has: {', '.join(map(str, content))}")
     wrapper = key or next((name for name in WRAPPERS if name in content), None)
@@ -250,6 +254,19 @@ def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
     return meta
 
 
+def build_stored(network_g: Any, where: str | Path) -> nn.Module:
+    """The network that a file of ours describes.
+
+    Raises:
+        UserError: It is no description, or one of another version.
+    """
+    try:
+        needless = getattr(lookup(ARCH_REGISTRY, network_g["type"]), "only_before_training", ())
+        return build(ARCH_REGISTRY, {k: v for k, v in network_g.items() if k not in needless})
+    except (UserError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(f"{where}: its network_g cannot be built ({error})") from error
+
+
 def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """Rebuild a network from a weights file alone; it and the file's `meta`.
 
@@ -268,8 +285,7 @@ def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{path}: neither names its network nor has the keys of a known one; "
             f"give an option file with --opt where the command takes one"
         )
-    needless = getattr(lookup(ARCH_REGISTRY, network_g["type"]), "only_before_training", ())
-    network = build(ARCH_REGISTRY, {k: v for k, v in network_g.items() if k not in needless})
+    network = build_stored(network_g, path)
     return network, {**load_weights(network, path), "network_g": network_g}
 
 

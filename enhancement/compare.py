@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from enhancement.compat import ARCH_REGISTRY, build
+from enhancement.checkpoint import build_stored
 from enhancement.complexity import multiply_adds
 from enhancement.curves import Training, read_training
 from enhancement.errors import UserError, hint
-from enhancement.evaluation import enhance, eval_mode
+from enhancement.evaluation import eval_mode, run_padded
 from enhancement.report import SCORES_FILE
 
 SIDE = 256  # of the image that multiply-adds and latency are given for
@@ -222,7 +222,7 @@ def measure(rows: list[Result], device: torch.device | None = None) -> None:
         if row.run:
             row.training = read_training(row.run)
         if row.network_g:
-            networks[row.label] = _network(row, row.network_g)
+            networks[row.label] = build_stored(row.network_g, row.folder / SCORES_FILE)
     costs: dict[str, int] = {}
     for row in rows:
         network = networks.get(row.label)
@@ -238,7 +238,7 @@ def measure(rows: list[Result], device: torch.device | None = None) -> None:
         for label, network in networks.items():
             with eval_mode(network.to(device)):
                 began = time.perf_counter()
-                enhance(network, image)
+                run_padded(network, image)
                 if device.type == "cuda":
                     torch.cuda.synchronize()
             if number:  # the first round warms up
@@ -246,12 +246,3 @@ def measure(rows: list[Result], device: torch.device | None = None) -> None:
     for row in rows:
         if row.label in seconds:
             row.latency = statistics.median(seconds[row.label])
-
-
-def _network(row: Result, options: dict[str, Any]) -> Any:
-    try:
-        return build(ARCH_REGISTRY, options)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(
-            f"{row.folder / SCORES_FILE}: its network_g cannot be built ({error})"
-        ) from error

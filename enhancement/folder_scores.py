@@ -10,15 +10,14 @@ from torch import Tensor
 
 from enhancement.data.base_dataset import shortened
 from enhancement.data.images import Array, to_float
+from enhancement.data.masks import THRESHOLD, foreground
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.sources import Source, open_source
 from enhancement.errors import UserError
-from enhancement.evaluation import Row, Scores, note_lpips, score_image
+from enhancement.evaluation import MASK_PROTOCOL, Row, Scores, note_lpips, score_image
 from enhancement.mask_metrics import dice, miou
 from enhancement.metrics import Lpips, get_protocol
 
-MASKS = "masks"  # stands where a protocol's name would
-THRESHOLD = 127
 Pairs = list[tuple[str, str]]
 
 
@@ -63,7 +62,7 @@ def score_folders(
 
     Args:
         outputs, gts: Folders or LMDBs.
-        protocol: A protocol's name, or MASKS: Dice and mIoU of the two thresholded above 127.
+        protocol: A protocol's name, or MASK_PROTOCOL: Dice and mIoU of what lies above 127.
         dataset: For the table.
         device: Where to compute.
         progress: Wraps the list of pairs, to show how far it is.
@@ -71,7 +70,7 @@ def score_folders(
     Raises:
         UserError: Files are missing, differ in size or cannot be read: before any is scored.
     """
-    masks = protocol == MASKS
+    masks = protocol == MASK_PROTOCOL
     chosen = None if masks else get_protocol(protocol)
     a, b, pairs = open_pairs(outputs, gts)
     lpips = Lpips(device) if chosen and chosen.lpips else None
@@ -83,7 +82,7 @@ def score_folders(
             with torch.inference_mode():
                 found = score_image(x, y, chosen, lpips)
         else:
-            a_mask, b_mask = _mask(output), _mask(gt)
+            a_mask, b_mask = (torch.from_numpy(foreground(mask)) for mask in (output, gt))
             found = {"dice": dice(a_mask, b_mask).item(), "miou": miou(a_mask, b_mask).item()}
         scores.rows.append(Row(output_name, {}, found))
     note_lpips(scores, lpips)
@@ -95,8 +94,3 @@ def score_folders(
 def _image(image: Array) -> Tensor:
     """(H, W, 3) to (1, 3, H, W) in [0, 1]."""
     return torch.from_numpy(to_float(image)).permute(2, 0, 1)[None].contiguous()
-
-
-def _mask(image: Array) -> Tensor:
-    """(H, W, 3), grey repeated, to boolean (H, W)."""
-    return torch.from_numpy(to_float(image).mean(-1)) * 255 > THRESHOLD

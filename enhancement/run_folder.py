@@ -24,9 +24,10 @@ from enhancement.tracking import log_to_file
 logger = logging.getLogger("enhancement")
 LOCK = ".lock"
 
-# what may differ when a run is continued: nothing that its weights depend on
+# what may differ when a run is continued: nothing that its weights depend on (the files of frozen
+# parts may lie elsewhere; their weights' hash is kept)
 FREE_TO_CHANGE = re.compile(
-    r"logger\.(?!weights_format)|train\.max_skipped$|val\.|path\.|num_gpu$|datasets\.(val|test)|"
+    r"logger\.(?!weights_format)|train\.(max_skipped$|frozen\.)|val\.|path\.|num_gpu$|datasets\.(val|test)|"
     r"datasets\.train\.(num_worker_per_gpu|pin_memory|cache)$"
 )
 

@@ -200,6 +200,10 @@ def find_segmenter(
     Raises:
         UserError: One was named, but it or the masks are not there.
     """
+    if arguments.self_ensemble:
+        if arguments.segmentation:
+            raise UserError("--segmentation: scores masks without --self_ensemble; leave one out")
+        return None
     if arguments.segmentation:
         if not masked:
             raise UserError("--segmentation: this dataset has no masks; set its dataroot_mask")
@@ -241,11 +245,11 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     name = protocol_name(arguments, opt, network, meta)
     block = load_block(arguments, opt)
     loader = eval_loader(block)
-    if name == MASK_PROTOCOL and not loader.dataset.masks:
+    if name == MASK_PROTOCOL and not getattr(loader.dataset, "masks", None):
         raise UserError(f"--dataset: {block['name']} has no masks; set its dataroot_mask")
     num_gpu = opt["num_gpu"] if opt else "auto"
     device = get_device(num_gpu)
-    segmenter = find_segmenter(arguments, meta, bool(loader.dataset.masks))
+    segmenter = find_segmenter(arguments, meta, bool(getattr(loader.dataset, "masks", None)))
     network.to(device)
     print(resolve_num_gpu(num_gpu)[1])
     label = opt["name"] if opt else meta.get("name", Path(arguments.weights).stem)
@@ -293,7 +297,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     files.append(picture)
     if arguments.brightness_levels:
         levels = sorted(set(arguments.brightness_levels))
-        found = sweep(network, block, levels, get_protocol(name), device)
+        found = sweep(network, block, levels, get_protocol(name), device, arguments.self_ensemble)
         tables.append(sweep_table(found))
         files += write_sweep(folder, found)
     print("\n\n".join(tables))

@@ -341,8 +341,14 @@ class EnhancementModel(BaseModel):
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Take over what `training_state` returned."""
-        for name, digest in resume_state.get("frozen", {}).items():
-            if name in self.frozen and digest != self.frozen[name]["sha256"]:
+        frozen = resume_state.get("frozen", {})
+        if frozen.keys() != self.frozen.keys():
+            raise UserError(
+                f"train.frozen: was {', '.join(frozen) or 'nothing'} and is "
+                f"{', '.join(self.frozen) or 'nothing'}; a run that is continued freezes the same"
+            )
+        for name, digest in frozen.items():
+            if digest != self.frozen[name]["sha256"]:
                 raise UserError(
                     f"{self.frozen[name]['file']}: train.frozen.{name} holds other weights than "
                     f"the run was trained with; bring the file back, or start another run"

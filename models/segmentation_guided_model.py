@@ -44,6 +44,8 @@ class SegmentationGuidedModel(EnhancementModel):
 
     def score_further(self, scores: Scores, dataloader: Any) -> None:
         """Dice and mIoU on the dark input and on the output."""
+        if not scores.rows:  # this process has no share of the set
+            return
         sides = score_segmentation(
             self.tested_network, self.segmentation, dataloader, scores.dataset, self.device
         )

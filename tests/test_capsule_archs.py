@@ -112,6 +112,15 @@ def test_stages_chain_what_is_there():
     torch.testing.assert_close(alone(padded)[..., :18, :22], outputs["iglfm"])
 
 
+def test_what_is_trained_gets_a_gradient_at_every_stage():
+    """Several processes wait for each other's gradients of every trained parameter."""
+    for stage in (1, 2, 3):
+        network = DualGeneralization(stage=stage, blgm_width=8, **REDUCED)
+        network(torch.rand(1, 3, 16, 16)).mean().backward()
+        trained = [p for p in network.parameters() if p.requires_grad]
+        assert all(p.grad is not None for p in trained)
+
+
 def test_luma_curves_follow_the_formula():
     curves, image = LumaCurves(1), torch.rand(1, 3, 5, 7)
     n, s = curves.n[0].item(), curves.s[0].item()

@@ -237,3 +237,29 @@ def test_random_states_come_back(tmp_path):
     first = draw()
     checkpoint.restore_random_states(checkpoint.read(tmp_path / "s"))
     assert draw() == first
+
+
+@pytest.mark.parametrize(
+    ("meta", "text"),
+    [
+        ([1], "neither names its network"),
+        ({"network_g": "HDRNet"}, "its network_g cannot be built"),
+        ({"network_g": {"grid_depth": 8}}, r"its network_g cannot be built \('type'\)"),
+        ({"network_g": {"type": "AODNet", "newer": 1}}, "its network_g cannot be built .*newer"),
+        ({"network_g": {"type": "AODnet"}}, "its network_g cannot .*did you mean 'AODNet'"),
+    ],
+)
+def test_a_file_that_describes_no_network_is_told(tmp_path, meta, text):
+    torch.save({"params": {"a": torch.zeros(1)}, "meta": meta}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=rf"w\.pth: {text}"):
+        checkpoint.build_from_file(tmp_path / "w.pth")
+
+
+def test_what_is_no_weights_file_is_told(tmp_path):
+    (tmp_path / "text.pth").write_text("epochs: 3\n")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    for name in ("text", "empty"):
+        with pytest.raises(UserError, match=rf"{name}\.pth: (is no weights file|holds more than)"):
+            checkpoint.read(tmp_path / f"{name}.pth")
+    with pytest.raises(UserError, match=r"cannot be read as weights \(Is a directory\)"):
+        checkpoint.read(tmp_path)

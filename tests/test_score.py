@@ -96,7 +96,7 @@ def test_masks_are_thresholded_above_127(in_tmp, enhance):
     status, out, _ = enhance("score", "a", "b", "--masks", "--json")
     assert status == 0
     assert json.loads(out)["mean"] == {"dice": 1, "miou": 1}
-    assert json.loads(out)["protocol"] == "masks"
+    assert json.loads(out)["protocol"] == "segmentation"
 
 
 def test_16_bits_are_scored_by_their_own_range(in_tmp, enhance):

@@ -174,3 +174,16 @@ def test_small_pictures_are_kept_for_the_comparison_page(tiny, weights, monkeypa
     score("--opt", tiny(), "--weights", weights)
     assert len(list((folder / "pictures").iterdir())) == 6
     assert json.loads((folder / "scores.json").read_text())["name"] == "tiny"
+
+
+def test_basicsrs_datasets_can_be_tested_on(tiny, in_tmp):
+    folder = "datasets/high_low/test"
+    pairs = {
+        "name": "pairs", "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low",
+        "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "layout": None,
+        "split": None,
+    }  # fmt: skip
+    path = tiny(datasets={"test": pairs})
+    torch.save(lookup(ARCH_REGISTRY, "AODNet")().state_dict(), in_tmp / "w.pth")
+    scores, _ = score("--opt", path, "--weights", "w.pth")
+    assert len(scores.rows) == 2

@@ -14,6 +14,7 @@ from enhancement.compare_html import build_page
 from enhancement.compare_tables import as_csv, as_markdown, as_text
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError
+from enhancement.evaluation import MASK_PROTOCOL
 from enhancement.metrics import PROTOCOLS
 
 HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
@@ -32,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run's folder (experiments/NAME), or a folder of results",
     )  # fmt: skip
     parser.add_argument("--dataset", metavar="NAME", help="take the scores on this dataset")
-    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), metavar="P",
-                        help=f"take the scores by this one: {', '.join(PROTOCOLS)}")  # fmt: skip
+    protocols = (*PROTOCOLS, MASK_PROTOCOL)
+    parser.add_argument("--protocol", choices=protocols, metavar="P",
+                        help=f"take the scores by this one: {', '.join(protocols)}")  # fmt: skip
     parser.add_argument("--result_dir", type=Path, default=Path("results"),
                         help="where runs were scored; default: results")  # fmt: skip
     parser.add_argument("--latency", action="store_true", help="measure it here, on 256x256 pixels")

@@ -9,7 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from enhancement.device import get_device, resolve_num_gpu
-from enhancement.folder_scores import MASKS, score_folders
+from enhancement.evaluation import MASK_PROTOCOL
+from enhancement.folder_scores import score_folders
 from enhancement.metrics import PROTOCOLS
 from enhancement.report import as_csv, as_json, table, write_scores
 
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         return tqdm(pairs, desc="Scoring", unit="image", disable=not sys.stderr.isatty())
 
     scores = score_folders(
-        arguments.outputs, arguments.gts, MASKS if arguments.masks else arguments.protocol,
+        arguments.outputs, arguments.gts, MASK_PROTOCOL if arguments.masks else arguments.protocol,
         arguments.dataset or arguments.gts, get_device("auto"), progress,
     )  # fmt: skip
     about = {"name": Path(arguments.outputs).resolve().name, "outputs": arguments.outputs,

@@ -132,8 +132,12 @@ class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of (B, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        """The same shape, and the same order in memory."""
+        if not x.is_contiguous():
+            return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x - x.mean(1, keepdim=True)
+        x = x * (x.square().mean(1, keepdim=True) + self.eps).rsqrt()
+        return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
 
 
 class SeparableConv(nn.Module):
@@ -303,8 +307,15 @@ def heads_as_matrix(attention: Tensor) -> Tensor:
 
 
 def apply_to_pixels(matrix: Tensor, x: Tensor) -> Tensor:
-    """A matrix an image, (B, D, C), applied to each pixel of (B, C, H, W): (B, D, H, W)."""
-    return to_image(to_pixels(x) @ matrix.transpose(1, 2), x)
+    """A matrix, (D, C) or one an image (B, D, C), applied to each pixel of (B, C, H, W).
+
+    Returns:
+        (B, D, H, W), in the order in memory that x has.
+    """
+    if x.is_contiguous():
+        pixels = torch.bmm(matrix.expand(len(x), -1, -1), x.flatten(2))
+        return pixels.unflatten(2, x.shape[-2:])
+    return to_image(to_pixels(x) @ matrix.transpose(-1, -2), x)
 
 
 class SpatialAttention(nn.Module):

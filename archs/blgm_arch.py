@@ -6,18 +6,21 @@ Published weights load by `load_published_state_dict`; the modules that the publ
 calls are left out (36.1 M parameters there, 3,239,875 here).
 Differs in: the same numbers by less work. What depends on the illumination vector alone is computed
 once an image, and the modulation is folded into the projection behind it; a processor takes the 3x3
-convolutions Winograd's way (processor.py). The histogram is divided by the image's own pixel count (65536 there, which is 256x256).
+convolutions Winograd's way (processor.py). The histogram is divided by the image's own pixel count
+(65536 there, which is 256x256).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import ChannelNorm, apply_to_pixels
+from .processor import Conv1x1, Conv3x3, conv3x3, enlarge, halve, layout
 from .published import Published, PublishedWeights
-from .processor import Conv3x3, Enlarge, conv3x3, halve, layout
 
 BINS = 64
 
@@ -94,17 +97,16 @@ class Up(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.up = Enlarge(2 * dim, dim)
+        self.up = nn.ConvTranspose2d(2 * dim, dim, 2, 2)
         self.conv = DoubleConv(2 * dim, dim)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, 2 C, H / 2, W / 2) and (B, C, H, W) to (B, C, H, W)."""
-        first, *rest = self.conv
-        of_skip, of_x = first.weight.chunk(2, 1)  # instead of one convolution of both, side by side
-        y = conv3x3(skip, of_skip).add_(conv3x3(self.up(x), of_x))
-        for layer in rest:
-            y = layer(y)
-        return y
+        x = enlarge(x, self.up.weight, self.up.bias)
+        layers: Any = self.conv
+        first, act, second, last = layers
+        of_skip, of_x = first.weight.chunk(2, 1)  # the sum of two: nothing is put together
+        return last(second(act(conv3x3(skip, of_skip).add_(conv3x3(x, of_x)))))
 
 
 class BLGM(PublishedWeights, nn.Module):
@@ -148,7 +150,7 @@ class BLGM(PublishedWeights, nn.Module):
         self.film3 = FiLM(4 * width)
         self.up2 = Up(2 * width)
         self.up1 = Up(width)
-        self.out = nn.Conv2d(width, 3, 1)
+        self.out = Conv1x1(width, 3)
 
     def forward(self, feature: Tensor, vector: Tensor) -> Tensor:
         """The image at a good brightness.

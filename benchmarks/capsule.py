@@ -3,8 +3,9 @@
 python benchmarks/capsule.py [--runs 5] [--size 256]
 
 Prints a Markdown table: seconds and peak memory of a forward pass, ratios to the published
-arithmetic, and the largest difference to it. One process, both sides taking turns, medians; memory in
-a fresh process each.
+arithmetic, and the largest difference to it. One process, both sides taking turns, medians; memory
+in a fresh process each. The published side has NNPACK turned off, as PyTorch has it by default for
+one image.
 """
 
 from __future__ import annotations

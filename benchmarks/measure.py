@@ -1,4 +1,4 @@
-"""What the benchmarks measure with: medians of jobs that take turns, and a process's peak memory."""
+"""What the benchmarks measure with: medians of jobs taking turns, and a process's peak memory."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import ChannelNorm, apply_to_pixels
-from .processor import Conv1x1, Conv3x3, conv3x3, enlarge, halve, layout
+from .processor import Conv1x1, Conv3x3, add_by_rows, conv3x3, enlarge, halve, layout
 from .published import Published, PublishedWeights
 
 BINS = 64
@@ -71,8 +71,13 @@ class FiLM(nn.Module):
         y = self.vector(vector)
         weight = self.out.weight * self.scale(y)[:, None]  # (B, C, C), out behind the scale
         bias = self.out(self.shift(y))[..., None, None]
-        x_in = apply_to_pixels(self.into.weight, self.norm(x)).add_(self.into.bias[:, None, None])
-        return apply_to_pixels(weight, F.gelu(x_in)).add_(bias).add_(x)
+
+        def change(x: Tensor) -> Tensor:
+            inner = apply_to_pixels(self.into.weight, self.norm(x))
+            inner = F.gelu(inner.add_(self.into.bias[:, None, None]))
+            return apply_to_pixels(weight, inner).add_(bias)
+
+        return add_by_rows(change, x)
 
 
 class DynamicDepthwise(nn.Module):

@@ -11,6 +11,8 @@ has its own workspace, which it keeps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ from .blocks import apply_to_pixels
 
 WORKSPACE = 2**24  # bytes that NNPACK may hold, which are never given back
 CHANNELS = 16  # of a depthwise convolution at once
+PIXELS = 4096  # of a function of single pixels at once
 SMALLEST_SIDE = 24  # below, the plain convolution is as fast
 
 
@@ -180,6 +183,19 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     y = torch.stack(y.unbind(1), 3)  # (B, D, H, 2, W, 2)
     y = y.flatten(4).flatten(2, 3)
     return y if bias is None else y.add_(bias[:, None, None])
+
+
+def add_by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """x + function(x), where the function sees each pixel alone.
+
+    Where nothing is trained it works on some rows at a time, which stay in the cache, and
+    overwrites x.
+    """
+    if torch.is_grad_enabled() or not saves(x):
+        return function(x) + x
+    for rows in x.split(max(1, PIXELS // x.shape[3]), 2):
+        rows += function(rows.contiguous())
+    return x
 
 
 def halve(x: Tensor) -> Tensor:

@@ -5,17 +5,21 @@ Source: the dual-generalization framework for capsule endoscopy (Dual-Gen-Frame)
 Published weights load by `load_published_state_dict`; the modules that the published forward never
 calls are left out (36.1 M parameters there, 3,239,875 here).
 Differs in: the same numbers by less work. What depends on the illumination vector alone is computed
-once an image, and the modulation is folded into the projection behind it; channels lie last in
-memory. The histogram is divided by the image's own pixel count (65536 there, which is 256x256).
+once an image, and the modulation is folded into the projection behind it; a processor takes the 3x3
+convolutions Winograd's way (processor.py). The histogram is divided by the image's own pixel count
+(65536 there, which is 256x256).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import ChannelNorm, recording, to_image, to_pixels
+from .blocks import ChannelNorm, apply_to_pixels, recording
+from .processor import Conv1x1, Conv3x3, add_by_rows, conv3x3, enlarge, halve, layout
 from .published import Published, PublishedWeights
 
 BINS = 64
@@ -41,8 +45,8 @@ class DoubleConv(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.ReLU(),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False), nn.ReLU(),
+            Conv3x3(in_channels, out_channels, bias=False), nn.ReLU(inplace=True),
+            Conv3x3(out_channels, out_channels, bias=False), nn.ReLU(inplace=True),
         )  # fmt: skip
 
 
@@ -51,7 +55,7 @@ class FiLM(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv = Conv3x3(dim, dim)
         self.norm = ChannelNorm(dim)
         self.into = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
@@ -65,9 +69,14 @@ class FiLM(nn.Module):
         x = self.conv(x)
         y = self.vector(vector)
         weight = self.out.weight * self.scale(y)[:, None]  # (B, C, C), out behind the scale
-        bias = self.out(self.shift(y))
-        pixels = F.gelu(self.into(to_pixels(self.norm(x))))
-        return to_image(torch.baddbmm(bias[:, None], pixels, weight.transpose(1, 2)), x) + x
+        bias = self.out(self.shift(y))[..., None, None]
+
+        def change(x: Tensor) -> Tensor:
+            inner = apply_to_pixels(self.into.weight, self.norm(x))
+            inner = F.gelu(inner.add_(self.into.bias[:, None, None]))
+            return apply_to_pixels(weight, inner).add_(bias)
+
+        return add_by_rows(change, x)
 
 
 class DynamicDepthwise(nn.Module):
@@ -92,7 +101,7 @@ class DynamicDepthwise(nn.Module):
             )
         kernels = kernels.reshape(batch * dim, 1, 3, 3)
         y = F.conv2d(x.reshape(1, -1, height, width), kernels, padding=1, groups=batch * dim)
-        return y.view(x.shape).contiguous(memory_format=torch.channels_last)
+        return y.view(x.shape)
 
 
 class Up(nn.Module):
@@ -105,7 +114,11 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, 2 C, H / 2, W / 2) and (B, C, H, W) to (B, C, H, W)."""
-        return self.conv(torch.cat((skip, self.up(x)), 1))
+        x = enlarge(x, self.up.weight, self.up.bias)
+        layers: Any = self.conv
+        first, act, second, last = layers
+        of_skip, of_x = first.weight.chunk(2, 1)  # the sum of two: nothing is put together
+        return last(second(act(conv3x3(skip, of_skip).add_(conv3x3(x, of_x)))))
 
 
 class BLGM(PublishedWeights, nn.Module):
@@ -149,7 +162,7 @@ class BLGM(PublishedWeights, nn.Module):
         self.film3 = FiLM(4 * width)
         self.up2 = Up(2 * width)
         self.up1 = Up(width)
-        self.out = nn.Conv2d(width, 3, 1)
+        self.out = Conv1x1(width, 3)
 
     def forward(self, feature: Tensor, vector: Tensor) -> Tensor:
         """The image at a good brightness.
@@ -161,8 +174,8 @@ class BLGM(PublishedWeights, nn.Module):
         Returns:
             (B, 3, H, W).
         """
-        feature = feature.contiguous(memory_format=torch.channels_last)
+        feature = layout(feature, *self.parameters())
         full = self.film1(self.inc(feature), vector)
-        half = self.film2(self.down1(F.max_pool2d(self.dynamic(full, vector), 2)), vector)
-        quarter = self.film3(self.down2(F.max_pool2d(half, 2)), vector)
+        half = self.film2(self.down1(halve(self.dynamic(full, vector))), vector)
+        quarter = self.film3(self.down2(halve(half)), vector)
         return self.out(self.up1(self.up2(quarter, half), full))

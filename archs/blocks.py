@@ -163,8 +163,12 @@ class ChannelNorm(nn.LayerNorm):
     """Layer norm over the channels of (B, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        """The same shape, and the same order in memory."""
+        if not x.is_contiguous():
+            return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x - x.mean(1, keepdim=True)
+        x = x * (x.square().mean(1, keepdim=True) + self.eps).rsqrt()
+        return torch.addcmul(self.bias[:, None, None], x, self.weight[:, None, None])
 
 
 class SeparableConv(nn.Module):
@@ -306,9 +310,26 @@ def heads_as_matrix(attention: Tensor) -> Tensor:
     return spread.flatten(3).flatten(1, 2)
 
 
-def apply_to_pixels(matrix: Tensor, x: Tensor) -> Tensor:
-    """A matrix an image, (B, D, C), applied to each pixel of (B, C, H, W): (B, D, H, W)."""
-    return to_image(to_pixels(x) @ matrix.transpose(1, 2), x)
+def apply_to_pixels(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
+    """A matrix, (D, C) or one an image (B, D, C), applied to each pixel of (B, C, H, W).
+
+    Args:
+        matrix: See above.
+        x: The image.
+        onto: (B, D, H, W) that the result is added to, in place.
+
+    Returns:
+        (B, D, H, W), in the order in memory that x has.
+    """
+    if not x.is_contiguous():
+        y = to_image(to_pixels(x) @ matrix.transpose(-1, -2), x)
+        return y if onto is None else onto.add_(y)
+    matrix = matrix.expand(len(x), -1, -1)
+    if onto is not None and onto.is_contiguous():
+        onto.flatten(2).baddbmm_(matrix, x.flatten(2))
+        return onto
+    y = torch.bmm(matrix, x.flatten(2)).unflatten(2, x.shape[-2:])
+    return y if onto is None else onto.add_(y)
 
 
 class SpatialAttention(nn.Module):

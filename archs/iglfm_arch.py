@@ -4,9 +4,9 @@ Source: the backbone, stage 1, of the dual-generalization framework (Dual-Gen-Fr
 Published weights load by `load_published_state_dict`; `mcc=False` gives the published forward,
 which builds matrixed colour correction (MCC) but never calls it; `mcc=True` is the paper's figure.
 Differs in: the published pyramid blocks share one PReLU by a default argument; here each has its
-own (five more parameters). The same numbers by less work: channels lie last in memory; attention
-needs only Gram matrices; what is linear in a row becomes one convolution; a luma curve is computed
-as a sigmoid, so that it and its gradients stay finite.
+own (five more parameters). The same numbers by less work: a processor takes the 3x3 convolutions
+Winograd's way (processor.py); attention needs only Gram matrices; what is linear in a row becomes
+one convolution; a luma curve is computed as a sigmoid, so that it and its gradients stay finite.
 """
 
 from __future__ import annotations
@@ -25,6 +25,17 @@ from .blocks import (
     gram,
     heads_as_matrix,
 )
+from .processor import (
+    Conv1x1,
+    Conv3x3,
+    Depthwise,
+    PReLU,
+    conv3x3,
+    depthwise,
+    enlarge,
+    layout,
+    saves,
+)
 from .published import Published, PublishedWeights, State
 
 TO_YUV = ((0.257, 0.564, 0.098), (-0.148, -0.291, 0.439), (0.439, -0.368, -0.071))
@@ -37,6 +48,12 @@ SMALLEST = 1e-6
 def conv(in_channels: int, out_channels: int, size: int = 3, bias: bool = False, dilation: int = 1,
          groups: int = 1, reflect: bool = False) -> nn.Conv2d:  # fmt: skip
     """A convolution that keeps the size; padded with zeros unless `reflect`."""
+    if groups == 1 and not reflect:
+        if size == 1:
+            return Conv1x1(in_channels, out_channels, bias)
+        return Conv3x3(in_channels, out_channels, bias, dilation)
+    if reflect:
+        return Depthwise(in_channels, groups, bias)
     return nn.Conv2d(
         in_channels, out_channels, size, padding=dilation * (size // 2), bias=bias,
         dilation=dilation, groups=groups, padding_mode="reflect" if reflect else "zeros",
@@ -81,7 +98,7 @@ class GuideHead(nn.Sequential):
             if separable
             else [conv(dim, dim)]
         )
-        super().__init__(conv(dim, dim), nn.PReLU(), *second, nn.PReLU(), conv(dim, 6, 1))
+        super().__init__(conv(dim, dim), PReLU(), *second, PReLU(), conv(dim, 6, 1))
 
 
 class Guide(nn.Module):
@@ -91,7 +108,7 @@ class Guide(nn.Module):
         super().__init__()
         self.curves = LumaCurves(3)
         self.heads = nn.ModuleList(GuideHead(dim, separable) for separable in (False, False, True))
-        self.body = nn.Sequential(conv(9, dim, 1), nn.PReLU(), conv(dim, dim), nn.PReLU())
+        self.body = nn.Sequential(conv(9, dim, 1), PReLU(), conv(dim, dim), PReLU())
         self.project = conv(dim, dim, 1)
 
     def forward(self, image: Tensor, x: Tensor) -> Tensor:
@@ -133,18 +150,22 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
         self.body = nn.Sequential(
-            conv(dim, dim, bias=True), nn.LeakyReLU(0.2), conv(dim, dim, 1, bias=True),
-            conv(dim, dim, bias=True, groups=dim, reflect=True), nn.LeakyReLU(0.2),
+            conv(dim, dim, bias=True), nn.LeakyReLU(0.2, inplace=True),
+            conv(dim, dim, 1, bias=True), conv(dim, dim, bias=True, groups=dim, reflect=True),
+            nn.LeakyReLU(0.2, inplace=True),
         )  # fmt: skip
-        self.shortcut = conv(dim, dim, 1, bias=True)
+        self.shortcut = Conv1x1(dim, dim)
 
-    def forward(self, spatial: Tensor, edge: Tensor) -> Tensor:
-        """Two of (B, C, H, W) to the same shape."""
+    def attend(self, spatial: Tensor, edge: Tensor) -> Tensor:
+        """Two of (B, C, H, W) to the edges mixed, the same shape."""
         own = torch.eye(spatial.shape[1], device=spatial.device, dtype=spatial.dtype)
         rows = own.unflatten(0, (self.temperature.shape[0], -1))
         attention = channel_attention(gram(spatial), rows, rows, self.temperature)
-        edge = apply_to_pixels(heads_as_matrix(attention), edge)
-        return self.body(edge) + self.shortcut(edge) + spatial
+        return apply_to_pixels(heads_as_matrix(attention), edge)
+
+    def forward(self, spatial: Tensor, edge: Tensor) -> Tensor:
+        """The spatial feature and the edges mixed, (B, C, H, W), to the same shape."""
+        return self.shortcut(edge, onto=self.body(edge) + spatial)
 
 
 class Laplacian(nn.Module):
@@ -162,6 +183,8 @@ class Laplacian(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         kernel = self.kernel * self.scale.transpose(0, 1)
+        if saves(x, kernel):
+            return depthwise(x, kernel, None, torch.empty_like(x))
         return F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel, groups=x.shape[1])
 
 
@@ -176,7 +199,7 @@ class PLF(nn.Module):
             conv(2 * dim, 2 * dim, 1), conv(2 * dim, 2 * dim, groups=dim, reflect=True)
         )
         self.edges1, self.edges2 = Laplacian(dim), Laplacian(2 * dim)
-        self.act = nn.PReLU()
+        self.act = PReLU()
         self.down = nn.Conv2d(dim, 2 * dim, 4, 2, 1, bias=False)
         self.up = nn.ConvTranspose2d(2 * dim, dim, 2, 2)
         self.attention1 = CrossAttention(dim, num_heads)
@@ -185,12 +208,18 @@ class PLF(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W), H and W even, to the same shape."""
-        spatial1 = self.act(self.body1(x))
-        small = self.down(spatial1)
-        spatial2 = self.act(self.body2(small))
-        coarse = self.attention2(spatial2, self.body2(self.edges2(small)))
-        fine = self.attention1(spatial1, self.body1(self.edges1(x)))
-        return self.fuse(torch.cat((fine, self.up(coarse)), 1)) + x
+        of_fine, of_coarse = self.fuse.weight.flatten(1).chunk(2, 1)
+        spatial = self.act(self.body1(x))
+        small = self.down(spatial)
+        edge = self.body1(self.edges1(x))
+        edge = self.attention1.attend(spatial, edge)  # one name: what is done with is freed
+        y = apply_to_pixels(of_fine, self.attention1(spatial, edge)).add_(x)
+        spatial = self.act(self.body2(small))
+        edge = self.body2(self.edges2(small))
+        edge = self.attention2.attend(spatial, edge)
+        coarse = self.attention2(spatial, edge)
+        up, bias = torch.einsum("oi,ciyx->coyx", of_coarse, self.up.weight), self.up.bias
+        return y.add_(enlarge(coarse, up, None if bias is None else of_coarse @ bias))
 
 
 class SelectiveKernel(nn.Module):
@@ -199,17 +228,21 @@ class SelectiveKernel(nn.Module):
     def __init__(self, dim: int, branches: int = 3, reduction: int = 16) -> None:
         super().__init__()
         self.project = conv(branches * dim, dim, 1)
-        self.act = nn.PReLU()
+        self.act = PReLU()
         self.masks = nn.ModuleList(SpatialAttention(5) for _ in range(branches))
         self.gate = ChannelGate(branches * dim, reduction)
 
     def forward(self, x: Tensor) -> Tensor:
         """The projected branches, (B, C, H, W), to the same shape."""
         x = self.act(x)
-        masked = torch.cat([x * torch.sigmoid(mask(x)) for mask in self.masks], 1)
-        gate = torch.sigmoid(self.gate(masked)).flatten(1)[:, None]
-        weight = self.project.weight.flatten(1) * gate
-        return self.act(apply_to_pixels(weight, masked))
+        masks = [torch.sigmoid(mask(x)) for mask in self.masks]
+        means = torch.cat([(x * mask).mean((2, 3), keepdim=True) for mask in masks], 1)
+        gate = torch.sigmoid(self.gate(means)).flatten(1)[:, None]
+        weights = (self.project.weight.flatten(1) * gate).chunk(3, 2)
+        y = torch.zeros_like(x)
+        for weight, mask in zip(weights, masks, strict=True):
+            y.addcmul_(apply_to_pixels(weight, x), mask)
+        return self.act(y)
 
 
 class FFB(nn.Module):
@@ -231,19 +264,18 @@ class FFB(nn.Module):
         a, b, c = self.select.project.weight.flatten(1).chunk(3, 1)
         local = torch.einsum("oi,icyx->ocyx", a, self.local.weight)
         dilated = torch.einsum("oi,icyx->ocyx", b, self.dilated.weight)
-        return (
-            F.conv2d(y, local, padding=1)
-            + F.conv2d(y, dilated, padding=3, dilation=3)
-            + apply_to_pixels(c @ self.long_range.matrix(y), y)
-        )
+        x = conv3x3(y, local).add_(conv3x3(y, dilated, dilation=3))
+        return apply_to_pixels(c @ self.long_range.matrix(y), y, onto=x)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 3, H, W), H and W even, to (B, C, H, W)."""
-        of_x, of_guide = self.join.weight.chunk(2, 1)
-        guide_weight = of_guide.flatten(1) @ self.guide.project.weight.flatten(1)
-        y = F.conv2d(x, of_x) + F.conv2d(self.guide(image, x), guide_weight[..., None, None])
-        y = self.select(self.branches(self.pyramid(y)))
-        return self.out(self.pyramid(y)) + x
+        of_x, of_guide = self.join.weight.flatten(1).chunk(2, 1)
+        of_guide = of_guide @ self.guide.project.weight.flatten(1)
+        y = apply_to_pixels(of_guide, self.guide(image, x))
+        y = apply_to_pixels(of_x, x, onto=y)
+        for layer in (self.pyramid, self.branches, self.select, self.pyramid, self.out):
+            y = layer(y)
+        return y.add_(x)
 
 
 class Group(nn.Module):
@@ -259,7 +291,7 @@ class Group(nn.Module):
         y = x
         for block in self.blocks:
             y = block(y, image)
-        return self.conv(y) + x
+        return self.conv(y).add_(x)
 
 
 class MCC(nn.Module):
@@ -373,14 +405,14 @@ class IGLFM(PublishedWeights, nn.Module):
         Returns:
             (B, 3, H, W), and the feature (B, width / 2, H, W).
         """
-        image = x.contiguous(memory_format=torch.channels_last)
+        image = layout(x, *self.parameters())
         first = y = self.stem(image)
         for group in self.groups:
             y = group(y, image)
         if self.mcc is not None:
             y = self.mcc(y)
         feature = torch.cat((first[:, : self.shared], y[:, : self.shared]), 1)
-        return self.out(y) + image, feature
+        return self.out(y).add_(image), feature
 
     def forward(self, x: Tensor) -> Tensor:
         """Enhance: (B, 3, H, W) in [0, 1], H and W even, to the same shape."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from enhancement.data.images import to_float
 from enhancement.errors import UserError
 from enhancement.inference import FrameEnhancer, enhance_frames, read_ahead
 from enhancement.pictures import FORMATS, Picture, encode_picture, read_picture
-from enhancement.report import write_picture
+from enhancement.report import side_by_side
 from enhancement.video import ENCODERS, check_video_name
 
 WILDCARDS = "*?["
@@ -27,27 +27,43 @@ COMPARED_WIDTH = 600  # pixels of one column of a comparison
 
 @dataclass(frozen=True)
 class Job:
-    """One file to be enhanced, and the file that comes of it."""
+    """One file to be enhanced, and the files that come of it.
+
+    Attributes:
+        source: What is enhanced.
+        target: What comes of it.
+        comparison: A picture of both, or None.
+    """
 
     source: Path
     target: Path
+    comparison: Path | None = None
 
     @property
     def is_video(self) -> bool:
         """Whether it is a video; an image otherwise."""
         return self.source.suffix.lower() in ENCODERS
 
+    @property
+    def outputs(self) -> list[Path]:
+        """All files that come of it."""
+        return [self.target, *([self.comparison] if self.comparison else [])]
 
-def plan(given: str, out: Path, image_format: str | None = None) -> list[Job]:
+
+def plan(
+    given: str, out: Path, image_format: str | None = None, compare: bool = False
+) -> list[Job]:
     """What is to be enhanced, in the order of names.
 
     Args:
         given: A file, a folder (taken with all folders below) or a pattern with wildcards.
         out: A folder; for a single file also the new file.
         image_format: Ending of the new images, without the dot; the old one's if None.
+        compare: A picture of input and output is to lie beside each new image.
 
     Raises:
-        UserError: Nothing there; an output would take the place of an input or of another output.
+        UserError: Nothing there; an output would take the place of an input or of another output,
+            or cannot be written.
     """
     path = Path(given)
     if path.is_dir():
@@ -75,8 +91,16 @@ def plan(given: str, out: Path, image_format: str | None = None) -> list[Job]:
         jobs = [Job(path, out)]
     else:
         jobs = [Job(p, _target(p, out / p.relative_to(root), image_format)) for p in sources]
+    if compare:
+        jobs = [job if job.is_video else replace(job, comparison=_comparison(job)) for job in jobs]
     _check(jobs)
     return jobs
+
+
+def missing(job: Job) -> Job:
+    """The same without a comparison that is there already."""
+    there = job.comparison and job.comparison.exists()
+    return replace(job, comparison=None) if there else job
 
 
 def _is_ours(path: Path) -> bool:
@@ -93,16 +117,21 @@ def _target(source: Path, same: Path, image_format: str | None) -> Path:
     return same if is_video or not image_format else same.with_suffix(f".{image_format}")
 
 
+def _comparison(job: Job) -> Path:
+    return job.target.with_name(f"{job.target.name}_comparison.png")
+
+
 def _check(jobs: list[Job]) -> None:
     sources = {job.source.resolve() for job in jobs}
-    targets: dict[Path, Path] = {}
+    makers: dict[Path, Path] = {}
     for job in jobs:
-        target = job.target.resolve()
-        if target in sources:
-            raise UserError(f"{job.target}: is an input; choose another --out")
-        if target in targets:
-            raise UserError(f"{job.target}: would come of both {targets[target]} and {job.source}")
-        targets[target] = job.source
+        for output in job.outputs:
+            path = output.resolve()
+            if path in sources:
+                raise UserError(f"{output}: is an input; choose another --out")
+            if path in makers:
+                raise UserError(f"{output}: would come of both {makers[path]} and {job.source}")
+            makers[path] = job.source
         if job.is_video:
             check_video_name(job.target)
         elif job.target.suffix.lower() not in FORMATS:
@@ -149,7 +178,6 @@ def enhance_images(
     jobs: list[Job],
     enhancer: FrameEnhancer,
     batch: int = 1,
-    compare: bool = False,
     progress: Callable[[], Any] = lambda: None,
 ) -> list[UserError]:
     """Enhance image files; reading, enhancing and writing overlap.
@@ -158,7 +186,6 @@ def enhance_images(
         jobs: The files.
         enhancer: As set up.
         batch: How many neighbours of one size are enhanced together.
-        compare: Write a picture of input and output beside each output.
         progress: Called after each file.
 
     Returns:
@@ -183,7 +210,7 @@ def enhance_images(
         for group in groups:
             for step in group:
                 try:
-                    write(step, compare)
+                    write(step)
                 except UserError as error:
                     faults.append(error)
                 progress()
@@ -192,8 +219,8 @@ def enhance_images(
     return faults
 
 
-def write(step: Step, compare: bool) -> None:
-    """Write what came of a file, whole or not at all.
+def write(step: Step) -> None:
+    """Write what came of a file, each output whole or not at all.
 
     Raises:
         UserError: It was not enhanced, or cannot be written.
@@ -202,17 +229,18 @@ def write(step: Step, compare: bool) -> None:
         raise step.fault
     assert step.picture is not None
     assert step.enhanced is not None
-    target, before = step.job.target, step.picture.pixels
-    step.picture.pixels = step.enhanced
-    content = encode_picture(step.picture, target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if compare:
-            name = target.with_name(f"{target.stem}_comparison.png")
-            write_picture(name, [(_small(before), _small(step.enhanced))], COMPARED_WIDTH)
-        replace_file(target, content)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror})") from error
+    before, step.picture.pixels = step.picture.pixels, step.enhanced
+    pictures = {step.job.target: step.picture}
+    if step.job.comparison:
+        columns = _small(before), _small(step.enhanced)
+        pictures[step.job.comparison] = Picture(side_by_side([columns], COMPARED_WIDTH))
+    contents = {path: encode_picture(picture, path) for path, picture in pictures.items()}
+    for path, content in reversed(contents.items()):  # the target last: its being there means done
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, content)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _small(image: np.ndarray) -> Tensor:

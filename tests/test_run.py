@@ -104,7 +104,29 @@ class TestImages:
 
     def test_comparisons(self, run, folder):
         assert run("in/a.png", "-o", "out", "--compare")[0] == 0
-        assert read_image("out/a_comparison.png").shape[1] == 1200
+        assert read_image("out/a.png_comparison.png").shape[1] == 1200
+
+    def test_images_that_differ_by_their_ending_have_comparisons_of_their_own(self, run, folder):
+        write_image(folder / "a.bmp", picture(5))
+        assert run("in/a.*", "-o", "out", "--compare")[0] == 0
+        found = sorted(p.name for p in folder.parent.glob("out/*_comparison.png"))
+        assert found == ["a.bmp_comparison.png", "a.png_comparison.png"]
+
+    def test_a_comparison_takes_no_image_s_place(self, run, folder):
+        write_image(folder / "a.png_comparison.png", picture(5))
+        status, _, err = run("in", "-o", "out", "--compare")
+        assert status == 2
+        assert "out/a.png_comparison.png: would come of both in/a.png and in/a.png_comp" in err
+        write_image("out/in/d.tif_comparison.png", picture(6))
+        status, _, err = run("**/d.tif*", "-o", "out", "--compare")
+        assert status == 2
+        assert "out/in/d.tif_comparison.png: is an input; choose another --out" in err
+
+    def test_resuming_keeps_a_comparison_that_is_there(self, run, folder):
+        write_image("out/a.png_comparison.png", picture(9))
+        status, out, _ = run("in/a.png", "-o", "out", "--compare", "--resume")
+        assert (status, out[:6]) == (0, "1 of 1")
+        assert np.array_equal(read_image("out/a.png_comparison.png"), picture(9))
 
     def test_memory_limits_and_averages_are_taken(self, run, folder):
         status, *_ = run("in/a.png", "-o", "out", "--max_memory", "16GB", "--self_ensemble")

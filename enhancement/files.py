@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,6 +125,7 @@ def _comparison(job: Job) -> Path:
 def _check(jobs: list[Job]) -> None:
     sources = {job.source.resolve() for job in jobs}
     makers: dict[Path, Path] = {}
+    folders: set[Path] = set()
     for job in jobs:
         for output in job.outputs:
             path = output.resolve()
@@ -132,11 +134,38 @@ def _check(jobs: list[Job]) -> None:
             if path in makers:
                 raise UserError(f"{output}: would come of both {makers[path]} and {job.source}")
             makers[path] = job.source
+            check_place(output, folders)
         if job.is_video:
             check_video_name(job.target)
         elif job.target.suffix.lower() not in FORMATS:
             raise UserError(f"{job.target}: expected an image's name, ending in "
                             f"{', '.join(FORMATS)}")  # fmt: skip
+
+
+def check_place(path: Path, known: set[Path] | None = None) -> None:
+    """Refuse a name under which no file can be written, before any work.
+
+    Args:
+        path: The file to be.
+        known: Folders found fit before; a fit one is added.
+
+    Raises:
+        UserError: It is a folder, or lies where none can be made or written to.
+    """
+    known = set() if known is None else known
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: cannot be written (is a folder)")
+        if path.parent in known:
+            return
+        nearest = next(folder for folder in path.parents if folder.exists())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    if not nearest.is_dir():
+        raise UserError(f"{path}: cannot be written ({nearest} is not a folder)")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: cannot be written (no permission to write to {nearest})")
+    known.add(path.parent)
 
 
 @dataclass
@@ -146,7 +175,7 @@ class Step:
     job: Job
     picture: Picture | None = None
     enhanced: np.ndarray | None = None
-    fault: UserError | None = None
+    fault: str | None = None
 
 
 def _read(jobs: Iterable[Job]) -> Iterator[Step]:
@@ -154,7 +183,7 @@ def _read(jobs: Iterable[Job]) -> Iterator[Step]:
         try:
             yield Step(job, read_picture(job.source))
         except UserError as error:
-            yield Step(job, fault=error)
+            yield Step(job, fault=str(error))
 
 
 def batches(steps: Iterable[Step], most: int) -> Iterator[list[Step]]:
@@ -179,7 +208,7 @@ def enhance_images(
     enhancer: FrameEnhancer,
     batch: int = 1,
     progress: Callable[[], Any] = lambda: None,
-) -> list[UserError]:
+) -> list[str]:
     """Enhance image files; reading, enhancing and writing overlap.
 
     Args:
@@ -201,10 +230,10 @@ def enhance_images(
                     step.enhanced = frame
         except UserError as error:
             for step in steps:
-                step.fault = UserError(f"{step.job.source}: {error}")
+                step.fault = f"{step.job.source}: {error}"
         return steps
 
-    faults = []
+    faults: list[str] = []  # texts, because an error holds the pictures of its frames
     groups = enhance_frames(batches(read_ahead(_read(jobs), batch), batch), enhanced, ahead=1)
     try:
         for group in groups:
@@ -212,7 +241,7 @@ def enhance_images(
                 try:
                     write(step)
                 except UserError as error:
-                    faults.append(error)
+                    faults.append(str(error))
                 progress()
     finally:
         groups.close()
@@ -226,7 +255,7 @@ def write(step: Step) -> None:
         UserError: It was not enhanced, or cannot be written.
     """
     if step.fault:
-        raise step.fault
+        raise UserError(step.fault)
     assert step.picture is not None
     assert step.enhanced is not None
     before, step.picture.pixels = step.picture.pixels, step.enhanced

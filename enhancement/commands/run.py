@@ -12,7 +12,7 @@ from tqdm import tqdm
 from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.export import open_network
-from enhancement.files import Job, enhance_images, missing, plan
+from enhancement.files import Job, check_place, enhance_images, missing, plan
 from enhancement.inference import FrameEnhancer
 from enhancement.pictures import FORMATS
 from enhancement.tiling import parse_bytes
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     camera = arguments.input.isdigit() and not Path(arguments.input).exists()
     if camera:
         check_video_name(arguments.out)
+        check_place(arguments.out)
         jobs = []
     else:
         jobs = plan(arguments.input, arguments.out, arguments.format, arguments.compare)
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         if job.is_video:
             faults += video(job, enhancer)
     if faults and len(jobs) == 1:
-        raise faults[0]
+        raise UserError(faults[0])
     seconds = time.perf_counter() - began
     skipped = f"; {there} there already" if there else ""
     print(f"{len(wanted) - len(faults)} of {len(jobs)} files in {seconds:.1f} s{skipped}: "
@@ -101,9 +102,7 @@ def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
     )  # fmt: skip
 
 
-def images(
-    arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer
-) -> list[UserError]:
+def images(arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer) -> list[str]:
     """Enhance the image files; what went wrong."""
     if not jobs:
         return []
@@ -111,7 +110,7 @@ def images(
         return enhance_images(jobs, enhancer, arguments.batch, shown.update)
 
 
-def video(job: Job, enhancer: FrameEnhancer) -> list[UserError]:
+def video(job: Job, enhancer: FrameEnhancer) -> list[str]:
     """Enhance one video file; what went wrong."""
     enhancer.reset()
     try:
@@ -122,7 +121,7 @@ def video(job: Job, enhancer: FrameEnhancer) -> list[UserError]:
         rate = source.frames_read / (time.perf_counter() - began)
         print(f"{job.target}: {source.frames_read} frames, {rate:.1f} a second")
     except UserError as error:
-        return [error]
+        return [str(error)]
     return []
 
 

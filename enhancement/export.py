@@ -7,7 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
 SIZES = ((1, 64, 96), (1, 75, 53), (2, 101, 130))  # (B, H, W) that a file is checked at
 TOLERANCE = 1e-4
 OPSET = 20  # the first whose GridSample takes 5 dimensions
-INPUT, OUTPUT = "image", "enhanced"
+INPUT = "image"
+OUTPUTS = {"image": "enhanced", "mask": "mask_logits"}  # by what a network gives
 
 
 class AnySize(nn.Module):
@@ -36,9 +37,10 @@ class AnySize(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network, self.multiple = network, size_multiple(network)
+        self.gives: str = getattr(network, "gives", "image")
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] of any size to the same shape."""
+        """(B, 3, H, W) in [0, 1] of any size to the same shape, or to logits (B, 1, H, W)."""
         output = self.network(pad_to_multiple(image, self.multiple))
         if isinstance(output, (tuple, list)):
             output = output[0]
@@ -61,12 +63,12 @@ def _example() -> Tensor:
     return torch.rand(2, 3, 45, 67)
 
 
-def write_onnx(network: nn.Module, path: Path, meta: dict[str, Any]) -> None:
+def write_onnx(network: AnySize, path: Path, meta: dict[str, Any]) -> None:
     """Write an ONNX file with dynamic batch, height and width, and `meta` in its metadata."""
     dynamic = torch.export.Dim.DYNAMIC
     program: Any = torch.onnx.export(
         network, (_example(),), dynamo=True, opset_version=OPSET, verbose=False,
-        input_names=[INPUT], output_names=[OUTPUT],
+        input_names=[INPUT], output_names=[OUTPUTS[network.gives]],
         dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},),
     )  # fmt: skip
     program.model.metadata_props.update(
@@ -149,7 +151,8 @@ def export(network: nn.Module, kind: str, path: Path, meta: dict[str, Any]) -> t
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where a file is taken for a folder
+            temporary.unlink(missing_ok=True)
     return difference, where
 
 
@@ -179,6 +182,7 @@ class OnnxNetwork(nn.Module):
 
     Attributes:
         meta: The file's metadata; `network_g` decoded.
+        gives: "image" or "mask", by the name of the output.
 
     Raises:
         UserError: No such file, damaged, or with other inputs.
@@ -207,6 +211,8 @@ class OnnxNetwork(nn.Module):
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise UserError(f"{path}: expected one input (B, 3, H, W), but it has "
                             f"{[(i.name, i.shape) for i in inputs]}")  # fmt: skip
+        output = self.session.get_outputs()[0].name
+        self.gives = "mask" if output == OUTPUTS["mask"] else "image"
         self.meta: dict[str, Any] = dict(self.session.get_modelmeta().custom_metadata_map)
         if "network_g" in self.meta:
             self.meta["network_g"] = json.loads(self.meta["network_g"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from enhancement.data.images import to_float
 from enhancement.errors import UserError
 from enhancement.inference import FrameEnhancer, enhance_frames, read_ahead
 from enhancement.pictures import FORMATS, Picture, encode_picture, read_picture
-from enhancement.report import write_picture
+from enhancement.report import side_by_side
 from enhancement.video import ENCODERS, check_video_name
 
 WILDCARDS = "*?["
@@ -27,27 +28,43 @@ COMPARED_WIDTH = 600  # pixels of one column of a comparison
 
 @dataclass(frozen=True)
 class Job:
-    """One file to be enhanced, and the file that comes of it."""
+    """One file to be enhanced, and the files that come of it.
+
+    Attributes:
+        source: What is enhanced.
+        target: What comes of it.
+        comparison: A picture of both, or None.
+    """
 
     source: Path
     target: Path
+    comparison: Path | None = None
 
     @property
     def is_video(self) -> bool:
         """Whether it is a video; an image otherwise."""
         return self.source.suffix.lower() in ENCODERS
 
+    @property
+    def outputs(self) -> list[Path]:
+        """All files that come of it."""
+        return [self.target, *([self.comparison] if self.comparison else [])]
 
-def plan(given: str, out: Path, image_format: str | None = None) -> list[Job]:
+
+def plan(
+    given: str, out: Path, image_format: str | None = None, compare: bool = False
+) -> list[Job]:
     """What is to be enhanced, in the order of names.
 
     Args:
         given: A file, a folder (taken with all folders below) or a pattern with wildcards.
         out: A folder; for a single file also the new file.
         image_format: Ending of the new images, without the dot; the old one's if None.
+        compare: A picture of input and output is to lie beside each new image.
 
     Raises:
-        UserError: Nothing there; an output would take the place of an input or of another output.
+        UserError: Nothing there; an output would take the place of an input or of another output,
+            or cannot be written.
     """
     path = Path(given)
     if path.is_dir():
@@ -75,8 +92,16 @@ def plan(given: str, out: Path, image_format: str | None = None) -> list[Job]:
         jobs = [Job(path, out)]
     else:
         jobs = [Job(p, _target(p, out / p.relative_to(root), image_format)) for p in sources]
+    if compare:
+        jobs = [job if job.is_video else replace(job, comparison=_comparison(job)) for job in jobs]
     _check(jobs)
     return jobs
+
+
+def missing(job: Job) -> Job:
+    """The same without a comparison that is there already."""
+    there = job.comparison and job.comparison.exists()
+    return replace(job, comparison=None) if there else job
 
 
 def _is_ours(path: Path) -> bool:
@@ -93,21 +118,54 @@ def _target(source: Path, same: Path, image_format: str | None) -> Path:
     return same if is_video or not image_format else same.with_suffix(f".{image_format}")
 
 
+def _comparison(job: Job) -> Path:
+    return job.target.with_name(f"{job.target.name}_comparison.png")
+
+
 def _check(jobs: list[Job]) -> None:
     sources = {job.source.resolve() for job in jobs}
-    targets: dict[Path, Path] = {}
+    makers: dict[Path, Path] = {}
+    folders: set[Path] = set()
     for job in jobs:
-        target = job.target.resolve()
-        if target in sources:
-            raise UserError(f"{job.target}: is an input; choose another --out")
-        if target in targets:
-            raise UserError(f"{job.target}: would come of both {targets[target]} and {job.source}")
-        targets[target] = job.source
+        for output in job.outputs:
+            path = output.resolve()
+            if path in sources:
+                raise UserError(f"{output}: is an input; choose another --out")
+            if path in makers:
+                raise UserError(f"{output}: would come of both {makers[path]} and {job.source}")
+            makers[path] = job.source
+            check_place(output, folders)
         if job.is_video:
             check_video_name(job.target)
         elif job.target.suffix.lower() not in FORMATS:
             raise UserError(f"{job.target}: expected an image's name, ending in "
                             f"{', '.join(FORMATS)}")  # fmt: skip
+
+
+def check_place(path: Path, known: set[Path] | None = None) -> None:
+    """Refuse a name under which no file can be written, before any work.
+
+    Args:
+        path: The file to be.
+        known: Folders found fit before; a fit one is added.
+
+    Raises:
+        UserError: It is a folder, or lies where none can be made or written to.
+    """
+    known = set() if known is None else known
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: cannot be written (is a folder)")
+        if path.parent in known:
+            return
+        nearest = next(folder for folder in path.parents if folder.exists())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    if not nearest.is_dir():
+        raise UserError(f"{path}: cannot be written ({nearest} is not a folder)")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: cannot be written (no permission to write to {nearest})")
+    known.add(path.parent)
 
 
 @dataclass
@@ -117,7 +175,7 @@ class Step:
     job: Job
     picture: Picture | None = None
     enhanced: np.ndarray | None = None
-    fault: UserError | None = None
+    fault: str | None = None
 
 
 def _read(jobs: Iterable[Job]) -> Iterator[Step]:
@@ -125,7 +183,7 @@ def _read(jobs: Iterable[Job]) -> Iterator[Step]:
         try:
             yield Step(job, read_picture(job.source))
         except UserError as error:
-            yield Step(job, fault=error)
+            yield Step(job, fault=str(error))
 
 
 def batches(steps: Iterable[Step], most: int) -> Iterator[list[Step]]:
@@ -149,16 +207,14 @@ def enhance_images(
     jobs: list[Job],
     enhancer: FrameEnhancer,
     batch: int = 1,
-    compare: bool = False,
     progress: Callable[[], Any] = lambda: None,
-) -> list[UserError]:
+) -> list[str]:
     """Enhance image files; reading, enhancing and writing overlap.
 
     Args:
         jobs: The files.
         enhancer: As set up.
         batch: How many neighbours of one size are enhanced together.
-        compare: Write a picture of input and output beside each output.
         progress: Called after each file.
 
     Returns:
@@ -174,45 +230,46 @@ def enhance_images(
                     step.enhanced = frame
         except UserError as error:
             for step in steps:
-                step.fault = UserError(f"{step.job.source}: {error}")
+                step.fault = f"{step.job.source}: {error}"
         return steps
 
-    faults = []
+    faults: list[str] = []  # texts, because an error holds the pictures of its frames
     groups = enhance_frames(batches(read_ahead(_read(jobs), batch), batch), enhanced, ahead=1)
     try:
         for group in groups:
             for step in group:
                 try:
-                    write(step, compare)
+                    write(step)
                 except UserError as error:
-                    faults.append(error)
+                    faults.append(str(error))
                 progress()
     finally:
         groups.close()
     return faults
 
 
-def write(step: Step, compare: bool) -> None:
-    """Write what came of a file, whole or not at all.
+def write(step: Step) -> None:
+    """Write what came of a file, each output whole or not at all.
 
     Raises:
         UserError: It was not enhanced, or cannot be written.
     """
     if step.fault:
-        raise step.fault
+        raise UserError(step.fault)
     assert step.picture is not None
     assert step.enhanced is not None
-    target, before = step.job.target, step.picture.pixels
-    step.picture.pixels = step.enhanced
-    content = encode_picture(step.picture, target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if compare:
-            name = target.with_name(f"{target.stem}_comparison.png")
-            write_picture(name, [(_small(before), _small(step.enhanced))], COMPARED_WIDTH)
-        replace_file(target, content)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror})") from error
+    before, step.picture.pixels = step.picture.pixels, step.enhanced
+    pictures = {step.job.target: step.picture}
+    if step.job.comparison:
+        columns = _small(before), _small(step.enhanced)
+        pictures[step.job.comparison] = Picture(side_by_side([columns], COMPARED_WIDTH))
+    contents = {path: encode_picture(picture, path) for path, picture in pictures.items()}
+    for path, content in reversed(contents.items()):  # the target last: its being there means done
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(path, content)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _small(image: np.ndarray) -> Tensor:

@@ -27,18 +27,22 @@ QUALITY = {
 }
 MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
 BT601, NARROW, FULL = 5, 1, 2
+COLOURS = ("colorspace", "color_primaries", "color_trc")
 CAMERA_TICKS = 1000  # a second
 Timed = tuple[int, Frame]
 
 
 class VideoSource:
-    """A video file, open for reading.
+    """A video file, open for reading once: it closes when its last frame is read, or none more is.
 
     Args:
         path: The file.
 
     Attributes:
         stream: Its first video stream.
+        colours: How its colours are to be understood, by the names of codec contexts' attributes.
+        texts: Its metadata.
+        seconds: How long the pictures last, as far as the file says; else None.
         frames_expected: How many frames there are, as far as the file says; else 0.
         frames_read: How many have been read.
 
@@ -63,13 +67,17 @@ class VideoSource:
         self.range = FULL if int(context.color_range) == FULL else NARROW
         self.time_base = self.stream.time_base or Fraction(1, av.time_base)
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
-        seconds = self.seconds or 0
+        self.colours = {name: getattr(context, name) for name in COLOURS}
+        self.texts = dict(self.container.metadata)
+        self.seconds = self._seconds()
         self.frames_read = 0
-        self.frames_expected = self.stream.frames or round(seconds * self.rate)
+        self.frames_expected = self.stream.frames or round((self.seconds or 0) * self.rate)
 
-    @property
-    def seconds(self) -> float | None:
-        """How long the pictures last, as far as the file says."""
+    def close(self) -> None:
+        """Close the file, where no frame is being read."""
+        self.container.close()
+
+    def _seconds(self) -> float | None:
         if self.stream.duration:
             return float(self.stream.duration * self.time_base)
         written = self.stream.metadata.get("DURATION", "")
@@ -86,7 +94,14 @@ class VideoSource:
         Raises:
             UserError: Damaged, or at its end before its time.
         """
+        try:
+            yield from self._frames()
+        finally:
+            self.close()
+
+    def _frames(self) -> Iterator[Timed]:
         last, size = 0, None
+        start = self.stream.start_time or 0
         try:
             for i, frame in enumerate(self.container.decode(self.stream)):
                 if frame.is_corrupt:
@@ -107,7 +122,7 @@ class VideoSource:
             raise self._fault(error) from error
         if size is None:
             raise UserError(f"{self.path}: has no frame that can be decoded")
-        ends = (last - (self.stream.start_time or 0)) * self.time_base + 1 / self.rate
+        ends = (last - start) * self.time_base + 1 / self.rate
         if self.seconds and ends < self.seconds - max(0.5, float(3 / self.rate)):
             raise self._cut_off(last)
 
@@ -139,11 +154,12 @@ class VideoSink:
     ) -> None:
         self.path, self.source, self.time_base = path, source, time_base
         check_video_name(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
         self.matrix = source.matrix if source else BT601
         self.range = source.range if source else NARROW
+        self.sound: Sound | None = None
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self.container = av.open(str(self.temporary), "w")
             encoder = ENCODERS[path.suffix.lower()]
             self.stream: Any = self.container.add_stream(
@@ -163,10 +179,9 @@ class VideoSink:
         context.pix_fmt = f"yuv{whole}p" + ("10le" if frame.dtype == np.uint16 else "")
         context.color_range = self.range
         if self.source:
-            theirs = self.source.stream.codec_context
-            for name in ("colorspace", "color_primaries", "color_trc"):
-                setattr(context, name, getattr(theirs, name))
-            self.container.metadata.update(self.source.container.metadata)
+            for name, value in self.source.colours.items():
+                setattr(context, name, value)
+            self.container.metadata.update(self.source.texts)
         self._started = True
 
     def write(self, timestamp: int, frame: Frame) -> None:
@@ -208,9 +223,12 @@ class VideoSink:
 
     def abandon(self) -> None:
         """Leave nothing behind, if it was not finished."""
+        if self.sound:
+            self.sound.close()
         with suppress(Exception):
             self.container.close()
-        self.temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where a file is taken for a folder
+            self.temporary.unlink(missing_ok=True)
 
     def _fault(self, error: Exception) -> UserError:
         reason = getattr(error, "strerror", None) or str(error)
@@ -223,7 +241,11 @@ class Sound:
     def __init__(self, source: VideoSource, target: Any) -> None:
         self.container = av.open(str(source.path))
         streams = self.container.streams.audio
-        self.targets = {s.index: target.add_stream_from_template(s) for s in streams}
+        try:
+            self.targets = {s.index: target.add_stream_from_template(s) for s in streams}
+        except Exception:
+            self.close()
+            raise
         self.target = target
         self.packets = (
             packet
@@ -238,6 +260,10 @@ class Sound:
             self.waiting.stream = self.targets[self.waiting.stream_index]
             self.target.mux(self.waiting)
             self.waiting = next(self.packets, None)
+
+    def close(self) -> None:
+        """Close the file that the sound comes from."""
+        self.container.close()
 
 
 def check_video_name(path: Path) -> None:
@@ -270,7 +296,11 @@ def enhance_video(
     Raises:
         UserError: The video is damaged or cut off; the target cannot be written.
     """
-    sink = VideoSink(target, source.time_base, source.rate, source)
+    try:
+        sink = VideoSink(target, source.time_base, source.rate, source)
+    except UserError:
+        source.close()
+        raise
     done = enhance_frames(source, lambda item: (item[0], enhancer(item[1])))
     try:
         for timestamp, frame in done:

@@ -55,6 +55,7 @@ def test_bench_measures_or_foresees(enhance):
     ([], "expected the name of a network or --weights, and not both"),
     (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
     (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
+    (["EDSR"], "EDSR wants arguments (num_in_ch, num_out_ch); give --weights"),
     (["AODNett"], "did you mean 'AODNet'?"),
 ])  # fmt: skip
 def test_mistakes_of_bench(enhance, arguments, said):

@@ -10,6 +10,7 @@ from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
 from enhancement.evaluation import enhance as enhanced
 from enhancement.export import OnnxNetwork, open_network
+from enhancement.inference import FrameEnhancer
 
 ONE_EACH = {"n_feat": 4, "num_blocks": [1, 1, 1]}
 SMALL = {**SMALL_SIZES, "DEDNet": ONE_EACH, "RetinexFormer": ONE_EACH}
@@ -85,6 +86,26 @@ def test_what_cannot_be_exported_says_so_and_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "text").write_text("no folder")
+    with pytest.raises(UserError, match=r"text/a\.pt: cannot be written"):
+        export.export(network("AODNet"), "torchscript", tmp_path / "text/a.pt", {})
+
+
+def test_logits_of_masks_are_named_so_and_enhance_nothing(tmp_path):
+    class Segmenter(torch.nn.Module):
+        gives = "mask"
+
+        def forward(self, x):
+            return x.mean(1, keepdim=True)
+
+    export.export(Segmenter(), "onnx", tmp_path / "a.onnx", {})
+    loaded = OnnxNetwork(tmp_path / "a.onnx")
+    assert [output.name for output in loaded.session.get_outputs()] == ["mask_logits"]
+    with pytest.raises(UserError, match="gives masks, not images"):
+        FrameEnhancer(loaded)
+
+
 class TestCommand:
     def test_a_file_is_written_and_run(self, enhance, tmp_path, in_tmp):
         from conftest import picture
@@ -110,9 +131,10 @@ class TestCommand:
 
     @pytest.mark.parametrize(("arguments", "said"), [
         (["-o", "a.pth"], r"--out a.pth: expected a name ending in .onnx for onnx"),
+        (["-o", "w.pth/a.onnx"], "w.pth/a.onnx: cannot be written (w.pth is not a folder)"),
         (["-o", "a.onnx", "--format", "torchscript"], "expected a name ending in .pt for torch"),
     ])  # fmt: skip
-    def test_mistakes(self, enhance, tmp_path, arguments, said):
+    def test_mistakes(self, enhance, tmp_path, in_tmp, arguments, said):
         status, _, err = enhance("export", weights(tmp_path), *arguments)
         assert status == 2
         assert said in err

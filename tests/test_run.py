@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from conftest import ROOT, picture
 from enhancement import checkpoint, video
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.data.images import read_image, write_image
+from enhancement.errors import UserError
 from enhancement.inference import FrameEnhancer
 
 
@@ -43,6 +45,7 @@ def expected(path, weights):
 
 @pytest.fixture
 def folder(in_tmp):
+    (in_tmp / "d.tif").mkdir()
     for i, name in enumerate(("a.png", "deep/b.bmp", "deep/er/c.png", "d.tif")):
         write_image(in_tmp / "in" / name, picture(i, height=30 + 8 * (i % 2)))
     (in_tmp / "in/notes.txt").write_text("not an image")
@@ -104,7 +107,29 @@ class TestImages:
 
     def test_comparisons(self, run, folder):
         assert run("in/a.png", "-o", "out", "--compare")[0] == 0
-        assert read_image("out/a_comparison.png").shape[1] == 1200
+        assert read_image("out/a.png_comparison.png").shape[1] == 1200
+
+    def test_images_that_differ_by_their_ending_have_comparisons_of_their_own(self, run, folder):
+        write_image(folder / "a.bmp", picture(5))
+        assert run("in/a.*", "-o", "out", "--compare")[0] == 0
+        found = sorted(p.name for p in folder.parent.glob("out/*_comparison.png"))
+        assert found == ["a.bmp_comparison.png", "a.png_comparison.png"]
+
+    def test_a_comparison_takes_no_image_s_place(self, run, folder):
+        write_image(folder / "a.png_comparison.png", picture(5))
+        status, _, err = run("in", "-o", "out", "--compare")
+        assert status == 2
+        assert "out/a.png_comparison.png: would come of both in/a.png and in/a.png_comp" in err
+        write_image("out/in/d.tif_comparison.png", picture(6))
+        status, _, err = run("**/d.tif*", "-o", "out", "--compare")
+        assert status == 2
+        assert "out/in/d.tif_comparison.png: is an input; choose another --out" in err
+
+    def test_resuming_keeps_a_comparison_that_is_there(self, run, folder):
+        write_image("out/a.png_comparison.png", picture(9))
+        status, out, _ = run("in/a.png", "-o", "out", "--compare", "--resume")
+        assert (status, out[:6]) == (0, "1 of 1")
+        assert np.array_equal(read_image("out/a.png_comparison.png"), picture(9))
 
     def test_memory_limits_and_averages_are_taken(self, run, folder):
         status, *_ = run("in/a.png", "-o", "out", "--max_memory", "16GB", "--self_ensemble")
@@ -127,6 +152,13 @@ MISTAKES = [
     (["in", "-o", "out", "--device", "cuda:99"], "--device cuda:99: there are "),
     (["in", "-o", "out", "--batch", "0"], "--batch: expected at least 1"),
     (["in", "-o", "out", "--smoothing", "0.5"], "--smoothing is for video"),
+    (
+        ["in", "-o", "in/notes.txt"],
+        "in/notes.txt/a.png: cannot be written (in/notes.txt is not a folder)",
+    ),
+    (["in", "-o", "in/notes.txt/deep"], "(in/notes.txt is not a folder)"),
+    (["in/d.tif", "-o", "."], "d.tif: cannot be written (is a folder)"),
+    (["0", "-o", "in/notes.txt/x.mp4"], "(in/notes.txt is not a folder)"),
 ]
 
 
@@ -217,6 +249,34 @@ class TestVideo:
         assert "cut.mkv: is damaged or cut off after" in err
         assert err.count("\n") == 1
         assert not [p for p in in_tmp.iterdir() if "out" in p.name]
+
+    def test_a_place_that_cannot_be_written_is_one_line(self, run, in_tmp):
+        make_video("in.mp4", sound=False)
+        status, _, err = run("in.mp4", "-o", "w.pth/x.mp4")
+        assert status == 2
+        assert "w.pth/x.mp4: cannot be written (w.pth is not a folder)" in err
+        with pytest.raises(UserError, match="cannot be written"):
+            video.VideoSink(in_tmp / "w.pth/x.mp4", Fraction(1, 25), Fraction(25))
+
+    @pytest.mark.parametrize(("kept", "target", "files"), [
+        (None, "out.mkv", 2), (60_000, "out.mkv", 2), (None, "w.pth/x.mkv", 1),
+    ])  # fmt: skip
+    def test_what_is_read_is_closed_also_where_it_fails(self, in_tmp, weights, monkeypatch, kept,
+                                                        target, files):  # fmt: skip
+        make_video("whole.mkv", range(0, 1200, 4))
+        (in_tmp / "in.mkv").write_bytes((in_tmp / "whole.mkv").read_bytes()[:kept])
+        opened, really = [], av.open
+        monkeypatch.setattr(
+            video.av, "open", lambda *name: opened.append((name, really(*name))) or opened[-1][1]
+        )
+        source = video.VideoSource(in_tmp / "in.mkv")
+        with suppress(UserError):
+            video.enhance_video(source, in_tmp / target, lambda frame: frame, lambda: None)
+        read = [container for name, container in opened if len(name) == 1]
+        assert len(read) == files
+        for container in read:
+            with pytest.raises(AssertionError, match="not open"):
+                container.size  # noqa: B018
 
     def test_what_is_no_video_is_one_line(self, run, in_tmp):
         (in_tmp / "in.mp4").write_bytes(b"no video at all" * 100)

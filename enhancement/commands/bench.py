@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import platform
 import re
 import statistics
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         network, meta = open_network(arguments.weights)
         name = meta.get("network_g", {}).get("type", type(network).__name__)
     else:
-        network, name = lookup(ARCH_REGISTRY, arguments.arch)(), arguments.arch
+        network, name = random_network(arguments.arch), arguments.arch
     enhancer = FrameEnhancer(network, device)
     print(f"{name}, 8-bit frames in and out, on {machine(device)}")
     print(f"{'size':<18}{'ms a frame':>12}{'frames a second':>17}{'frames':>8}")
@@ -106,6 +107,24 @@ def run(arguments: argparse.Namespace) -> int:
         middle = statistics.median(taken)
         print(f"{label:<18}{middle * 1e3:>12,.1f}{1 / middle:>17.2f}{len(taken):>8}")
     return 0
+
+
+def random_network(arch: str) -> torch.nn.Module:
+    """A network by its name, with random weights.
+
+    Raises:
+        UserError: No such name; it cannot be built without arguments.
+    """
+    kind = lookup(ARCH_REGISTRY, arch)
+    wanted = [
+        name
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if wanted:
+        raise UserError(f"{arch} wants arguments ({', '.join(wanted)}); give --weights")
+    return kind()
 
 
 def machine(device: torch.device) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from enhancement.checkpoint import build_from_file
 from enhancement.errors import UserError
 from enhancement.export import FORMATS, SIZES, export
+from enhancement.files import check_place
 
 HELP = "write a network as an ONNX or TorchScript file, checked against PyTorch"
 EXAMPLES = """
@@ -28,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     kind, path = arguments.format, arguments.out
     if path.suffix.lower() != FORMATS[kind]:
         raise UserError(f"--out {path}: expected a name ending in {FORMATS[kind]} for {kind}")
+    check_place(path)
     network, meta = build_from_file(arguments.weights)
     meta = {"name": Path(arguments.weights).stem, **meta}
     meta = {key: meta[key] for key in ("name", "network_g")}

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.export import open_network
-from enhancement.files import Job, enhance_images, plan
+from enhancement.files import Job, check_place, enhance_images, missing, plan
 from enhancement.inference import FrameEnhancer
 from enhancement.pictures import FORMATS
 from enhancement.tiling import parse_bytes
@@ -58,9 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
     camera = arguments.input.isdigit() and not Path(arguments.input).exists()
     if camera:
         check_video_name(arguments.out)
+        check_place(arguments.out)
         jobs = []
     else:
-        jobs = plan(arguments.input, arguments.out, arguments.format)
+        jobs = plan(arguments.input, arguments.out, arguments.format, arguments.compare)
     if arguments.batch < 1:
         raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
     if arguments.compare and (camera or any(job.is_video for job in jobs)):
@@ -70,17 +71,17 @@ def run(arguments: argparse.Namespace) -> int:
     enhancer = make_enhancer(arguments)
     if camera:
         return record(arguments, enhancer)
-    there = [job for job in jobs if arguments.resume and job.target.exists()]
-    wanted = [job for job in jobs if job not in there]
+    wanted = [missing(job) for job in jobs if not job.target.exists()] if arguments.resume else jobs
+    there = len(jobs) - len(wanted)
     began = time.perf_counter()
     faults = images(arguments, [j for j in wanted if not j.is_video], enhancer)
     for job in wanted:
         if job.is_video:
             faults += video(job, enhancer)
     if faults and len(jobs) == 1:
-        raise faults[0]
+        raise UserError(faults[0])
     seconds = time.perf_counter() - began
-    skipped = f"; {len(there)} there already" if there else ""
+    skipped = f"; {there} there already" if there else ""
     print(f"{len(wanted) - len(faults)} of {len(jobs)} files in {seconds:.1f} s{skipped}: "
           f"{arguments.out}")  # fmt: skip
     if faults:
@@ -101,17 +102,15 @@ def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
     )  # fmt: skip
 
 
-def images(
-    arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer
-) -> list[UserError]:
+def images(arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer) -> list[str]:
     """Enhance the image files; what went wrong."""
     if not jobs:
         return []
     with bar("Images", len(jobs), "image") as shown:
-        return enhance_images(jobs, enhancer, arguments.batch, arguments.compare, shown.update)
+        return enhance_images(jobs, enhancer, arguments.batch, shown.update)
 
 
-def video(job: Job, enhancer: FrameEnhancer) -> list[UserError]:
+def video(job: Job, enhancer: FrameEnhancer) -> list[str]:
     """Enhance one video file; what went wrong."""
     enhancer.reset()
     try:
@@ -122,7 +121,7 @@ def video(job: Job, enhancer: FrameEnhancer) -> list[UserError]:
         rate = source.frames_read / (time.perf_counter() - began)
         print(f"{job.target}: {source.frames_read} frames, {rate:.1f} a second")
     except UserError as error:
-        return [error]
+        return [str(error)]
     return []
 
 

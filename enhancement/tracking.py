@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -89,6 +90,21 @@ def _shown_unless_told(failure: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(failure)
 
 
+def after_event_files(folder: Path) -> None:
+    """Wait until the next second where a run's last event file is of this one.
+
+    TensorBoard reads a run's files in the order of their names, which begin with the second; two of
+    one second may be read the wrong way round, and what a continued run writes is then dropped.
+    """
+    seconds = [
+        int(found[1])
+        for path in folder.glob("events.out.tfevents.*")
+        if (found := re.match(r"events\.out\.tfevents\.(\d+)\.", path.name))
+    ]
+    if seconds and max(seconds) == int(time.time()):
+        time.sleep(1 - time.time() % 1)
+
+
 class Tracker:
     """TensorBoard for one run; does nothing where `logger.use_tb_logger` is off.
 
@@ -108,6 +124,7 @@ class Tracker:
             if wandb.get("project"):
                 start_wandb(wandb["project"], wandb.get("resume_id"), opt, folder)
             threading.excepthook = _shown_unless_told
+            after_event_files(folder)
             self.writer = SummaryWriter(str(folder), purge_step=start_iter + 1)
             text = yaml.safe_dump(opt, sort_keys=False)
             self.writer.add_text("options", f"```yaml\n{text}\n```", start_iter)

@@ -1,5 +1,6 @@
 """What `--auto_resume` goes on from, and what it refuses (docs/reliability.md)."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,14 @@ def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp, kind):
         *(f"net_g_{label}.{kind}" for label in ("best", "latest", 11, 12)),
         "latest.state", "previous.state", "11.state", "12.state",
     }  # fmt: skip
+
+
+def test_curves_go_on_in_a_file_that_tensorboard_reads_last(tmp_path):
+    """TensorBoard reads the files of a run by name, and names begin with the second."""
+    from enhancement.tracking import after_event_files
+
+    now = int(time.time())
+    (tmp_path / f"events.out.tfevents.{now}.host.99999.0").touch()
+    (tmp_path / "events.out.tfevents.odd").touch()
+    after_event_files(tmp_path)
+    assert int(time.time()) > now

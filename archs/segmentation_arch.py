@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import segmentation_models_pytorch as smp
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
@@ -42,6 +41,8 @@ class SegmentationNet(nn.Module):
         encoder: str = "resnet18",
         encoder_weights: Literal["pretrained"] | None = None,
     ) -> None:
+        import segmentation_models_pytorch as smp  # half a second that other networks need not wait
+
         super().__init__()
         try:
             self.network = smp.create_model(

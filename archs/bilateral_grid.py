@@ -6,7 +6,6 @@ and where a graph is traced or exported, `grid_sample` does the slicing. Both gi
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import torch
@@ -16,10 +15,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .blocks import recording
+from .kernels import run_kernel
 from .part import current_part
 
 AFFINE = 12  # a 3x4 colour transform, row by row
-_one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
 
 
 def slice_grid(grid: Tensor, guide: Tensor) -> Tensor:
@@ -116,22 +115,6 @@ def hinge_guide(image: Tensor, features: Tensor, hinges: Tensor, bias: Tensor) -
     return total[:, None]
 
 
-def run_kernel(name: str, *arguments: Any) -> None:
-    """Run one of bilateral_kernels.py on as many threads as PyTorch has."""
-    import numba
-    from numba.core import config
-
-    from . import bilateral_kernels
-
-    threads = torch.get_num_threads()
-    with _one_at_a_time:
-        most = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-        numba.set_num_threads(min(threads, most))
-        getattr(bilateral_kernels, name)(*arguments)
-    if torch.get_num_threads() != threads:  # numba and PyTorch may share one OpenMP
-        torch.set_num_threads(threads)
-
-
 class SliceAndApply(torch.autograd.Function):
     """The fused pass, and the gradients of grid, guidance and image."""
 
@@ -140,7 +123,7 @@ class SliceAndApply(torch.autograd.Function):
         """(B, Y, X, D, 16), (B, 1, H, W) and (B, 3, H, W), all of one type, to (B, 3, H, W)."""
         ctx.save_for_backward(grid, guide, image)
         out = torch.empty(image.shape, dtype=image.dtype)
-        run_kernel("slice_apply", *(t.detach().numpy() for t in (grid, guide[:, 0], image, out)))
+        run_kernel("bilateral_kernels", "slice_apply", grid, guide[:, 0], image, out)
         return out
 
     @staticmethod
@@ -152,7 +135,7 @@ class SliceAndApply(torch.autograd.Function):
         guide_grad = torch.empty(guide.shape, dtype=guide.dtype)
         image_grad = torch.empty(image.shape, dtype=image.dtype)
         tensors = (grid, guide[:, 0], image, grad.contiguous(), bands, guide_grad[:, 0], image_grad)
-        run_kernel("slice_apply_backward", *(t.detach().numpy() for t in tensors))
+        run_kernel("bilateral_kernels", "slice_apply_backward", *tensors)
         before, after = bands.unbind(2)
         return (
             F.pad(before, (0,) * 7 + (1,)) + F.pad(after, (0,) * 6 + (1, 0)),
@@ -170,7 +153,7 @@ class HingeGuide(torch.autograd.Function):
         ctx.save_for_backward(image, features, hinges)
         out = torch.empty_like(image[:, :1], memory_format=torch.contiguous_format)
         tensors = (image, features, hinges, bias, out[:, 0])
-        run_kernel("hinge_guide", *(t.detach().numpy() for t in tensors))
+        run_kernel("bilateral_kernels", "hinge_guide", *tensors)
         return out
 
     @staticmethod
@@ -192,5 +175,5 @@ class HingeGuide(torch.autograd.Function):
             hinges_grad,
             image_grad,
         )
-        run_kernel("hinge_guide_backward", *(t.detach().numpy() for t in tensors))
+        run_kernel("bilateral_kernels", "hinge_guide_backward", *tensors)
         return image_grad, features_grad.sum(0), hinges_grad.sum(0), grad.sum().view(1)

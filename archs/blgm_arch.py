@@ -12,14 +12,12 @@ convolutions Winograd's way (processor.py). The histogram is divided by the imag
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import ChannelNorm, apply_to_pixels, recording
-from .processor import Conv1x1, Conv3x3, add_by_rows, conv3x3, enlarge, halve, layout
+from .blocks import ChannelNorm, recording
+from .processor import Conv3x3, Fused, add_by_rows, depthwise, enlarge, mix
 from .published import Published, PublishedWeights
 
 BINS = 64
@@ -40,13 +38,13 @@ def illumination_vector(image: Tensor) -> Tensor:
     return counts.to(image.dtype) / (image.shape[-2] * image.shape[-1])
 
 
-class DoubleConv(nn.Sequential):
+class DoubleConv(Fused):
     """Two 3x3 convolutions without bias, a ReLU after each."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
-            Conv3x3(in_channels, out_channels, bias=False), nn.ReLU(inplace=True),
-            Conv3x3(out_channels, out_channels, bias=False), nn.ReLU(inplace=True),
+            Conv3x3(in_channels, out_channels, bias=False), nn.ReLU(),
+            Conv3x3(out_channels, out_channels, bias=False), nn.ReLU(),
         )  # fmt: skip
 
 
@@ -69,12 +67,11 @@ class FiLM(nn.Module):
         x = self.conv(x)
         y = self.vector(vector)
         weight = self.out.weight * self.scale(y)[:, None]  # (B, C, C), out behind the scale
-        bias = self.out(self.shift(y))[..., None, None]
+        bias = self.out(self.shift(y))
 
         def change(x: Tensor) -> Tensor:
-            inner = apply_to_pixels(self.into.weight, self.norm(x))
-            inner = F.gelu(inner.add_(self.into.bias[:, None, None]))
-            return apply_to_pixels(weight, inner).add_(bias)
+            inner = F.gelu(mix(self.norm(x), self.into.weight, self.into.bias))
+            return mix(inner, weight, bias)
 
         return add_by_rows(change, x)
 
@@ -90,18 +87,16 @@ class DynamicDepthwise(nn.Module):
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 64) to (B, C, H, W)."""
-        batch, dim, height, width = x.shape
-        kernels = self.hypernet(vector).unflatten(1, (-1, 9))
+        kernels = self.hypernet(vector).unflatten(1, (-1, 3, 3))
         if recording():  # a recorded convolution has a fixed number of groups
+            height, width = x.shape[-2:]
             around = F.pad(x, (1, 1, 1, 1))
             return sum(
-                around[..., i // 3 : i // 3 + height, i % 3 : i % 3 + width]
-                * kernels[..., i, None, None]
-                for i in range(9)
+                around[..., i : i + height, j : j + width] * kernels[..., i, j, None, None]
+                for i in range(3)
+                for j in range(3)
             )
-        kernels = kernels.reshape(batch * dim, 1, 3, 3)
-        y = F.conv2d(x.reshape(1, -1, height, width), kernels, padding=1, groups=batch * dim)
-        return y.view(x.shape)
+        return depthwise(x, kernels[:, :, None])
 
 
 class Up(nn.Module):
@@ -115,10 +110,7 @@ class Up(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, 2 C, H / 2, W / 2) and (B, C, H, W) to (B, C, H, W)."""
         x = enlarge(x, self.up.weight, self.up.bias)
-        layers: Any = self.conv
-        first, act, second, last = layers
-        of_skip, of_x = first.weight.chunk(2, 1)  # the sum of two: nothing is put together
-        return last(second(act(conv3x3(skip, of_skip).add_(conv3x3(x, of_x)))))
+        return self.conv(skip, beside=x)
 
 
 class BLGM(PublishedWeights, nn.Module):
@@ -162,7 +154,7 @@ class BLGM(PublishedWeights, nn.Module):
         self.film3 = FiLM(4 * width)
         self.up2 = Up(2 * width)
         self.up1 = Up(width)
-        self.out = Conv1x1(width, 3)
+        self.out = nn.Conv2d(width, 3, 1)
 
     def forward(self, feature: Tensor, vector: Tensor) -> Tensor:
         """The image at a good brightness.
@@ -174,8 +166,8 @@ class BLGM(PublishedWeights, nn.Module):
         Returns:
             (B, 3, H, W).
         """
-        feature = layout(feature, *self.parameters())
+        feature = feature.contiguous(memory_format=torch.channels_last)
         full = self.film1(self.inc(feature), vector)
-        half = self.film2(self.down1(halve(self.dynamic(full, vector))), vector)
-        quarter = self.film3(self.down2(halve(half)), vector)
+        half = self.film2(self.down1(F.max_pool2d(self.dynamic(full, vector), 2)), vector)
+        quarter = self.film3(self.down2(F.max_pool2d(half, 2)), vector)
         return self.out(self.up1(self.up2(quarter, half), full))

@@ -310,28 +310,6 @@ def heads_as_matrix(attention: Tensor) -> Tensor:
     return spread.flatten(3).flatten(1, 2)
 
 
-def apply_to_pixels(matrix: Tensor, x: Tensor, onto: Tensor | None = None) -> Tensor:
-    """A matrix, (D, C) or one an image (B, D, C), applied to each pixel of (B, C, H, W).
-
-    Args:
-        matrix: See above.
-        x: The image.
-        onto: (B, D, H, W) that the result is added to, in place.
-
-    Returns:
-        (B, D, H, W), in the order in memory that x has.
-    """
-    if not x.is_contiguous():
-        y = to_image(to_pixels(x) @ matrix.transpose(-1, -2), x)
-        return y if onto is None else onto.add_(y)
-    matrix = matrix.expand(len(x), -1, -1)
-    if onto is not None and onto.is_contiguous():
-        onto.flatten(2).baddbmm_(matrix, x.flatten(2))
-        return onto
-    y = torch.bmm(matrix, x.flatten(2)).unflatten(2, x.shape[-2:])
-    return y if onto is None else onto.add_(y)
-
-
 class SpatialAttention(nn.Module):
     """Where to look: a convolution of the channels' maximum and mean, before its sigmoid."""
 

@@ -20,22 +20,11 @@ from .blocks import (
     ChannelGate,
     ChannelNorm,
     SpatialAttention,
-    apply_to_pixels,
     channel_attention,
     gram,
     heads_as_matrix,
 )
-from .processor import (
-    Conv1x1,
-    Conv3x3,
-    Depthwise,
-    PReLU,
-    conv3x3,
-    depthwise,
-    enlarge,
-    layout,
-    saves,
-)
+from .processor import Conv1x1, Conv3x3, Depthwise, Fused, PReLU, conv3x3, depthwise, enlarge, mix
 from .published import Published, PublishedWeights, State
 
 TO_YUV = ((0.257, 0.564, 0.098), (-0.148, -0.291, 0.439), (0.439, -0.368, -0.071))
@@ -48,16 +37,14 @@ SMALLEST = 1e-6
 def conv(in_channels: int, out_channels: int, size: int = 3, bias: bool = False, dilation: int = 1,
          groups: int = 1, reflect: bool = False) -> nn.Conv2d:  # fmt: skip
     """A convolution that keeps the size; padded with zeros unless `reflect`."""
+    if size == 1:
+        return Conv1x1(in_channels, out_channels, bias)
     if groups == 1 and not reflect:
-        if size == 1:
-            return Conv1x1(in_channels, out_channels, bias)
         return Conv3x3(in_channels, out_channels, bias, dilation)
-    if reflect:
-        return Depthwise(in_channels, groups, bias)
-    return nn.Conv2d(
-        in_channels, out_channels, size, padding=dilation * (size // 2), bias=bias,
-        dilation=dilation, groups=groups, padding_mode="reflect" if reflect else "zeros",
-    )  # fmt: skip
+    if groups == in_channels and reflect:
+        return Depthwise(in_channels, bias)
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=bias, groups=groups,
+                     padding_mode="reflect" if reflect else "zeros")  # fmt: skip
 
 
 class LumaCurves(nn.Module):
@@ -89,7 +76,7 @@ class LumaCurves(nn.Module):
         return rgb.clamp(0, 1)
 
 
-class GuideHead(nn.Sequential):
+class GuideHead(Fused):
     """Per-pixel gain and offset (6 channels) for one curve, from the feature."""
 
     def __init__(self, dim: int, separable: bool = False) -> None:
@@ -108,7 +95,7 @@ class Guide(nn.Module):
         super().__init__()
         self.curves = LumaCurves(3)
         self.heads = nn.ModuleList(GuideHead(dim, separable) for separable in (False, False, True))
-        self.body = nn.Sequential(conv(9, dim, 1), PReLU(), conv(dim, dim), PReLU())
+        self.body = Fused(conv(9, dim, 1), PReLU(), conv(dim, dim), PReLU())
         self.project = conv(dim, dim, 1)
 
     def forward(self, image: Tensor, x: Tensor) -> Tensor:
@@ -149,10 +136,10 @@ class CrossAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
         self.temperature = nn.Parameter(torch.ones(num_heads, 1, 1))
-        self.body = nn.Sequential(
-            conv(dim, dim, bias=True), nn.LeakyReLU(0.2, inplace=True),
+        self.body = Fused(
+            conv(dim, dim, bias=True), nn.LeakyReLU(0.2),
             conv(dim, dim, 1, bias=True), conv(dim, dim, bias=True, groups=dim, reflect=True),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(0.2),
         )  # fmt: skip
         self.shortcut = Conv1x1(dim, dim)
 
@@ -161,11 +148,12 @@ class CrossAttention(nn.Module):
         own = torch.eye(spatial.shape[1], device=spatial.device, dtype=spatial.dtype)
         rows = own.unflatten(0, (self.temperature.shape[0], -1))
         attention = channel_attention(gram(spatial), rows, rows, self.temperature)
-        return apply_to_pixels(heads_as_matrix(attention), edge)
+        return mix(edge, heads_as_matrix(attention))
 
     def forward(self, spatial: Tensor, edge: Tensor) -> Tensor:
         """The spatial feature and the edges mixed, (B, C, H, W), to the same shape."""
-        return self.shortcut(edge, onto=self.body(edge) + spatial)
+        weight, bias = self.shortcut.weight.flatten(1), self.shortcut.bias
+        return mix(edge, weight, bias, onto=self.body(edge)).add_(spatial)
 
 
 class Laplacian(nn.Module):
@@ -183,9 +171,7 @@ class Laplacian(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         kernel = self.kernel * self.scale.transpose(0, 1)
-        if saves(x, kernel):
-            return depthwise(x, kernel, None, torch.empty_like(x))
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), kernel, groups=x.shape[1])
+        return depthwise(x, kernel, reflect=True)
 
 
 class PLF(nn.Module):
@@ -213,7 +199,7 @@ class PLF(nn.Module):
         small = self.down(spatial)
         edge = self.body1(self.edges1(x))
         edge = self.attention1.attend(spatial, edge)  # one name: what is done with is freed
-        y = apply_to_pixels(of_fine, self.attention1(spatial, edge)).add_(x)
+        y = mix(self.attention1(spatial, edge), of_fine).add_(x)
         spatial = self.act(self.body2(small))
         edge = self.body2(self.edges2(small))
         edge = self.attention2.attend(spatial, edge)
@@ -239,9 +225,9 @@ class SelectiveKernel(nn.Module):
         means = torch.cat([(x * mask).mean((2, 3), keepdim=True) for mask in masks], 1)
         gate = torch.sigmoid(self.gate(means)).flatten(1)[:, None]
         weights = (self.project.weight.flatten(1) * gate).chunk(3, 2)
-        y = torch.zeros_like(x)
+        y = None
         for weight, mask in zip(weights, masks, strict=True):
-            y.addcmul_(apply_to_pixels(weight, x), mask)
+            y = mix(x * mask, weight, onto=y)
         return self.act(y)
 
 
@@ -265,14 +251,14 @@ class FFB(nn.Module):
         local = torch.einsum("oi,icyx->ocyx", a, self.local.weight)
         dilated = torch.einsum("oi,icyx->ocyx", b, self.dilated.weight)
         x = conv3x3(y, local).add_(conv3x3(y, dilated, dilation=3))
-        return apply_to_pixels(c @ self.long_range.matrix(y), y, onto=x)
+        return mix(y, c @ self.long_range.matrix(y), onto=x)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 3, H, W), H and W even, to (B, C, H, W)."""
         of_x, of_guide = self.join.weight.flatten(1).chunk(2, 1)
         of_guide = of_guide @ self.guide.project.weight.flatten(1)
-        y = apply_to_pixels(of_guide, self.guide(image, x))
-        y = apply_to_pixels(of_x, x, onto=y)
+        y = mix(self.guide(image, x), of_guide)
+        y = mix(x, of_x, onto=y)
         for layer in (self.pyramid, self.branches, self.select, self.pyramid, self.out):
             y = layer(y)
         return y.add_(x)
@@ -317,7 +303,7 @@ class MCC(nn.Module):
             gram(qkv[:, : 2 * dim]), own[:heads], own[heads:], self.temperature
         )
         matrix = self.project.weight.flatten(1) @ heads_as_matrix(attention)
-        return self.feed_forward(apply_to_pixels(matrix, qkv[:, 2 * dim :]) + x)
+        return self.feed_forward(mix(qkv[:, 2 * dim :], matrix) + x)
 
 
 @ARCH_REGISTRY.register()
@@ -405,7 +391,7 @@ class IGLFM(PublishedWeights, nn.Module):
         Returns:
             (B, 3, H, W), and the feature (B, width / 2, H, W).
         """
-        image = layout(x, *self.parameters())
+        image = x.contiguous(memory_format=torch.channels_last)
         first = y = self.stem(image)
         for group in self.groups:
             y = group(y, image)

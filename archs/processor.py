@@ -1,28 +1,45 @@
 """Layers that a processor computes with less work and memory where nothing is trained.
 
-Winograd's algorithm (Lavin and Gray 2016) needs 64 multiplications for 36 outputs of a 3x3
-convolution instead of 324. PyTorch carries one, NNPACK's, but never chooses it for one image; here
-it is asked for by name. It adds an error of up to 1e-4 of the output's standard deviation (3e-5 to
-8e-5 measured for 32 to 256 channels; 2e-6 without it), so it is for networks whose outputs stay the
-same within 1e-4; their tests say so. It gives the same bits each time and is safe in threads: each
-has its own workspace, which it keeps.
-`torch.backends.nnpack.flags(enabled=False)` turns all of this off.
+Their images lie in memory with channels last. 3x3 convolutions go Winograd's way
+(convolution_kernels.py), which adds an error of up to 1e-4 of the output's standard deviation (1e-5
+to 5e-5 measured for 16 to 256 channels), so they are for networks whose outputs stay the same
+within 1e-4; their tests say so. It gives the same bits each time, on any number of threads.
+Within `plain_arithmetic()` all of this is off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import apply_to_pixels
+from .blocks import to_image, to_pixels
+from .kernels import run_kernel
 
-WORKSPACE = 2**24  # bytes that NNPACK may hold, which are never given back
-CHANNELS = 16  # of a depthwise convolution at once
-PIXELS = 4096  # of a function of single pixels at once
+CACHE = 3 * 2**18  # bytes that a thread works on at a time: three quarters of a core's own cache
+PIXELS = 2**14  # of a function of single pixels at once
 SMALLEST_SIDE = 24  # below, the plain convolution is as fast
+LANES = 16  # channels are taken so many at a time
+
+Slope = float | Tensor
+_plain = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_arithmetic() -> Iterator[None]:
+    """What is called in this context (and thread) is computed by PyTorch's own layers."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
 
 
 def saves(x: Tensor, *weights: Tensor | None) -> bool:
@@ -42,12 +59,18 @@ def saves(x: Tensor, *weights: Tensor | None) -> bool:
         and min(x.shape[-2:]) >= SMALLEST_SIDE
         and type(x) in (Tensor, nn.Parameter)
         and not torch.is_autocast_enabled("cpu")
-        and torch._C._get_nnpack_enabled()
-        and torch.backends.nnpack.is_available()  # which also sets it up
+        and not _plain.get()
     )
 
 
-def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int = 1) -> Tensor:
+def conv3x3(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    dilation: int = 1,
+    slope: Slope = 1.0,
+    beside: Tensor | None = None,
+) -> Tensor:
     """A 3x3 convolution of stride 1 that keeps the size, padded with zeros.
 
     Args:
@@ -55,39 +78,144 @@ def conv3x3(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int
         weight: (D, C, 3, 3).
         bias: (D,).
         dilation: Pixels between two taps; n means n x n interleaved images.
+        slope: Of a leaky ReLU behind it: 0 is a ReLU, 1 nothing; a PReLU's is a tensor.
+        beside: (B, C', H, W), the rest of the channels, C + C' in the weight.
 
     Returns:
         (B, D, H, W).
     """
-    if not saves(x, weight, bias):
-        return F.conv2d(x, weight, bias, padding=dilation, dilation=dilation)
-    if dilation > 1:
-        y = x.new_empty(len(x), len(weight), *x.shape[-2:])
-        for i in range(dilation * dilation):
-            one = (..., slice(i // dilation, None, dilation), slice(i % dilation, None, dilation))
-            y[one] = conv3x3(x[one], weight, bias)
-        return y
-    weight, rows = weight.contiguous(), _rows(x, weight)
-    if rows >= x.shape[2] and len(x) == 1:
-        return _winograd(x.contiguous(), weight, bias)
-    y = x.new_empty(len(x), len(weight), *x.shape[-2:])
-    for image, output in zip(x.split(1), y.split(1), strict=True):  # several at once are slower
-        for top in range(0, x.shape[2], rows):
-            above = min(top, 1)
-            strip = image[:, :, top - above : top + rows + 1].contiguous()
-            found = _winograd(strip, weight, bias)[:, :, above : above + rows]
-            output[:, :, top : top + rows] = found
-    return y
+    images = [x] if beside is None else [x, beside]
+    channels = [image.shape[1] for image in images]
+    if saves(x, beside, weight, bias) and _fits(weight, channels):
+        return _winograd(images, weight, bias, dilation, slope)
+    y = F.conv2d(x, weight[:, : channels[0]], bias, padding=dilation, dilation=dilation)
+    if beside is not None:
+        y = y + F.conv2d(
+            beside, weight[:, channels[0] :], None, padding=dilation, dilation=dilation
+        )
+    return _activate(y, slope)
 
 
-def _winograd(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.aten._nnpack_spatial_convolution(x, weight, bias, [1, 1], [1, 1])
+def _activate(y: Tensor, slope: Slope) -> Tensor:
+    if isinstance(slope, Tensor):
+        return F.prelu(y, slope)
+    return y if slope == 1 else F.leaky_relu_(y, slope)
 
 
-def _rows(x: Tensor, weight: Tensor) -> int:
-    """How many rows at once keep to `WORKSPACE`: a tile of 6x6 takes 8x8 floats a channel."""
-    tiles = WORKSPACE // (256 * (x.shape[1] + len(weight)))
-    return 6 * max(1, tiles // -(-x.shape[3] // 6))
+def _fits(weight: Tensor, channels: list[int]) -> bool:
+    """Whether the kernel takes so many channels in and out."""
+    return len(weight) >= LANES and not any(count % LANES for count in channels)
+
+
+def _winograd(
+    images: list[Tensor], weight: Tensor, bias: Tensor | None, dilation: int, slope: Slope
+) -> Tensor:
+    from . import convolution_kernels as kernels
+
+    batch, _, height, width = images[0].shape
+    out_channels, in_channels = weight.shape[:2]
+    blocks = -(-out_channels // kernels.COLUMNS)
+    domain = _scratch(kernels.DOMAIN * blocks * in_channels * kernels.COLUMNS)
+    domain = domain.view(kernels.DOMAIN, blocks, in_channels, kernels.COLUMNS)
+    _run("weights_into_domain", weight, domain.unflatten(0, (kernels.AROUND, -1)))
+    offset = weight.new_zeros(blocks * kernels.COLUMNS)
+    if bias is not None:
+        offset[:out_channels] = bias
+    side = kernels.TILE * dilation
+    workers = torch.get_num_threads()
+    share = -(-(dilation**2) * -(-height // side) * -(-width // side) // workers)
+    most = max(1, CACHE // (4 * kernels.DOMAIN * (in_channels + kernels.COLUMNS)))
+    tiles = -(-share // -(-share // most))  # at a time; as many each time
+    tiles = -(-tiles // kernels.ROWS) * kernels.ROWS
+    first, *rest = (pixels(image) for image in images)
+    second = rest[0] if rest else first[..., :0]
+    y = first.new_empty(batch, height, width, out_channels)
+    for i in range(batch):
+        _run("convolve", first[i], second[i].contiguous(), domain, offset, float(slope), dilation,
+             y[i], workers, tiles)  # fmt: skip
+    return y.permute(0, 3, 1, 2)
+
+
+class _Scratch(threading.local):
+    """A thread's memory for weights in Winograd's domain, kept, for new memory takes time."""
+
+    memory = torch.empty(0)
+
+
+_own = _Scratch()
+
+
+def _scratch(count: int) -> Tensor:
+    if _own.memory.numel() < count:
+        _own.memory = torch.empty(count)
+    return _own.memory[:count]
+
+
+def pixels(x: Tensor) -> Tensor:
+    """(B, C, H, W) as (B, H, W, C), contiguous; no copy where channels lie last in memory."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+def _run(name: str, *arguments: Tensor | float) -> None:
+    run_kernel(
+        "convolution_kernels", name,
+        *(np.float32(a) if isinstance(a, float) else a for a in arguments),
+    )  # fmt: skip
+
+
+def mix(
+    x: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None = None,
+    onto: Tensor | None = None,
+    slope: Slope = 1.0,
+) -> Tensor:
+    """A matrix applied to each pixel's channels: a 1x1 convolution.
+
+    Args:
+        x: (B, C, H, W).
+        matrix: (D, C), or one an image, (B, D, C).
+        bias: (D,), or one an image, (B, D).
+        onto: (B, D, H, W) that the result is added to; it may be overwritten.
+        slope: Of a leaky ReLU behind all that, as for `conv3x3`.
+
+    Returns:
+        (B, D, H, W).
+    """
+    if not saves(x, matrix, bias, onto):
+        y = to_image(to_pixels(x) @ matrix.transpose(-1, -2), x)
+        y = y if bias is None else y + bias[..., None, None]
+        return _activate(y if onto is None else onto + y, slope)
+    from .convolution_kernels import COLUMNS
+
+    batch, _, height, width = x.shape
+    channels = matrix.shape[-2]
+    missing = -channels % COLUMNS
+    blocks = F.pad(matrix, (0, 0, 0, missing)).unflatten(-2, (-1, COLUMNS))
+    blocks = blocks.transpose(-1, -2).contiguous().expand(batch, -1, -1, -1)
+    offset = x.new_zeros(batch, channels + missing)
+    if bias is not None:
+        offset[:, :channels] = bias
+    image = pixels(x)
+    if onto is None:
+        y = x.new_empty(batch, height, width, channels)
+    else:
+        y = pixels(onto) if bias is None else pixels(onto).add_(offset[:, None, None, :channels])
+    for i in range(batch):
+        _run("mix", image[i].flatten(0, 1), blocks[i], offset[i], onto is not None, float(slope),
+             y[i].flatten(0, 1))  # fmt: skip
+    return y.permute(0, 3, 1, 2)
+
+
+class Conv1x1(nn.Conv2d):
+    """A 1x1 convolution by `mix`."""
+
+    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor, slope: Slope = 1.0) -> Tensor:
+        """(B, C, H, W) to (B, D, H, W); see `mix`."""
+        return mix(x, self.weight.flatten(1), self.bias, slope=slope)
 
 
 class Conv3x3(nn.Conv2d):
@@ -100,24 +228,9 @@ class Conv3x3(nn.Conv2d):
             in_channels, out_channels, 3, padding=dilation, bias=bias, dilation=dilation
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, D, H, W)."""
-        return conv3x3(x, self.weight, self.bias, self.dilation[0])
-
-
-class Conv1x1(nn.Conv2d):
-    """A 1x1 convolution; a matrix product where that is faster."""
-
-    def __init__(self, in_channels: int, out_channels: int, bias: bool = True) -> None:
-        super().__init__(in_channels, out_channels, 1, bias=bias)
-
-    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to (B, D, H, W), which is added in place to `onto` where that is given."""
-        if not saves(x, self.weight, self.bias):
-            y = super().forward(x)
-            return y if onto is None else onto.add_(y)
-        y = apply_to_pixels(self.weight.flatten(1), x, onto)
-        return y if self.bias is None else y.add_(self.bias[:, None, None])
+    def forward(self, x: Tensor, slope: Slope = 1.0, beside: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, D, H, W); see `conv3x3`."""
+        return conv3x3(x, self.weight, self.bias, self.dilation[0], slope, beside)
 
 
 class PReLU(nn.PReLU):
@@ -130,38 +243,74 @@ class PReLU(nn.PReLU):
         return F.leaky_relu_(x, self.weight.item())
 
 
-def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, output: Tensor) -> Tensor:
-    """A 3x3 convolution of few channels each, padded by reflection, some channels at a time.
+def depthwise(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    reflect: bool = False,
+    slope: Slope = 1.0,
+) -> Tensor:
+    """A depthwise 3x3 convolution that keeps the size.
 
     Args:
         x: (B, C, H, W).
-        weight: (C, C / groups, 3, 3).
+        weight: (C, 1, 3, 3), or one an image, (B, C, 1, 3, 3).
         bias: (C,).
-        output: Where the result goes, which may be x itself.
+        reflect: Pad by reflection, otherwise with zeros.
+        slope: Of a leaky ReLU behind it, as for `conv3x3`.
+
+    Returns:
+        (B, C, H, W).
     """
-    for at in range(0, x.shape[1], CHANNELS):
-        some = slice(at, at + CHANNELS)
-        padded = F.pad(x[:, some], (1, 1, 1, 1), "reflect")
-        part_bias = None if bias is None else bias[some]
-        groups = padded.shape[1] // weight.shape[1]
-        output[:, some] = F.conv2d(padded, weight[some], part_bias, groups=groups)
-    return output
+    batch, channels, height, width = x.shape
+    weights = weight.expand(batch, -1, -1, -1, -1)
+    if not saves(x, weight, bias) or channels % LANES:
+        around = F.pad(x, (1, 1, 1, 1), "reflect" if reflect else "constant")
+        if weight.dim() == 4:
+            return _activate(F.conv2d(around, weight, bias, groups=channels), slope)
+        together = around.reshape(1, -1, height + 2, width + 2)
+        y = F.conv2d(together, weights.flatten(0, 1), groups=batch * channels).view(x.shape)
+        return _activate(y if bias is None else y + bias[:, None, None], slope)
+    # an edge's pixels have no tap outside; by reflection the one on the other side counts twice
+    edge = weight.new_tensor([[0, 0, 0], [0, 1, 0], [float(reflect), 0, 1]])
+    edges = torch.stack((edge, torch.eye(3), edge.flip(0, 1)))
+    kernels = torch.einsum("kij,lmn,bcjn->bklimc", edges, edges, weights[:, :, 0])
+    kernels = kernels.flatten(3, 4).contiguous()
+    offset = x.new_zeros(channels) if bias is None else bias
+    image = pixels(x)
+    y = torch.empty_like(image)
+    for i in range(batch):
+        _run("depthwise", image[i], kernels[i], offset, float(slope), y[i])
+    return y.permute(0, 3, 1, 2)
 
 
 class Depthwise(nn.Conv2d):
-    """A 3x3 convolution by groups, padded by reflection.
+    """A depthwise 3x3 convolution, padded by reflection."""
 
-    It overwrites its input where nothing is trained.
-    """
+    def __init__(self, dim: int, bias: bool = True) -> None:
+        super().__init__(dim, dim, 3, padding=1, groups=dim, bias=bias, padding_mode="reflect")
 
-    def __init__(self, dim: int, groups: int, bias: bool = True) -> None:
-        super().__init__(dim, dim, 3, padding=1, groups=groups, bias=bias, padding_mode="reflect")
-
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, slope: Slope = 1.0) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        if not saves(x, self.weight, self.bias):
-            return super().forward(x)
-        return depthwise(x, self.weight, self.bias, x)
+        return depthwise(x, self.weight, self.bias, True, slope)
+
+
+class Fused(nn.Sequential):
+    """Layers one after the other; convolutions take the activation behind them along."""
+
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        """The first layer's input, maybe with the rest of its channels `beside` it."""
+        layers = list(self)
+        for layer, behind in zip(layers, [*layers[1:], None], strict=True):
+            if isinstance(layer, nn.ReLU | nn.LeakyReLU | nn.PReLU) and layer is not layers[0]:
+                continue  # the layer before has taken it along
+            more: dict[str, Any] = {} if beside is None else {"beside": beside}
+            if isinstance(behind, nn.PReLU):
+                more["slope"] = behind.weight
+            elif isinstance(behind, nn.ReLU | nn.LeakyReLU):
+                more["slope"] = getattr(behind, "negative_slope", 0.0)
+            x, beside = layer(x, **more), None
+        return x
 
 
 def enlarge(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -177,12 +326,19 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     if not saves(x, weight, bias):
         return F.conv_transpose2d(x, weight, bias, stride=2)
-    matrix = weight.permute(2, 3, 1, 0).flatten(0, 2)  # (4 D, C)
-    y = apply_to_pixels(matrix, x).unflatten(1, (2, 2, -1))
-    y = torch.stack(y.unbind(2), -1)  # (B, 2, D, H, W, 2)
-    y = torch.stack(y.unbind(1), 3)  # (B, D, H, 2, W, 2)
-    y = y.flatten(4).flatten(2, 3)
-    return y if bias is None else y.add_(bias[:, None, None])
+    from .convolution_kernels import COLUMNS
+
+    out_channels = weight.shape[1]
+    if out_channels % COLUMNS:
+        return F.conv_transpose2d(x, weight, bias, stride=2)
+    blocks = weight.permute(2, 3, 1, 0).unflatten(2, (-1, COLUMNS)).transpose(3, 4).contiguous()
+    offset = x.new_zeros(out_channels) if bias is None else bias
+    image = pixels(x)
+    batch, height, width, _ = image.shape
+    y = x.new_empty(batch, 2 * height, 2 * width, out_channels)
+    for i in range(batch):
+        _run("enlarge", image[i], blocks, offset, y[i])
+    return y.permute(0, 3, 1, 2)
 
 
 def add_by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -191,25 +347,8 @@ def add_by_rows(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Where nothing is trained it works on some rows at a time, which stay in the cache, and
     overwrites x.
     """
-    if torch.is_grad_enabled() or not saves(x):
+    if not saves(x) or torch.is_grad_enabled():
         return function(x) + x
-    for rows in x.split(max(1, PIXELS // x.shape[3]), 2):
-        rows += function(rows.contiguous())
+    for rows in x.split(max(1, PIXELS // (len(x) * x.shape[3])), 2):
+        rows += function(rows)
     return x
-
-
-def halve(x: Tensor) -> Tensor:
-    """The largest of each 2x2 pixels, (B, C, H, W) to (B, C, H / 2, W / 2).
-
-    `max_pool2d` is slow where channels do not lie last in memory.
-    """
-    if not x.is_contiguous():
-        return F.max_pool2d(x, 2)
-    x = torch.maximum(x[..., ::2, :], x[..., 1::2, :])
-    return torch.maximum(x[..., ::2], x[..., 1::2])
-
-
-def layout(x: Tensor, *weights: Tensor) -> Tensor:
-    """An image as a network of such layers wants it in memory: channels last, except here."""
-    kept = torch.contiguous_format if saves(x, *weights) else torch.channels_last
-    return x.contiguous(memory_format=kept)

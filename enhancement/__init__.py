@@ -3,6 +3,11 @@
 Importing this registers every network, model, dataset, loss and metric.
 """
 
+import os
+
+# large tensors in large pages of memory, where the system has them: PyTorch reads this once
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
 from . import compat  # isort: skip  (makes BasicSR importable)
 from . import archs, data, metrics, models
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
+from traceback import clear_frames
 from typing import Any, TypeVar
 
 import torch
@@ -101,7 +104,7 @@ def meet(error: Exception | None = None, flag: bool = False) -> bool:
         UserError: Another process has another error.
     """
     failed, by_data, flagged = any_of([error is not None, isinstance(error, DataError), flag])
-    _failure.known = failed
+    _failure.known |= failed
     if error:
         raise error
     if failed:
@@ -154,9 +157,14 @@ def same_everywhere(network: nn.Module) -> None:
 def stop() -> None:
     """Leave the run's processes; together, where all of them know that one has failed.
 
-    A launcher ends the others as soon as one has left, and they have a word to say.
+    A launcher ends the others as soon as one has left, and they have a word to say. A network that
+    shares its gradients holds on to the connection, and what an error has seen holds on to the
+    network: both are let go first, for a connection that lives on while the interpreter ends may
+    abort it.
     """
     if distributed.is_initialized():
+        clear_frames(sys.exc_info()[2])
+        gc.collect()
         if _failure.known:
             distributed.barrier()
         distributed.destroy_process_group()

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhancement.archs.bilateral_grid import pack_grid, run_kernel
+from enhancement.archs.bilateral_grid import pack_grid
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
+from enhancement.archs.kernels import run_kernel
 from enhancement.errors import UserError
 from enhancement.evaluation import autocast, enhance, self_ensemble
 from enhancement.tiling import BoundedMemory
@@ -138,13 +139,13 @@ class FrameEnhancer:
         levels = np.float32(LEVELS[str(frame.dtype)])
         side = network.coefficients.low_resolution
         small = torch.empty(1, 3, side, side)
-        run_kernel("shrink", frame, levels, small[0].numpy())
+        run_kernel("bilateral_kernels", "shrink", frame, levels, small[0].numpy())
         grid = self._steady(network.coefficients.predict(small), small)
         features, hinges, bias = network.guide.as_hinges()
         out = np.empty_like(frame)
         run_kernel(
-            "enhance_frame", frame, pack_grid(grid)[0].contiguous().numpy(), features.numpy(),
-            hinges.numpy(), np.float32(bias.item()), network.guide.sigmoid,
+            "bilateral_kernels", "enhance_frame", frame, pack_grid(grid)[0].contiguous().numpy(),
+            features.numpy(), hinges.numpy(), np.float32(bias.item()), network.guide.sigmoid,
             network.gives_illumination, np.float32(DARKEST), levels,
             np.float32(0 if frame.dtype == np.float32 else 0.5), out,
         )  # fmt: skip

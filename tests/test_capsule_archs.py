@@ -11,6 +11,7 @@ from enhancement.archs.blgm_arch import BLGM, illumination_vector
 from enhancement.archs.blocks import channel_attention, gram, heads_as_matrix
 from enhancement.archs.dual_generalization_arch import DualGeneralization
 from enhancement.archs.iglfm_arch import IGLFM, Laplacian, LumaCurves
+from enhancement.archs.processor import plain_arithmetic
 from enhancement.archs.segmentation_arch import SegmentationNet
 from enhancement.archs.wsgm_arch import WSGM, Haar
 
@@ -110,6 +111,21 @@ def test_stages_chain_what_is_there():
     alone.load_state_dict(network.iglfm.state_dict())
     padded = F.pad(image, (0, 2, 0, 2), "reflect")
     torch.testing.assert_close(alone(padded)[..., :18, :22], outputs["iglfm"])
+
+
+def test_images_of_a_batch_do_not_see_each_other():
+    torch.manual_seed(0)
+    network = DualGeneralization(3, 16, 1, 1, blgm_width=16).eval()
+    images = torch.rand(3, 3, 36, 44) * torch.tensor([0.1, 0.4, 1.0]).view(3, 1, 1, 1)
+    with torch.inference_mode():
+        together = network.stages(images)
+        alone = [network.stages(image) for image in images.split(1)]
+        with plain_arithmetic():
+            plain = network.stages(images)
+    for name, output in together.items():
+        each = torch.cat([outputs[name] for outputs in alone])
+        torch.testing.assert_close(output, each, atol=1e-5, rtol=0)
+        torch.testing.assert_close(output, plain[name], atol=1e-4, rtol=0)
 
 
 def test_what_is_trained_gets_a_gradient_at_every_stage():

@@ -118,6 +118,17 @@ def test_validation_is_shared_out_and_scores_as_in_one_process(tiny, in_tmp):
     assert {p.name for p in pictures} == {"0.png", "1.png", "2.png"}
 
 
+THREADS_LEFT = """
+import os, sys
+from enhancement import train
+status = train.main()
+for task in os.listdir("/proc/self/task"):
+    with open(f"/proc/self/task/{task}/comm") as name:
+        sys.stdout.write("left: " + name.read())
+sys.exit(status)
+"""
+
+
 class TestAFaultOfOne:
     """It ends all processes: each by a line, with status 2, and none of them hangs."""
 
@@ -140,6 +151,17 @@ class TestAFaultOfOne:
         broken.write_bytes(whole)
         assert run("--opt", path, "--auto_resume") == 0
         assert latest()["iteration"] == 4
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(sys.platform != "linux", reason="finds threads in /proc")
+    def test_the_connection_ends_before_the_interpreter(self, tiny, in_tmp):
+        broken = in_tmp / "datasets/high_low/train/low/3.png"
+        broken.write_bytes(broken.read_bytes()[:-60])
+        path = tiny(datasets={"train": {"val_fraction": None, "use_shuffle": False}})
+        for status, output, _ in two("-c", THREADS_LEFT, "--launcher", "pytorch", "--opt", path):
+            assert status == 2
+            assert "left: python" in output
+            assert "gloo" not in output
 
     @pytest.mark.slow
     def test_a_folder_that_the_first_cannot_have(self, tiny, in_tmp):

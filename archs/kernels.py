@@ -1,0 +1,34 @@
+"""How compiled kernels are run: imported when first needed, on as many threads as PyTorch has."""
+
+from __future__ import annotations
+
+import threading
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
+
+
+def run_kernel(module: str, name: str, *arguments: Any) -> None:
+    """Run a kernel of one of this package's modules; numba is imported by the first.
+
+    Args:
+        module: Its file.
+        name: The kernel.
+        arguments: Its own; a tensor is handed over as an array that shares its memory.
+    """
+    import numba
+    from numba.core import config
+
+    kernel = getattr(import_module(f".{module}", __package__), name)
+    arrays = (a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments)
+    threads = torch.get_num_threads()
+    with _one_at_a_time:
+        most = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(threads, most))
+        kernel(*arrays)
+    if torch.get_num_threads() != threads:  # numba and PyTorch may share one OpenMP
+        torch.set_num_threads(threads)

@@ -42,7 +42,7 @@ def plain_arithmetic() -> Iterator[None]:
         _plain.reset(token)
 
 
-def saves(x: Tensor, *weights: Tensor | None) -> bool:
+def saves(x: Tensor, *weights: Slope | None) -> bool:
     """Whether this image's layers may take the way with less work.
 
     On the processor, in float32, outside autocast, outside tracing, compiling and exporting (so
@@ -50,7 +50,8 @@ def saves(x: Tensor, *weights: Tensor | None) -> bool:
     """
     if torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return False
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *weights)):
+    tensors = [t for t in (x, *weights) if isinstance(t, Tensor)]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return False
     return (
         x.device.type == "cpu"
@@ -78,7 +79,7 @@ def conv3x3(
         weight: (D, C, 3, 3).
         bias: (D,).
         dilation: Pixels between two taps; n means n x n interleaved images.
-        slope: Of a leaky ReLU behind it: 0 is a ReLU, 1 nothing; a PReLU's is a tensor.
+        slope: Of a leaky ReLU behind it: 0 is a ReLU, 1 nothing; a PReLU's is a tensor of one.
         beside: (B, C', H, W), the rest of the channels, C + C' in the weight.
 
     Returns:
@@ -86,7 +87,7 @@ def conv3x3(
     """
     images = [x] if beside is None else [x, beside]
     channels = [image.shape[1] for image in images]
-    if saves(x, beside, weight, bias) and _fits(weight, channels):
+    if saves(x, beside, weight, bias, slope) and _fits(weight, channels):
         return _winograd(images, weight, bias, dilation, slope)
     y = F.conv2d(x, weight[:, : channels[0]], bias, padding=dilation, dilation=dilation)
     if beside is not None:
@@ -117,7 +118,7 @@ def _winograd(
     blocks = -(-out_channels // kernels.COLUMNS)
     domain = _scratch(kernels.DOMAIN * blocks * in_channels * kernels.COLUMNS)
     domain = domain.view(kernels.DOMAIN, blocks, in_channels, kernels.COLUMNS)
-    _run("weights_into_domain", weight, domain.unflatten(0, (kernels.AROUND, -1)))
+    _run("weights_into_domain", weight.contiguous(), domain.unflatten(0, (kernels.AROUND, -1)))
     offset = weight.new_zeros(blocks * kernels.COLUMNS)
     if bias is not None:
         offset[:out_channels] = bias
@@ -182,7 +183,7 @@ def mix(
     Returns:
         (B, D, H, W).
     """
-    if not saves(x, matrix, bias, onto):
+    if not saves(x, matrix, bias, onto, slope):
         y = to_image(to_pixels(x) @ matrix.transpose(-1, -2), x)
         y = y if bias is None else y + bias[..., None, None]
         return _activate(y if onto is None else onto + y, slope)
@@ -264,7 +265,7 @@ def depthwise(
     """
     batch, channels, height, width = x.shape
     weights = weight.expand(batch, -1, -1, -1, -1)
-    if not saves(x, weight, bias) or channels % LANES:
+    if not saves(x, weight, bias, slope) or channels % LANES:
         around = F.pad(x, (1, 1, 1, 1), "reflect" if reflect else "constant")
         if weight.dim() == 4:
             return _activate(F.conv2d(around, weight, bias, groups=channels), slope)
@@ -273,10 +274,10 @@ def depthwise(
         return _activate(y if bias is None else y + bias[:, None, None], slope)
     # an edge's pixels have no tap outside; by reflection the one on the other side counts twice
     edge = weight.new_tensor([[0, 0, 0], [0, 1, 0], [float(reflect), 0, 1]])
-    edges = torch.stack((edge, torch.eye(3), edge.flip(0, 1)))
+    edges = torch.stack((edge, torch.eye(3).to(edge), edge.flip(0, 1)))
     kernels = torch.einsum("kij,lmn,bcjn->bklimc", edges, edges, weights[:, :, 0])
     kernels = kernels.flatten(3, 4).contiguous()
-    offset = x.new_zeros(channels) if bias is None else bias
+    offset = x.new_zeros(channels) if bias is None else bias.contiguous()
     image = pixels(x)
     y = torch.empty_like(image)
     for i in range(batch):
@@ -332,7 +333,7 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if out_channels % COLUMNS:
         return F.conv_transpose2d(x, weight, bias, stride=2)
     blocks = weight.permute(2, 3, 1, 0).unflatten(2, (-1, COLUMNS)).transpose(3, 4).contiguous()
-    offset = x.new_zeros(out_channels) if bias is None else bias
+    offset = x.new_zeros(out_channels) if bias is None else bias.contiguous()
     image = pixels(x)
     batch, height, width, _ = image.shape
     y = x.new_empty(batch, 2 * height, 2 * width, out_channels)

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .blocks import ChannelGate, SpatialAttention
+from .processor import Conv1x1, Conv3x3, Fused
 
 
 class Haar(nn.Module):
@@ -53,13 +54,13 @@ class WSGM(nn.Module):
     def __init__(self, width: int = 64, reduction: int = 16) -> None:
         super().__init__()
         self.haar = Haar()
-        self.into = nn.Sequential(nn.Conv2d(12, width, 1), nn.PReLU())
-        self.body = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), nn.PReLU(),
-            nn.Conv2d(width, width, 3, padding=1), nn.PReLU(), nn.Conv2d(width, width, 1),
+        self.into = Fused(Conv1x1(12, width), nn.PReLU())
+        self.body = Fused(
+            Conv3x3(width, width), nn.PReLU(), Conv3x3(width, width), nn.PReLU(),
+            Conv1x1(width, width),
         )  # fmt: skip
         self.spatial, self.channel = SpatialAttention(5), ChannelGate(width, reduction)
-        self.out = nn.Conv2d(width, 12, 1)
+        self.out = Conv1x1(width, 12)
         self.local = nn.Conv2d(3, 3, 3, padding=1, groups=3)
         for layer in (self.out, self.local):
             nn.init.zeros_(layer.weight)

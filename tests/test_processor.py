@@ -178,6 +178,17 @@ def test_training_and_what_it_cannot_do_take_the_plain_way():
         assert conv3x3(x[:0], weight).shape == (0, 16, 32, 32)
 
 
+@pytest.mark.parametrize("call", [
+    lambda x, slope: conv3x3(x, torch.ones(16, 16, 3, 3), slope=slope),
+    lambda x, slope: mix(x, torch.ones(16, 16), slope=slope),
+    lambda x, slope: depthwise(x, torch.ones(16, 1, 3, 3), slope=slope),
+])  # fmt: skip
+def test_a_slope_is_trained_behind_frozen_weights(call):
+    slope = torch.tensor([0.25], requires_grad=True)
+    call(image(1, 16, 30, 30), slope).sum().backward()
+    assert slope.grad.abs() > 0
+
+
 def test_gradients_are_those_of_plain_layers():
     x = image(1, 16, 30, 30).requires_grad_()
     layers = Conv3x3(16, 16), nn.PReLU(), Depthwise(16), nn.LeakyReLU(0.2), Conv1x1(16, 4)

@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .blocks import recording
-from .kernels import run_kernel
+from .kernels import can_run, run_kernel
 from .part import current_part
 
 AFFINE = 12  # a 3x4 colour transform, row by row
@@ -76,7 +76,7 @@ def slice_and_apply(grid: Tensor, guide: Tensor, image: Tensor) -> Tensor:
 
 def can_fuse(grid: Tensor) -> bool:
     """Whether the kernels may run: on a CPU, on a whole image, and no graph is being recorded."""
-    return grid.device.type == "cpu" and not recording() and current_part() is None
+    return grid.device.type == "cpu" and not recording() and current_part() is None and can_run()
 
 
 def pack_grid(grid: Tensor) -> Tensor:

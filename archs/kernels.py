@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from importlib import import_module
 from typing import Any
@@ -10,6 +11,31 @@ import torch
 from torch import Tensor
 
 _one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
+_have_run = False
+
+
+class _Fork:
+    """What a process inherited by a fork; OpenMP ends one that goes on with its parent's threads.
+
+    Attributes:
+        after_kernels: The parent had run kernels.
+    """
+
+    after_kernels = False
+
+
+def _after_fork() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+    _Fork.after_kernels = _have_run
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def can_run() -> bool:
+    """Whether kernels can run in this process."""
+    return not _Fork.after_kernels
 
 
 def run_kernel(module: str, name: str, *arguments: Any) -> None:
@@ -23,6 +49,8 @@ def run_kernel(module: str, name: str, *arguments: Any) -> None:
     import numba
     from numba.core import config
 
+    global _have_run
+    _have_run = True
     kernel = getattr(import_module(f".{module}", __package__), name)
     arrays = (a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments)
     threads = torch.get_num_threads()

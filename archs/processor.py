@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import to_image, to_pixels
-from .kernels import run_kernel
+from .kernels import can_run, run_kernel
 
 CACHE = 3 * 2**18  # bytes that a thread works on at a time: three quarters of a core's own cache
 PIXELS = 2**14  # of a function of single pixels at once
@@ -42,25 +42,31 @@ def plain_arithmetic() -> Iterator[None]:
         _plain.reset(token)
 
 
-def saves(x: Tensor, *weights: Slope | None) -> bool:
+def saves(x: Tensor, *others: Slope | None, side: int = 1) -> bool:
     """Whether this image's layers may take the way with less work.
 
     On the processor, in float32, outside autocast, outside tracing, compiling and exporting (so
     that a graph holds plain convolutions), and where no gradient is recorded.
+
+    Args:
+        x: The image.
+        others: Weights and what else takes part.
+        side: The least height and width.
     """
     if torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return False
-    tensors = [t for t in (x, *weights) if isinstance(t, Tensor)]
+    tensors = [t for t in (x, *others) if isinstance(t, Tensor)]
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return False
     return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
+        x.dim() == 4
         and len(x) > 0
-        and min(x.shape[-2:]) >= SMALLEST_SIDE
-        and type(x) in (Tensor, nn.Parameter)
+        and min(x.shape[-2:]) >= side
+        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        and all(type(t) in (Tensor, nn.Parameter) for t in tensors)
         and not torch.is_autocast_enabled("cpu")
         and not _plain.get()
+        and can_run()
     )
 
 
@@ -87,25 +93,39 @@ def conv3x3(
     """
     images = [x] if beside is None else [x, beside]
     channels = [image.shape[1] for image in images]
-    if saves(x, beside, weight, bias, slope) and _fits(weight, channels):
+    if saves(x, beside, weight, bias, slope, side=SMALLEST_SIDE) and (
+        len(weight) >= LANES
+        and not any(count % LANES for count in channels)
+        and sum(channels) == weight.shape[1]
+        and (beside is None or x[:, :1].shape == beside[:, :1].shape)
+        and _counts(bias, len(weight))
+        and not is_per_channel(slope)
+    ):
         return _winograd(images, weight, bias, dilation, slope)
-    y = F.conv2d(x, weight[:, : channels[0]], bias, padding=dilation, dilation=dilation)
-    if beside is not None:
-        y = y + F.conv2d(
-            beside, weight[:, channels[0] :], None, padding=dilation, dilation=dilation
-        )
+    if beside is None:
+        return _activate(F.conv2d(x, weight, bias, padding=dilation, dilation=dilation), slope)
+    of_x, rest = weight[:, : channels[0]], weight[:, channels[0] :]
+    y = F.conv2d(x, of_x, bias, padding=dilation, dilation=dilation)
+    y = y + F.conv2d(beside, rest, padding=dilation, dilation=dilation)
     return _activate(y, slope)
 
 
 def _activate(y: Tensor, slope: Slope) -> Tensor:
     if isinstance(slope, Tensor):
         return F.prelu(y, slope)
+    if slope == 0:
+        return F.relu_(y)
     return y if slope == 1 else F.leaky_relu_(y, slope)
 
 
-def _fits(weight: Tensor, channels: list[int]) -> bool:
-    """Whether the kernel takes so many channels in and out."""
-    return len(weight) >= LANES and not any(count % LANES for count in channels)
+def _counts(bias: Tensor | None, channels: int) -> bool:
+    """Whether a bias is one of so many channels."""
+    return bias is None or bias.shape == (channels,)
+
+
+def is_per_channel(slope: Slope) -> bool:
+    """Whether a PReLU has a slope a channel, which the kernels do not take."""
+    return isinstance(slope, Tensor) and slope.numel() != 1
 
 
 def _winograd(
@@ -140,7 +160,7 @@ def _winograd(
 class _Scratch(threading.local):
     """A thread's memory for weights in Winograd's domain, kept, for new memory takes time."""
 
-    memory = torch.empty(0)
+    memory = torch.empty(0, dtype=torch.float32, device="cpu")
 
 
 _own = _Scratch()
@@ -148,7 +168,7 @@ _own = _Scratch()
 
 def _scratch(count: int) -> Tensor:
     if _own.memory.numel() < count:
-        _own.memory = torch.empty(count)
+        _own.memory = torch.empty(count, dtype=torch.float32, device="cpu")
     return _own.memory[:count]
 
 
@@ -177,13 +197,19 @@ def mix(
         x: (B, C, H, W).
         matrix: (D, C), or one an image, (B, D, C).
         bias: (D,), or one an image, (B, D).
-        onto: (B, D, H, W) that the result is added to; it may be overwritten.
+        onto: (B, D, H, W) that the result is added to, not x itself; it may be overwritten where
+            gradients are off.
         slope: Of a leaky ReLU behind all that, as for `conv3x3`.
 
     Returns:
         (B, D, H, W).
     """
-    if not saves(x, matrix, bias, onto, slope):
+    if not saves(x, matrix, bias, onto, slope) or not (
+        matrix.shape[-1] == x.shape[1]
+        and (bias is None or bias.shape[-1] == matrix.shape[-2])
+        and (onto is None or onto.shape == (len(x), matrix.shape[-2], *x.shape[-2:]))
+        and not is_per_channel(slope)
+    ):
         y = to_image(to_pixels(x) @ matrix.transpose(-1, -2), x)
         y = y if bias is None else y + bias[..., None, None]
         return _activate(y if onto is None else onto + y, slope)
@@ -201,7 +227,8 @@ def mix(
     if onto is None:
         y = x.new_empty(batch, height, width, channels)
     else:
-        y = pixels(onto) if bias is None else pixels(onto).add_(offset[:, None, None, :channels])
+        y = pixels(onto.clone() if torch.is_grad_enabled() else onto)
+        y = y if bias is None else y.add_(offset[:, None, None, :channels])
     for i in range(batch):
         _run("mix", image[i].flatten(0, 1), blocks[i], offset[i], onto is not None, float(slope),
              y[i].flatten(0, 1))  # fmt: skip
@@ -239,7 +266,7 @@ class PReLU(nn.PReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        if not saves(x, self.weight):
+        if torch.is_grad_enabled() or is_per_channel(self.weight) or not saves(x, self.weight):
             return super().forward(x)
         return F.leaky_relu_(x, self.weight.item())
 
@@ -265,7 +292,12 @@ def depthwise(
     """
     batch, channels, height, width = x.shape
     weights = weight.expand(batch, -1, -1, -1, -1)
-    if not saves(x, weight, bias, slope) or channels % LANES:
+    if not saves(x, weight, bias, slope, side=2) or not (
+        channels % LANES == 0
+        and weights.shape[1:] == (channels, 1, 3, 3)
+        and _counts(bias, channels)
+        and not is_per_channel(slope)
+    ):
         around = F.pad(x, (1, 1, 1, 1), "reflect" if reflect else "constant")
         if weight.dim() == 4:
             return _activate(F.conv2d(around, weight, bias, groups=channels), slope)
@@ -274,7 +306,7 @@ def depthwise(
         return _activate(y if bias is None else y + bias[:, None, None], slope)
     # an edge's pixels have no tap outside; by reflection the one on the other side counts twice
     edge = weight.new_tensor([[0, 0, 0], [0, 1, 0], [float(reflect), 0, 1]])
-    edges = torch.stack((edge, torch.eye(3).to(edge), edge.flip(0, 1)))
+    edges = torch.stack((edge, torch.eye(3, dtype=edge.dtype, device=edge.device), edge.flip(0, 1)))
     kernels = torch.einsum("kij,lmn,bcjn->bklimc", edges, edges, weights[:, :, 0])
     kernels = kernels.flatten(3, 4).contiguous()
     offset = x.new_zeros(channels) if bias is None else bias.contiguous()
@@ -297,19 +329,24 @@ class Depthwise(nn.Conv2d):
 
 
 class Fused(nn.Sequential):
-    """Layers one after the other; convolutions take the activation behind them along."""
+    """Layers one after the other; this file's convolutions take the activation behind them along.
+
+    An activation that was taken along is not called, so its hooks are not either.
+    """
 
     def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
         """The first layer's input, maybe with the rest of its channels `beside` it."""
         layers = list(self)
-        for layer, behind in zip(layers, [*layers[1:], None], strict=True):
-            if isinstance(layer, nn.ReLU | nn.LeakyReLU | nn.PReLU) and layer is not layers[0]:
-                continue  # the layer before has taken it along
+        while layers:
+            layer, *layers = layers
             more: dict[str, Any] = {} if beside is None else {"beside": beside}
-            if isinstance(behind, nn.PReLU):
-                more["slope"] = behind.weight
-            elif isinstance(behind, nn.ReLU | nn.LeakyReLU):
-                more["slope"] = getattr(behind, "negative_slope", 0.0)
+            if isinstance(layer, Conv1x1 | Conv3x3 | Depthwise) and layers:
+                if isinstance(layers[0], nn.PReLU):
+                    more["slope"] = layers[0].weight
+                elif isinstance(layers[0], nn.ReLU | nn.LeakyReLU):
+                    more["slope"] = getattr(layers[0], "negative_slope", 0.0)
+            if "slope" in more:
+                del layers[0]
             x, beside = layer(x, **more), None
         return x
 
@@ -325,11 +362,13 @@ def enlarge(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Returns:
         (B, D, 2 H, 2 W).
     """
-    if not saves(x, weight, bias):
+    out_channels = weight.shape[1]
+    if not saves(x, weight, bias, side=SMALLEST_SIDE) or not (
+        len(weight) == x.shape[1] and _counts(bias, out_channels)
+    ):
         return F.conv_transpose2d(x, weight, bias, stride=2)
     from .convolution_kernels import COLUMNS
 
-    out_channels = weight.shape[1]
     if out_channels % COLUMNS:
         return F.conv_transpose2d(x, weight, bias, stride=2)
     blocks = weight.permute(2, 3, 1, 0).unflatten(2, (-1, COLUMNS)).transpose(3, 4).contiguous()

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 from traceback import clear_frames
 from typing import Any, TypeVar
@@ -163,9 +163,13 @@ def stop() -> None:
     abort it.
     """
     if distributed.is_initialized():
-        clear_frames(sys.exc_info()[2])
+        error = sys.exc_info()[1]
+        while error:  # and what it came from
+            clear_frames(error.__traceback__)
+            error = error.__cause__ or error.__context__
         gc.collect()
-        if _failure.known:
-            distributed.barrier()
+        with suppress(RuntimeError):  # the others have gone already
+            if _failure.known:
+                distributed.barrier()
         distributed.destroy_process_group()
     _failure.known = False

@@ -1,5 +1,8 @@
 """Layers that a processor computes with less work: the same numbers, and only where they may."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -169,7 +172,9 @@ def test_training_and_what_it_cannot_do_take_the_plain_way():
     with torch.no_grad():
         assert saves(x, weight)
         assert not saves(x.double())
-        assert not saves(x[..., :8])
+        assert not saves(x, weight.double())
+        assert not saves(x[0])
+        assert not saves(x[..., :8], side=24)
         assert not saves(x[:0])
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert not saves(x)
@@ -197,6 +202,60 @@ def test_gradients_are_those_of_plain_layers():
     expected = torch.autograd.grad(apart(x).square().sum(), [x, *apart.parameters()])
     for a, b in zip(given, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("call", [
+    lambda x: conv3x3(x, torch.ones(16, 32, 3, 3)),
+    lambda x: conv3x3(x, torch.ones(16, 16, 3, 3), torch.ones(17)),
+    lambda x: conv3x3(x, torch.ones(16, 32, 3, 3), beside=x[..., 1:]),
+    lambda x: mix(x, torch.ones(16, 32)),
+    lambda x: mix(x, torch.ones(16, 16), onto=x[..., 1:, 1:]),
+    lambda x: mix(x, torch.ones(16, 16).double()),
+    lambda x: depthwise(x, torch.ones(8, 1, 3, 3)),
+    lambda x: enlarge(x, torch.ones(8, 32, 2, 2), None),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused(call):
+    with pytest.raises(RuntimeError):
+        call(image(1, 16, 32, 32))
+
+
+def test_a_bias_that_is_not_in_one_piece():
+    x, bias = image(1, 16, 26, 30), torch.randn(64)
+    for function, weight, part in (
+        (depthwise, torch.randn(16, 1, 3, 3), bias[::4]),
+        (enlarge, torch.randn(16, 32, 2, 2), bias[:1].expand(32)),
+    ):
+        found, expected = function(x, weight, part), function(x, weight, part.clone())
+        torch.testing.assert_close(found, expected)
+
+
+def test_nothing_is_overwritten_that_a_gradient_needs():
+    a, w = torch.randn(1, 16, 30, 30), torch.ones(1, requires_grad=True)
+    total = (a * w).sum()
+    expected = a.sum()
+    mix(torch.randn(1, 16, 30, 30), torch.ones(16, 16), onto=a)
+    processor.PReLU().requires_grad_(False)(a)
+    total.backward()
+    torch.testing.assert_close(w.grad[0], expected)
+
+
+def test_a_slope_a_channel_takes_the_plain_way():
+    layers = Conv3x3(16, 16), nn.PReLU(16, init=0.1)
+    found, expected = both(Fused(*layers), image(1, 16, 30, 30))
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.slow
+def test_a_forked_process_goes_on_without_kernels():
+    code = (
+        "import os, torch\nfrom enhancement.archs.processor import Conv3x3\n"
+        "layer, x = Conv3x3(16, 16).requires_grad_(False), torch.rand(1, 16, 32, 32)\n"
+        "before = layer(x)\npid = os.fork()\ntorch.set_num_threads(1)\n"
+        "assert (layer(x) - before).abs().max() < 1e-4\n"
+        "if pid: assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=120)
 
 
 def test_graphs_hold_plain_convolutions():

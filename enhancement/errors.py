@@ -60,7 +60,7 @@ def command_line(main: Callable[[], int | None]) -> Callable[[], int]:
             return main() or 0
         except UserError as error:
             for line in str(error).splitlines():
-                print(f"error: {line}", file=sys.stderr)
+                sys.stderr.write(f"error: {line}\n")  # in one piece, beside other processes' lines
             return EXIT_USER_ERROR
         except KeyboardInterrupt:
             print("Stopped by Ctrl-C", file=sys.stderr)

@@ -11,23 +11,23 @@ import torch
 from torch import Tensor
 
 _one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
-_have_run = False
 
 
-class _Fork:
-    """What a process inherited by a fork; OpenMP ends one that goes on with its parent's threads.
+class _Process:
+    """What this process has done.
 
     Attributes:
-        after_kernels: The parent had run kernels.
+        used: It has run kernels, or the process that it was forked from has.
+        unfit: It was forked after that: OpenMP ends a process that goes on with another's threads.
     """
 
-    after_kernels = False
+    used = unfit = False
 
 
 def _after_fork() -> None:
     global _one_at_a_time
     _one_at_a_time = threading.Lock()
-    _Fork.after_kernels = _have_run
+    _Process.unfit = _Process.used
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -35,7 +35,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def can_run() -> bool:
     """Whether kernels can run in this process."""
-    return not _Fork.after_kernels
+    return not _Process.unfit
 
 
 def run_kernel(module: str, name: str, *arguments: Any) -> None:
@@ -49,8 +49,7 @@ def run_kernel(module: str, name: str, *arguments: Any) -> None:
     import numba
     from numba.core import config
 
-    global _have_run
-    _have_run = True
+    _Process.used = True
     kernel = getattr(import_module(f".{module}", __package__), name)
     arrays = (a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments)
     threads = torch.get_num_threads()

@@ -42,7 +42,7 @@ def plain_arithmetic() -> Iterator[None]:
         _plain.reset(token)
 
 
-def saves(x: Tensor, *others: Slope | None, side: int = 1) -> bool:
+def saves(x: Tensor, *others: Tensor | None, slope: Slope = 1.0, side: int = 1) -> bool:
     """Whether this image's layers may take the way with less work.
 
     On the processor, in float32, outside autocast, outside tracing, compiling and exporting (so
@@ -51,11 +51,12 @@ def saves(x: Tensor, *others: Slope | None, side: int = 1) -> bool:
     Args:
         x: The image.
         others: Weights and what else takes part.
+        slope: Of the activation; the kernels take one for all channels.
         side: The least height and width.
     """
     if torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
         return False
-    tensors = [t for t in (x, *others) if isinstance(t, Tensor)]
+    tensors = [t for t in (x, *others, slope) if isinstance(t, Tensor)]
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return False
     return (
@@ -64,6 +65,7 @@ def saves(x: Tensor, *others: Slope | None, side: int = 1) -> bool:
         and min(x.shape[-2:]) >= side
         and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
         and all(type(t) in (Tensor, nn.Parameter) for t in tensors)
+        and not (isinstance(slope, Tensor) and slope.numel() != 1)
         and not torch.is_autocast_enabled("cpu")
         and not _plain.get()
         and can_run()
@@ -93,13 +95,12 @@ def conv3x3(
     """
     images = [x] if beside is None else [x, beside]
     channels = [image.shape[1] for image in images]
-    if saves(x, beside, weight, bias, slope, side=SMALLEST_SIDE) and (
+    if saves(x, beside, weight, bias, slope=slope, side=SMALLEST_SIDE) and (
         len(weight) >= LANES
         and not any(count % LANES for count in channels)
         and sum(channels) == weight.shape[1]
         and (beside is None or x[:, :1].shape == beside[:, :1].shape)
         and _counts(bias, len(weight))
-        and not is_per_channel(slope)
     ):
         return _winograd(images, weight, bias, dilation, slope)
     if beside is None:
@@ -121,11 +122,6 @@ def _activate(y: Tensor, slope: Slope) -> Tensor:
 def _counts(bias: Tensor | None, channels: int) -> bool:
     """Whether a bias is one of so many channels."""
     return bias is None or bias.shape == (channels,)
-
-
-def is_per_channel(slope: Slope) -> bool:
-    """Whether a PReLU has a slope a channel, which the kernels do not take."""
-    return isinstance(slope, Tensor) and slope.numel() != 1
 
 
 def _winograd(
@@ -204,11 +200,10 @@ def mix(
     Returns:
         (B, D, H, W).
     """
-    if not saves(x, matrix, bias, onto, slope) or not (
+    if not saves(x, matrix, bias, onto, slope=slope) or not (
         matrix.shape[-1] == x.shape[1]
         and (bias is None or bias.shape[-1] == matrix.shape[-2])
         and (onto is None or onto.shape == (len(x), matrix.shape[-2], *x.shape[-2:]))
-        and not is_per_channel(slope)
     ):
         y = to_image(to_pixels(x) @ matrix.transpose(-1, -2), x)
         y = y if bias is None else y + bias[..., None, None]
@@ -266,7 +261,7 @@ class PReLU(nn.PReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        if torch.is_grad_enabled() or is_per_channel(self.weight) or not saves(x, self.weight):
+        if torch.is_grad_enabled() or not saves(x, slope=self.weight):
             return super().forward(x)
         return F.leaky_relu_(x, self.weight.item())
 
@@ -292,11 +287,10 @@ def depthwise(
     """
     batch, channels, height, width = x.shape
     weights = weight.expand(batch, -1, -1, -1, -1)
-    if not saves(x, weight, bias, slope, side=2) or not (
+    if not saves(x, weight, bias, slope=slope, side=2) or not (
         channels % LANES == 0
         and weights.shape[1:] == (channels, 1, 3, 3)
         and _counts(bias, channels)
-        and not is_per_channel(slope)
     ):
         around = F.pad(x, (1, 1, 1, 1), "reflect" if reflect else "constant")
         if weight.dim() == 4:

@@ -163,9 +163,10 @@ def stop() -> None:
     abort it.
     """
     if distributed.is_initialized():
-        error = sys.exc_info()[1]
-        while error:  # and what it came from
+        error, cleared = sys.exc_info()[1], set()
+        while error and id(error) not in cleared:  # and what it came from
             clear_frames(error.__traceback__)
+            cleared.add(id(error))
             error = error.__cause__ or error.__context__
         gc.collect()
         with suppress(RuntimeError):  # the others have gone already

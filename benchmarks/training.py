@@ -28,8 +28,8 @@ from torch.nn import functional as F
 
 from enhancement import train
 from enhancement.compat import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, build, lookup
+from enhancement.config.load import load_options, prepare_run
 from enhancement.data.images import write_image
-from enhancement.options import load_options, prepare_run
 
 HDRNET = {"type": "HDRNet"}
 LNET = {"type": "LNetGIE"}

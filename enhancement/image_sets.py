@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from enhancement.compat import DATASET_REGISTRY, lookup
+from enhancement.config.check_datasets import SETS, phase_of
+from enhancement.config.load import load_options
 from enhancement.data.base_dataset import EnhancementDataset, included
 from enhancement.data.layouts import LAYOUTS
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.sources import Source, locate, open_source
-from enhancement.dataset_check import SETS, phase_of
 from enhancement.errors import UserError
-from enhancement.options import load_options
 
 MASKED = ("masks", "images")
 WHOLE = "images"

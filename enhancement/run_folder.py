@@ -16,8 +16,8 @@ import yaml
 
 from enhancement import checkpoint
 from enhancement.compat import lengths_of
+from enhancement.config.load import Options, fill_defaults, parse_yaml
 from enhancement.errors import UserError
-from enhancement.options import Options, fill_defaults, parse_yaml
 from enhancement.tensor_files import WEIGHTS
 from enhancement.tracking import log_to_file
 

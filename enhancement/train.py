@@ -14,12 +14,12 @@ from typing import Any
 
 from enhancement import distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
+from enhancement.config.check_datasets import NO_EFFECT
+from enhancement.config.load import Options, load_options, prepare_run
 from enhancement.data.loader import OnDevice, eval_loader, train_loader
-from enhancement.dataset_check import NO_EFFECT
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_RESUMABLE, DataError, UserError, command_line
 from enhancement.interrupt import Interrupt
-from enhancement.options import Options, load_options, prepare_run
 from enhancement.profiling import Profile
 from enhancement.run_folder import (
     find_state,

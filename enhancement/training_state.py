@@ -13,9 +13,9 @@ import torch
 
 from enhancement import checkpoint, distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
+from enhancement.config.load import Options
 from enhancement.errors import UserError
 from enhancement.evaluation import Scores
-from enhancement.options import Options
 from enhancement.run_folder import latest_state, previous_state, prune, run_folder
 
 logger = logging.getLogger("enhancement")

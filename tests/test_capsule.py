@@ -13,13 +13,13 @@ from conftest import ROOT, picture, run, run_until
 from enhancement import checkpoint, test_from_dataset
 from enhancement import train as training
 from enhancement.brightness import at_level, curve
+from enhancement.config.load import load_options
 from enhancement.data.images import read_image, write_image
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.errors import OptionError, UserError
 from enhancement.evaluation import Row, Scores
 from enhancement.models.segmentation_losses import DiceBCELoss, StructureLoss
-from enhancement.options import load_options
 from enhancement.segmentation import mask_scores
 
 SMALL = ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]

@@ -4,8 +4,8 @@ import pytest
 from conftest import make_pairs
 
 from enhancement import train
+from enhancement.config.load import load_options
 from enhancement.errors import UserError
-from enhancement.options import load_options
 
 PUBLISHED = """
 name: Enhancement_RetinexFormer_LOL_v1

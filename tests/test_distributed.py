@@ -82,7 +82,7 @@ from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.data.loader import eval_loader
 from enhancement.evaluation import evaluate
 from enhancement.metrics import get_protocol
-from enhancement.options import load_options, prepare_run
+from enhancement.config.load import load_options, prepare_run
 rank, world = distributed.start("pytorch", cuda=False)
 opt = prepare_run(load_options(sys.argv[1]), True, rank, world)
 model = lookup(MODEL_REGISTRY, opt["model_type"])(opt)

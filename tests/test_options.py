@@ -5,9 +5,9 @@ import torch
 import yaml
 from conftest import ROOT, make_pairs, tiny_options
 
-from enhancement import schema
+from enhancement.config import schema
+from enhancement.config.load import Merged, load_options, parse_yaml, prepare_run
 from enhancement.errors import OptionError, UserError, hint, nearest
-from enhancement.options import Merged, load_options, parse_yaml, prepare_run
 
 SHIPPED = sorted(p for p in (ROOT / "options").rglob("*.yml") if "base" not in p.parts)
 DATASETS = sorted(p.stem for p in (ROOT / "options/base/datasets").glob("*.yml"))

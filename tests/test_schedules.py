@@ -7,9 +7,9 @@ import torch
 from conftest import run
 
 from enhancement.compat import MODEL_REGISTRY, lookup, scheduler_types
+from enhancement.config.load import load_options, prepare_run
 from enhancement.errors import UserError
 from enhancement.models.mixup import Mixup
-from enhancement.options import load_options, prepare_run
 
 
 class TestLearningRate:

@@ -15,9 +15,9 @@ from conftest import ROOT, events, make_pairs, picture, run, run_until, weights
 
 from enhancement import checkpoint, train
 from enhancement.compat import ARCH_REGISTRY, MODEL_REGISTRY, lookup
+from enhancement.config.load import load_options, prepare_run
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
-from enhancement.options import load_options, prepare_run
 
 STAGES = ("1_iglfm", "2_blgm", "3_wsgm", "segmentation")  # tests/test_capsule.py
 MATRIX = sorted(

@@ -23,14 +23,9 @@ from enhancement.compat import (
     scheduler_types,
     train_keys,
 )
-from enhancement.data.sources import locate, missing_hint
-from enhancement.dataset_check import check_datasets
-from enhancement.errors import UserError, hint
-from enhancement.models.enhancement_model import LOSS_SUFFIX, EnhancementModel, loss_options
-from enhancement.models.illumination_model import IlluminationModel
-from enhancement.models.losses import IlluminationLoss
-from enhancement.models.mixup import Mixup
-from enhancement.schema import (
+from enhancement.config.check_datasets import check_datasets
+from enhancement.config.check_masks import check_segmentation
+from enhancement.config.schema import (
     DistParams,
     KeyPath,
     Logger,
@@ -43,7 +38,12 @@ from enhancement.schema import (
     check_call,
     parameters,
 )
-from enhancement.segmentation_check import check_segmentation
+from enhancement.data.sources import locate, missing_hint
+from enhancement.errors import UserError, hint
+from enhancement.models.enhancement_model import LOSS_SUFFIX, EnhancementModel, loss_options
+from enhancement.models.illumination_model import IlluminationModel
+from enhancement.models.losses import IlluminationLoss
+from enhancement.models.mixup import Mixup
 
 SECTIONS = {"path": PathBlock, "train": Train, "val": Val, "logger": Logger}
 NEEDS_CLOSURE = ("LBFGS", "SparseAdam", "Optimizer")

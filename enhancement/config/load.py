@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
+from enhancement.config.check import SECTIONS, Checker
+from enhancement.config.check_datasets import NO_EFFECT, phase_of, validates_on_test
+from enhancement.config.dialect import is_dialect, translate
+from enhancement.config.schema import KeyPath, Root
 from enhancement.data.sources import locate
-from enhancement.dataset_check import NO_EFFECT, phase_of, validates_on_test
 from enhancement.device import resolve_num_gpu
-from enhancement.dialect import is_dialect, translate
 from enhancement.errors import OptionError, UserError, nearest
-from enhancement.option_check import SECTIONS, Checker
-from enhancement.schema import KeyPath, Root
 
 Options = dict[str, Any]
 FORCED = "--force_yml"

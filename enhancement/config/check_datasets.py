@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from enhancement.compat import DATASET_REGISTRY, lookup, option_keys
+from enhancement.config.schema import KeyPath, Loading, check_call, parameters
 from enhancement.data.base_dataset import EnhancementDataset, included
 from enhancement.data.sources import locate, missing_hint
 from enhancement.errors import UserError, hint
-from enhancement.schema import KeyPath, Loading, check_call, parameters
 
 if TYPE_CHECKING:
-    from enhancement.option_check import Checker
+    from enhancement.config.check import Checker
 
 SETS = ("train", "val", "test")
 DATASET_KEY = re.compile(r"train|val(_\w+)?|test(_\w+)?")

@@ -20,7 +20,7 @@ from enhancement.models.segmentation_model import SegmentationModel
 from enhancement.segmentation import load_segmentation
 
 if TYPE_CHECKING:
-    from enhancement.option_check import Checker
+    from enhancement.config.check import Checker
 
 
 def check_segmentation(checker: Checker, network: nn.Module, training: bool) -> None:

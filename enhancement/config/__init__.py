@@ -1,0 +1,1 @@
+"""Option files: read, inherited, checked whole, parsed."""

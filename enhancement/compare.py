@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from enhancement.checkpoint import build_stored
 from enhancement.complexity import multiply_adds
 from enhancement.curves import Training, read_training
 from enhancement.errors import UserError, hint
 from enhancement.evaluation import eval_mode, run_padded
 from enhancement.report import SCORES_FILE
+from enhancement.weights.checkpoint import build_stored
 
 SIDE = 256  # of the image that multiply-adds and latency are given for
 ROUNDS = 9

@@ -197,7 +197,7 @@ def _update_learning_rate(self: Any, current_iter: int, warmup_iter: int = -1) -
 def _save_network(
     self: Any, net: Any, net_label: str, current_iter: int, param_key: Any = "params"
 ) -> None:
-    from enhancement import checkpoint
+    from enhancement.weights import checkpoint
 
     nets, keys = (x if isinstance(x, list) else [x] for x in (net, param_key))
     content = {key: checkpoint.on_cpu(one) for key, one in zip(keys, nets, strict=True)}

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from enhancement.archs.blocks import pad_to_multiple
-from enhancement.checkpoint import build_from_file
 from enhancement.compat import size_multiple
 from enhancement.errors import UserError
+from enhancement.weights.checkpoint import build_from_file
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
 SIZES = ((1, 64, 96), (1, 75, 53), (2, 101, 130))  # (B, H, W) that a file is checked at

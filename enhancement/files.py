@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enhancement.checkpoint import replace_file
 from enhancement.data.images import to_float
 from enhancement.errors import UserError
 from enhancement.inference import FrameEnhancer, enhance_frames, read_ahead
 from enhancement.pictures import FORMATS, Picture, encode_picture, read_picture
 from enhancement.report import side_by_side
 from enhancement.video import ENCODERS, check_video_name
+from enhancement.weights.checkpoint import replace_file
 
 WILDCARDS = "*?["
 COMPARED_WIDTH = 600  # pixels of one column of a comparison

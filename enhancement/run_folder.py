@@ -14,12 +14,12 @@ from typing import IO, Any
 
 import yaml
 
-from enhancement import checkpoint
 from enhancement.compat import lengths_of
 from enhancement.config.load import Options, fill_defaults, parse_yaml
 from enhancement.errors import UserError
-from enhancement.tensor_files import WEIGHTS
 from enhancement.tracking import log_to_file
+from enhancement.weights import checkpoint
+from enhancement.weights.tensor_files import WEIGHTS
 
 logger = logging.getLogger("enhancement")
 LOCK = ".lock"

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enhancement import checkpoint
 from enhancement.errors import UserError
 from enhancement.evaluation import MASK_PROTOCOL, Row, Scores, Watch, eval_mode, run_padded
 from enhancement.mask_metrics import dice, miou
+from enhancement.weights import checkpoint
 
 INPUT, TRUTH = "dark input", "ground truth"
 Sides = dict[str, Scores]

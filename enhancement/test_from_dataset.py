@@ -19,7 +19,7 @@ from tqdm import tqdm
 sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
 
 try:
-    from enhancement import checkpoint
+    from enhancement.weights import checkpoint
 except ModuleNotFoundError as missing:
     print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
     sys.exit(2)

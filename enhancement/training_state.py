@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from enhancement import checkpoint, distributed
+from enhancement import distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.config.load import Options
 from enhancement.errors import UserError
 from enhancement.evaluation import Scores
 from enhancement.run_folder import latest_state, previous_state, prune, run_folder
+from enhancement.weights import checkpoint
 
 logger = logging.getLogger("enhancement")
 

@@ -12,11 +12,12 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY
 from torch import Tensor, nn
 
-from enhancement import checkpoint, distributed
+from enhancement import distributed
 from enhancement.compat import BaseModel, build, lookup
 from enhancement.errors import UserError
 from enhancement.evaluation import Scores, autocast, enhance, evaluate
 from enhancement.metrics import get_protocol, to_8_bit
+from enhancement.weights import checkpoint
 
 from .frozen import average_of, load_part
 from .mixup import Mixup

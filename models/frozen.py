@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from enhancement import checkpoint
 from enhancement.errors import UserError
+from enhancement.weights import checkpoint
 
 
 def part_state(path: str | Path, name: str, part: nn.Module) -> checkpoint.State:

@@ -10,9 +10,10 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from enhancement import checkpoint, train
+from enhancement import train
 from enhancement.data.images import write_image
 from enhancement.data.sources import DATA_VARIABLE
+from enhancement.weights import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))

@@ -17,9 +17,9 @@ from enhancement.archs.bilateral_grid import apply_affine, slice_grid
 from enhancement.archs.blocks import ChannelNorm, GuidedAttention
 from enhancement.archs.ded_net_arch import IFE
 from enhancement.archs.hdrnet_arch import CurveGuide, InwardClamp
-from enhancement.checkpoint import misfits, read_weights
 from enhancement.compat import ARCH_REGISTRY, lookup, size_multiple
 from enhancement.evaluation import enhance
+from enhancement.weights.checkpoint import misfits, read_weights
 
 OURS = sorted(
     name

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import ROOT, picture, run, run_until
 
-from enhancement import checkpoint, test_from_dataset
+from enhancement import test_from_dataset
 from enhancement import train as training
 from enhancement.brightness import at_level, curve
 from enhancement.config.load import load_options
@@ -21,6 +21,7 @@ from enhancement.errors import OptionError, UserError
 from enhancement.evaluation import Row, Scores
 from enhancement.models.segmentation_losses import DiceBCELoss, StructureLoss
 from enhancement.segmentation import mask_scores
+from enhancement.weights import checkpoint
 
 SMALL = ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]
 BRIEF = ["datasets:train:batch_size_per_gpu=2", "datasets:train:gt_size=32", "train:total_iter=2",

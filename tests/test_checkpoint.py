@@ -7,9 +7,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from enhancement import checkpoint
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
+from enhancement.weights import checkpoint
 
 
 def network():

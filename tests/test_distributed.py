@@ -11,9 +11,9 @@ import pytest
 import torch
 from conftest import ROOT, make_pairs, run, weights
 
-from enhancement import checkpoint
 from enhancement.errors import EXIT_RESUMABLE, UserError
 from enhancement.run_folder import locked
+from enhancement.weights import checkpoint
 
 PEER = "error: another process of this run has failed; its own message says why\n"
 SCRIPT = str(ROOT / "basicsr/train.py")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from test_archs import SMALL
 
-from enhancement.checkpoint import build_from_file
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.recognise import recognise
+from enhancement.weights.checkpoint import build_from_file
+from enhancement.weights.recognise import recognise
 
 CASES = [
     ("AODNet", {}),

@@ -16,11 +16,12 @@ import pytest
 import torch
 from conftest import ROOT, events, merge, run, run_until, weights
 
-from enhancement import checkpoint, train
+from enhancement import train
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.errors import UserError
 from enhancement.interrupt import Interrupt
 from enhancement.run_folder import locked
+from enhancement.weights import checkpoint
 
 
 class TestNothingIsLost:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import events, run, run_until, weights
 
-from enhancement import checkpoint
 from enhancement.errors import UserError
+from enhancement.weights import checkpoint
 
 
 class TestResuming:

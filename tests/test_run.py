@@ -16,11 +16,12 @@ import pytest
 import torch
 from conftest import ROOT, picture
 
-from enhancement import checkpoint, video
+from enhancement import video
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
 from enhancement.inference import FrameEnhancer
+from enhancement.weights import checkpoint
 
 
 @pytest.fixture

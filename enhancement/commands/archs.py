@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from enhancement.checkpoint import read_weights
 from enhancement.compat import ARCH_REGISTRY, size_multiple
 from enhancement.complexity import multiply_adds, parameter_count
+from enhancement.weights.checkpoint import read_weights
 
 HELP = "list the registered networks"
 EXAMPLES = """

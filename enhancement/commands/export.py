@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from enhancement.checkpoint import build_from_file
 from enhancement.errors import UserError
 from enhancement.export import FORMATS, SIZES, export
 from enhancement.files import check_place
+from enhancement.weights.checkpoint import build_from_file
 
 HELP = "write a network as an ONNX or TorchScript file, checked against PyTorch"
 EXAMPLES = """

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from enhancement import checkpoint
 from enhancement.compat import (
     ARCH_REGISTRY,
     LOSS_REGISTRY,
@@ -44,6 +43,7 @@ from enhancement.models.enhancement_model import LOSS_SUFFIX, EnhancementModel, 
 from enhancement.models.illumination_model import IlluminationModel
 from enhancement.models.losses import IlluminationLoss
 from enhancement.models.mixup import Mixup
+from enhancement.weights import checkpoint
 
 SECTIONS = {"path": PathBlock, "train": Train, "val": Val, "logger": Logger}
 NEEDS_CLOSURE = ("LBFGS", "SparseAdam", "Optimizer")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from enhancement import checkpoint
 from enhancement.compat import DATASET_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.sources import locate, missing_hint
@@ -18,6 +17,7 @@ from enhancement.models.segmentation_guided_model import SEGMENTATION, Segmentat
 from enhancement.models.segmentation_losses import MaskLoss
 from enhancement.models.segmentation_model import SegmentationModel
 from enhancement.segmentation import load_segmentation
+from enhancement.weights import checkpoint
 
 if TYPE_CHECKING:
     from enhancement.config.check import Checker

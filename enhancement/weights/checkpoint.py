@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from enhancement import tensor_files
 from enhancement.archs.published import PublishedWeights
 from enhancement.compat import ARCH_REGISTRY, build, lookup
 from enhancement.errors import UserError
-from enhancement.recognise import recognise
+from enhancement.weights import tensor_files
+from enhancement.weights.recognise import recognise
 
 State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")

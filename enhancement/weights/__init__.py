@@ -1,0 +1,1 @@
+"""Files of weights: written whole, read safely, recognised."""

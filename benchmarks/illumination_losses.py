@@ -15,10 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from enhancement import test_from_dataset, train
+from enhancement import test_from_dataset
 from enhancement.config.load import load_options, prepare_run
 from enhancement.data.images import read_image, write_image
 from enhancement.data.loader import eval_loader
+from enhancement.training import loop as train
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = "train:reconstruction_opt={type: IlluminationReconstructionLoss}"

@@ -15,11 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from enhancement import test_from_dataset, train
+from enhancement import test_from_dataset
 from enhancement.data.images import Array, write_image
 from enhancement.data.sources import DATA_FOLDER, locate
 from enhancement.errors import command_line
-from enhancement.tracking import duration
+from enhancement.training import loop as train
+from enhancement.training.tracking import duration
 
 RUNS = Path("experiments/capsule_demo")
 FRAMES = f"{DATA_FOLDER}/WCEBleedGen/bleeding"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from enhancement.compare import SIDE, ImageScores, Result, mean_and_spread
 from enhancement.report import INPUT, cell
-from enhancement.tracking import duration
+from enhancement.training.tracking import duration
 
 
 @dataclass

@@ -6,9 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from enhancement import test_from_dataset, train
+from enhancement import test_from_dataset
 from enhancement.errors import command_line
-from enhancement.tracking import duration
+from enhancement.training import loop as train
+from enhancement.training.tracking import duration
 
 OPTION_FILE = "options/quickstart.yml"
 RUN = Path("experiments/quickstart")

@@ -10,9 +10,9 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from enhancement import train
 from enhancement.data.images import write_image
 from enhancement.data.sources import DATA_VARIABLE
+from enhancement.training import loop as train
 from enhancement.weights import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent

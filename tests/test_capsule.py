@@ -11,7 +11,6 @@ import torch
 from conftest import ROOT, picture, run, run_until
 
 from enhancement import test_from_dataset
-from enhancement import train as training
 from enhancement.brightness import at_level, curve
 from enhancement.config.load import load_options
 from enhancement.data.images import read_image, write_image
@@ -21,6 +20,7 @@ from enhancement.errors import OptionError, UserError
 from enhancement.evaluation import Row, Scores
 from enhancement.models.segmentation_losses import DiceBCELoss, StructureLoss
 from enhancement.segmentation import mask_scores
+from enhancement.training import loop as training
 from enhancement.weights import checkpoint
 
 SMALL = ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]

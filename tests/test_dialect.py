@@ -3,9 +3,9 @@
 import pytest
 from conftest import make_pairs
 
-from enhancement import train
 from enhancement.config.load import load_options
 from enhancement.errors import UserError
+from enhancement.training import loop as train
 
 PUBLISHED = """
 name: Enhancement_RetinexFormer_LOL_v1

@@ -12,7 +12,7 @@ import torch
 from conftest import ROOT, make_pairs, run, weights
 
 from enhancement.errors import EXIT_RESUMABLE, UserError
-from enhancement.run_folder import locked
+from enhancement.training.run_folder import locked
 from enhancement.weights import checkpoint
 
 PEER = "error: another process of this run has failed; its own message says why\n"
@@ -120,7 +120,7 @@ def test_validation_is_shared_out_and_scores_as_in_one_process(tiny, in_tmp):
 
 THREADS_LEFT = """
 import os, sys
-from enhancement import train
+from enhancement.training import loop as train
 status = train.main()
 for task in os.listdir("/proc/self/task"):
     with open(f"/proc/self/task/{task}/comm") as name:

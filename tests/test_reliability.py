@@ -16,11 +16,11 @@ import pytest
 import torch
 from conftest import ROOT, events, merge, run, run_until, weights
 
-from enhancement import train
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.interrupt import Interrupt
-from enhancement.run_folder import locked
+from enhancement.training import loop as train
+from enhancement.training.interrupt import Interrupt
+from enhancement.training.run_folder import locked
 from enhancement.weights import checkpoint
 
 
@@ -121,7 +121,7 @@ def test_a_dead_trainers_workers_do_not_hold_its_lock(in_tmp):
     """A process forked while the lock was held outlives its parent."""
     code = (
         "import os, signal, sys, time\nfrom pathlib import Path\n"
-        "from enhancement.run_folder import locked\n"
+        "from enhancement.training.run_folder import locked\n"
         "with locked(Path('run')):\n"
         "    if os.fork() == 0:\n        time.sleep(8); os._exit(0)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -159,7 +159,7 @@ def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp, kind):
 
 def test_curves_go_on_in_a_file_that_tensorboard_reads_last(tmp_path):
     """TensorBoard reads the files of a run by name, and names begin with the second."""
-    from enhancement.tracking import after_event_files
+    from enhancement.training.tracking import after_event_files
 
     now = int(time.time())
     (tmp_path / f"events.out.tfevents.{now}.host.99999.0").touch()

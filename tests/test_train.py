@@ -13,11 +13,11 @@ import torch
 import yaml
 from conftest import ROOT, events, make_pairs, picture, run, run_until, weights
 
-from enhancement import train
 from enhancement.compat import ARCH_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.config.load import load_options, prepare_run
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
+from enhancement.training import loop as train
 from enhancement.weights import checkpoint
 
 STAGES = ("1_iglfm", "2_blgm", "3_wsgm", "segmentation")  # tests/test_capsule.py

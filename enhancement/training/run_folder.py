@@ -17,7 +17,7 @@ import yaml
 from enhancement.compat import lengths_of
 from enhancement.config.load import Options, fill_defaults, parse_yaml
 from enhancement.errors import UserError
-from enhancement.tracking import log_to_file
+from enhancement.training.tracking import log_to_file
 from enhancement.weights import checkpoint
 from enhancement.weights.tensor_files import WEIGHTS
 

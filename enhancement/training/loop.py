@@ -19,9 +19,9 @@ from enhancement.config.load import Options, load_options, prepare_run
 from enhancement.data.loader import OnDevice, eval_loader, train_loader
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_RESUMABLE, DataError, UserError, command_line
-from enhancement.interrupt import Interrupt
-from enhancement.profiling import Profile
-from enhancement.run_folder import (
+from enhancement.training.interrupt import Interrupt
+from enhancement.training.profiling import Profile
+from enhancement.training.run_folder import (
     find_state,
     latest_state,
     locked,
@@ -29,8 +29,8 @@ from enhancement.run_folder import (
     run_folder,
     weights_files,
 )
-from enhancement.tracking import Progress, Tracker, duration, log_to_terminal
-from enhancement.training_state import final_metrics, keep_best, read_state, restore, save, seed_all
+from enhancement.training.state import final_metrics, keep_best, read_state, restore, save, seed_all
+from enhancement.training.tracking import Progress, Tracker, duration, log_to_terminal
 
 logger = logging.getLogger("enhancement")
 

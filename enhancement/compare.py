@@ -17,8 +17,8 @@ import torch
 from enhancement.complexity import multiply_adds
 from enhancement.curves import Training, read_training
 from enhancement.errors import UserError, hint
-from enhancement.evaluation import eval_mode, run_padded
-from enhancement.report import SCORES_FILE
+from enhancement.scoring.evaluation import eval_mode, run_padded
+from enhancement.scoring.report import SCORES_FILE
 from enhancement.weights.checkpoint import build_stored
 
 SIDE = 256  # of the image that multiply-adds and latency are given for

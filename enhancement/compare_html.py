@@ -14,8 +14,8 @@ from PIL import Image
 from enhancement.compare import ImageScores, Result, mean_and_spread
 from enhancement.compare_tables import columns, untouched
 from enhancement.errors import UserError
-from enhancement.report import INPUT, cell
-from enhancement.small_pictures import PICTURES, QUALITY, SIDE, encode, picture_path
+from enhancement.scoring.report import INPUT, cell
+from enhancement.scoring.thumbnails import PICTURES, QUALITY, SIDE, encode, picture_path
 
 LIMIT = 14_000_000  # bytes of the page
 SIDES = (SIDE, 480, 360, 256)  # of pictures, the first that fits

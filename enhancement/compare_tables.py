@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from enhancement.compare import SIDE, ImageScores, Result, mean_and_spread
-from enhancement.report import INPUT, cell
+from enhancement.scoring.report import INPUT, cell
 from enhancement.training.tracking import duration
 
 

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from enhancement.archs.part import Part, seeing
 from enhancement.compat import size_multiple
 from enhancement.errors import UserError
-from enhancement.evaluation import enhance, pad_to_multiple
+from enhancement.scoring.evaluation import enhance, pad_to_multiple
 
 MARGIN = 64  # pixels around a tile that its network sees beside its own
 FEATHER = 16  # how far two tiles are mixed on either side of their border

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from enhancement import distributed
 from enhancement.compat import BaseModel, build, lookup
 from enhancement.errors import UserError
-from enhancement.evaluation import Scores, autocast, enhance, evaluate
-from enhancement.metrics import get_protocol, to_8_bit
+from enhancement.scoring.evaluation import Scores, autocast, enhance, evaluate
+from enhancement.scoring.protocols import get_protocol, to_8_bit
 from enhancement.weights import checkpoint
 
 from .frozen import average_of, load_part

@@ -7,8 +7,8 @@ from typing import Any
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 
-from enhancement.evaluation import Scores
-from enhancement.segmentation import INPUT, load_segmentation, score_segmentation, segment
+from enhancement.scoring.evaluation import Scores
+from enhancement.scoring.segmentation import INPUT, load_segmentation, score_segmentation, segment
 
 from .enhancement_model import EnhancementModel
 from .segmentation_losses import MaskLoss

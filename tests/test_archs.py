@@ -18,7 +18,7 @@ from enhancement.archs.blocks import ChannelNorm, GuidedAttention
 from enhancement.archs.ded_net_arch import IFE
 from enhancement.archs.hdrnet_arch import CurveGuide, InwardClamp
 from enhancement.compat import ARCH_REGISTRY, lookup, size_multiple
-from enhancement.evaluation import enhance
+from enhancement.scoring.evaluation import enhance
 from enhancement.weights.checkpoint import misfits, read_weights
 
 OURS = sorted(

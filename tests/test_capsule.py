@@ -11,15 +11,15 @@ import torch
 from conftest import ROOT, picture, run, run_until
 
 from enhancement import test_from_dataset
-from enhancement.brightness import at_level, curve
 from enhancement.config.load import load_options
 from enhancement.data.images import read_image, write_image
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.errors import OptionError, UserError
-from enhancement.evaluation import Row, Scores
 from enhancement.models.segmentation_losses import DiceBCELoss, StructureLoss
-from enhancement.segmentation import mask_scores
+from enhancement.scoring.brightness import at_level, curve
+from enhancement.scoring.evaluation import Row, Scores
+from enhancement.scoring.segmentation import mask_scores
 from enhancement.training import loop as training
 from enhancement.weights import checkpoint
 

@@ -19,9 +19,9 @@ from enhancement import compare_html
 from enhancement.compare import collect, mean_and_spread
 from enhancement.curves import read_training, thinned
 from enhancement.data.images import write_image
-from enhancement.evaluation import Row, Scores
-from enhancement.report import write_scores
-from enhancement.small_pictures import ROLES, small_picture, write_pictures
+from enhancement.scoring.evaluation import Row, Scores
+from enhancement.scoring.report import write_scores
+from enhancement.scoring.thumbnails import ROLES, small_picture, write_pictures
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NAUGHTY = "<script>document.title='broken'</script>\" onload='x'|*/"

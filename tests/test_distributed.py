@@ -80,8 +80,8 @@ import sys
 from enhancement import distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.data.loader import eval_loader
-from enhancement.evaluation import evaluate
-from enhancement.metrics import get_protocol
+from enhancement.scoring.evaluation import evaluate
+from enhancement.scoring.protocols import get_protocol
 from enhancement.config.load import load_options, prepare_run
 rank, world = distributed.start("pytorch", cuda=False)
 opt = prepare_run(load_options(sys.argv[1]), True, rank, world)

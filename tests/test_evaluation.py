@@ -6,8 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from enhancement.evaluation import Row, Scores, enhance, eval_mode, pad_to_multiple, self_ensemble
-from enhancement.report import _plain, table
+from enhancement.scoring.evaluation import (
+    Row,
+    Scores,
+    enhance,
+    eval_mode,
+    pad_to_multiple,
+    self_ensemble,
+)
+from enhancement.scoring.report import _plain, table
 
 
 class Multiple(nn.Module):

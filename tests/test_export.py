@@ -8,9 +8,9 @@ from test_archs import SMALL as SMALL_SIZES
 from enhancement import export
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.evaluation import enhance as enhanced
 from enhancement.export import OnnxNetwork, open_network
 from enhancement.inference import FrameEnhancer
+from enhancement.scoring.evaluation import enhance as enhanced
 from enhancement.weights import checkpoint
 
 ONE_EACH = {"n_feat": 4, "num_blocks": [1, 1, 1]}

@@ -10,8 +10,8 @@ import torch
 from enhancement.archs.hdrnet_arch import HDRNet
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.evaluation import enhance
 from enhancement.inference import FrameEnhancer, enhance_frames, read_ahead
+from enhancement.scoring.evaluation import enhance
 
 MODES = {
     "affine": {},

@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from enhancement.compat import METRIC_REGISTRY, lookup
 from enhancement.data.images import read_image, to_float
 from enhancement.errors import UserError
-from enhancement.metrics import PROTOCOLS, Lpips, get_protocol
+from enhancement.scoring.protocols import PROTOCOLS, Lpips, get_protocol
 
 
 def tensor(array):

@@ -13,7 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
-from enhancement.mask_metrics import dice, miou
+from enhancement.scoring.mask_metrics import dice, miou
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_capsule_adds_lpips_or_says_why_not(folders, enhance, monkeypatch):
     def unavailable(self, device):
         self.unavailable, self._network = "not computed: no weights", None
 
-    monkeypatch.setattr("enhancement.metrics.Lpips.__init__", unavailable)
+    monkeypatch.setattr("enhancement.scoring.protocols.Lpips.__init__", unavailable)
     _, out, _ = enhance("score", "out", "gt", "--protocol", "capsule")
     assert "LPIPS" in out
     assert "note: lpips not computed: no weights" in out

@@ -13,7 +13,7 @@ from enhancement import test_from_dataset as tester
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
-from enhancement.metrics import get_protocol
+from enhancement.scoring.protocols import get_protocol
 
 
 def score(*arguments):
@@ -164,7 +164,7 @@ def test_lol_v1s_untouched_input_scores_7_773(real_data, weights, tiny, monkeypa
 
 
 def test_small_pictures_are_kept_for_the_comparison_page(tiny, weights, monkeypatch):
-    monkeypatch.setattr("enhancement.small_pictures.SIDE", 40)
+    monkeypatch.setattr("enhancement.scoring.thumbnails.SIDE", 40)
     monkeypatch.setattr(tester, "PICTURES", 1)
     _, folder = score("--opt", tiny(), "--weights", weights)
     kept = sorted(p.name for p in (folder / "pictures").iterdir())

@@ -9,8 +9,8 @@ from test_archs import OURS, SMALL
 from enhancement.archs.part import Part, current_part, global_statistics, seeing
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.evaluation import enhance
 from enhancement.inference import FrameEnhancer
+from enhancement.scoring.evaluation import enhance
 from enhancement.tiling import (
     FEATHER,
     MARGIN,

@@ -14,8 +14,8 @@ from enhancement.compare_html import build_page
 from enhancement.compare_tables import as_csv, as_markdown, as_text
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError
-from enhancement.evaluation import MASK_PROTOCOL
-from enhancement.metrics import PROTOCOLS
+from enhancement.scoring.evaluation import MASK_PROTOCOL
+from enhancement.scoring.protocols import PROTOCOLS
 
 HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
 EXAMPLES = """

@@ -9,10 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from enhancement.device import get_device, resolve_num_gpu
-from enhancement.evaluation import MASK_PROTOCOL
-from enhancement.folder_scores import score_folders
-from enhancement.metrics import PROTOCOLS
-from enhancement.report import as_csv, as_json, table, write_scores
+from enhancement.scoring.evaluation import MASK_PROTOCOL
+from enhancement.scoring.folders import score_folders
+from enhancement.scoring.protocols import PROTOCOLS
+from enhancement.scoring.report import as_csv, as_json, table, write_scores
 
 HELP = "score a folder of outputs against a folder of ground truths"
 EXAMPLES = """

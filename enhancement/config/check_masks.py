@@ -10,13 +10,13 @@ from enhancement.compat import DATASET_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.sources import locate, missing_hint
 from enhancement.errors import UserError, hint
-from enhancement.evaluation import MASK_METRICS
 from enhancement.models.enhancement_model import loss_options
 from enhancement.models.frozen import part_state
 from enhancement.models.segmentation_guided_model import SEGMENTATION, SegmentationGuidedModel
 from enhancement.models.segmentation_losses import MaskLoss
 from enhancement.models.segmentation_model import SegmentationModel
-from enhancement.segmentation import load_segmentation
+from enhancement.scoring.evaluation import MASK_METRICS
+from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights import checkpoint
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from enhancement.errors import hint
-from enhancement.metrics import PROTOCOLS
+from enhancement.scoring.protocols import PROTOCOLS
 
 KeyPath = tuple[str, ...]
 Report = Callable[[KeyPath, str], None]

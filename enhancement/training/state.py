@@ -15,7 +15,7 @@ from enhancement import distributed
 from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.config.load import Options
 from enhancement.errors import UserError
-from enhancement.evaluation import Scores
+from enhancement.scoring.evaluation import Scores
 from enhancement.training.run_folder import latest_state, previous_state, prune, run_folder
 from enhancement.weights import checkpoint
 

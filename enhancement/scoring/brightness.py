@@ -19,9 +19,9 @@ from enhancement.data.low_light import LowLight
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset, SynthesisOptions
 from enhancement.errors import UserError
-from enhancement.evaluation import Scores, evaluate
-from enhancement.metrics import Protocol
-from enhancement.report import cell
+from enhancement.scoring.evaluation import Scores, evaluate
+from enhancement.scoring.protocols import Protocol
+from enhancement.scoring.report import cell
 
 Sweep = dict[float, Scores]
 Plain = dict[str, Any]

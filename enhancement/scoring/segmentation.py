@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from enhancement.errors import UserError
-from enhancement.evaluation import MASK_PROTOCOL, Row, Scores, Watch, eval_mode, run_padded
-from enhancement.mask_metrics import dice, miou
+from enhancement.scoring.evaluation import MASK_PROTOCOL, Row, Scores, Watch, eval_mode, run_padded
+from enhancement.scoring.mask_metrics import dice, miou
 from enhancement.weights import checkpoint
 
 INPUT, TRUTH = "dark input", "ground truth"

@@ -14,9 +14,9 @@ from enhancement.data.masks import THRESHOLD, foreground
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.sources import Source, open_source
 from enhancement.errors import UserError
-from enhancement.evaluation import MASK_PROTOCOL, Row, Scores, note_lpips, score_image
-from enhancement.mask_metrics import dice, miou
-from enhancement.metrics import Lpips, get_protocol
+from enhancement.scoring.evaluation import MASK_PROTOCOL, Row, Scores, note_lpips, score_image
+from enhancement.scoring.mask_metrics import dice, miou
+from enhancement.scoring.protocols import Lpips, get_protocol
 
 Pairs = list[tuple[str, str]]
 

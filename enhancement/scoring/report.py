@@ -17,8 +17,8 @@ from torch import Tensor
 
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
-from enhancement.evaluation import Scores
-from enhancement.metrics import to_8_bit
+from enhancement.scoring.evaluation import Scores
+from enhancement.scoring.protocols import to_8_bit
 
 DIGITS = {"psnr": 3, "ssim": 4, "lpips": 4, "dice": 4, "miou": 4}
 INPUT, MEAN = "untouched input", "mean"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from enhancement.archs.blocks import pad_to_multiple
 from enhancement.compat import size_multiple
 from enhancement.errors import UserError
-from enhancement.metrics import Lpips, Protocol
+from enhancement.scoring.protocols import Lpips, Protocol
 
 
 def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from enhancement.errors import UserError
-from enhancement.metrics import to_8_bit
+from enhancement.scoring.protocols import to_8_bit
 
 ROLES = ("input", "output", "gt")
 PICTURES = 24  # images of a set, the first ones

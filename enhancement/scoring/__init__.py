@@ -1,0 +1,1 @@
+"""Metrics, named protocols, and the scores that they give."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from enhancement import test_from_dataset
 from enhancement.config.load import load_options, prepare_run
 from enhancement.data.images import read_image, write_image
 from enhancement.data.loader import eval_loader
+from enhancement.testing import command as test_from_dataset
 from enhancement.training import loop as train
 
 ROOT = Path(__file__).resolve().parent.parent

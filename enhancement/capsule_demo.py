@@ -15,10 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from enhancement import test_from_dataset
 from enhancement.data.images import Array, write_image
 from enhancement.data.sources import DATA_FOLDER, locate
 from enhancement.errors import command_line
+from enhancement.testing import command as test_from_dataset
 from enhancement.training import loop as train
 from enhancement.training.tracking import duration
 

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from enhancement import test_from_dataset
 from enhancement.errors import command_line
+from enhancement.testing import command as test_from_dataset
 from enhancement.training import loop as train
 from enhancement.training.tracking import duration
 

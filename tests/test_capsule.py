@@ -10,7 +10,6 @@ import pytest
 import torch
 from conftest import ROOT, picture, run, run_until
 
-from enhancement import test_from_dataset
 from enhancement.config.load import load_options
 from enhancement.data.images import read_image, write_image
 from enhancement.data.paired_dataset import PairedDataset
@@ -20,6 +19,7 @@ from enhancement.models.segmentation_losses import DiceBCELoss, StructureLoss
 from enhancement.scoring.brightness import at_level, curve
 from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.segmentation import mask_scores
+from enhancement.testing import command as test_from_dataset
 from enhancement.training import loop as training
 from enhancement.weights import checkpoint
 

@@ -129,7 +129,7 @@ def test_every_key_is_understood(published):
 
 
 def test_it_trains_and_stamps_the_choice_on_the_test_set(published, capsys):
-    from enhancement import test_from_dataset as tester
+    from enhancement.testing import command as tester
 
     assert train.run_training(train.parse(["--opt", published()])) == 0
     best = "experiments/Enhancement_RetinexFormer_LOL_v1/models/net_g_best.pth"

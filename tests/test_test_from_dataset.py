@@ -9,11 +9,11 @@ import pytest
 import torch
 from conftest import ROOT, make_pairs, picture, run
 
-from enhancement import test_from_dataset as tester
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
 from enhancement.scoring.protocols import get_protocol
+from enhancement.testing import command as tester
 
 
 def score(*arguments):

@@ -1,0 +1,1 @@
+"""The command enhancement/test_from_dataset.py."""

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from enhancement.archs import bilateral_grid
 from enhancement.archs.hdrnet_arch import HDRNet
-from enhancement.inference import FrameEnhancer
+from enhancement.inference.frames import FrameEnhancer
 
 SIZES = {"720p": (720, 1280), "1080p": (1080, 1920), "4K": (2160, 3840)}
 

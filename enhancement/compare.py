@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from enhancement.complexity import multiply_adds
 from enhancement.curves import Training, read_training
 from enhancement.errors import UserError, hint
+from enhancement.inference.complexity import multiply_adds
 from enhancement.scoring.evaluation import eval_mode, run_padded
 from enhancement.scoring.report import SCORES_FILE
 from enhancement.weights.checkpoint import build_stored

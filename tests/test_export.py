@@ -5,11 +5,11 @@ import torch
 from test_archs import OURS
 from test_archs import SMALL as SMALL_SIZES
 
-from enhancement import export
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.export import OnnxNetwork, open_network
-from enhancement.inference import FrameEnhancer
+from enhancement.inference import export
+from enhancement.inference.export import OnnxNetwork, open_network
+from enhancement.inference.frames import FrameEnhancer
 from enhancement.scoring.evaluation import enhance as enhanced
 from enhancement.weights import checkpoint
 

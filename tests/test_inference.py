@@ -10,7 +10,7 @@ import torch
 from enhancement.archs.hdrnet_arch import HDRNet
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.inference import FrameEnhancer, enhance_frames, read_ahead
+from enhancement.inference.frames import FrameEnhancer, enhance_frames, read_ahead
 from enhancement.scoring.evaluation import enhance
 
 MODES = {

@@ -9,7 +9,7 @@ from conftest import picture
 from PIL import Image, ImageCms
 
 from enhancement.errors import UserError
-from enhancement.pictures import encode_picture, read_picture, upright
+from enhancement.inference.pictures import encode_picture, read_picture, upright
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
 
 
 def read_picture_of():
-    from enhancement.pictures import Picture
+    from enhancement.inference.pictures import Picture
 
     return Picture(picture(0))
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 from conftest import ROOT, picture
 
-from enhancement import video
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
-from enhancement.inference import FrameEnhancer
+from enhancement.inference import video
+from enhancement.inference.frames import FrameEnhancer
 from enhancement.weights import checkpoint
 
 

@@ -9,9 +9,8 @@ from test_archs import OURS, SMALL
 from enhancement.archs.part import Part, current_part, global_statistics, seeing
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.errors import UserError
-from enhancement.inference import FrameEnhancer
-from enhancement.scoring.evaluation import enhance
-from enhancement.tiling import (
+from enhancement.inference.frames import FrameEnhancer
+from enhancement.inference.tiles import (
     FEATHER,
     MARGIN,
     SMALLEST_TILE,
@@ -22,6 +21,7 @@ from enhancement.tiling import (
     spans,
     used_memory,
 )
+from enhancement.scoring.evaluation import enhance
 
 
 def network(name):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from enhancement.compat import ARCH_REGISTRY, size_multiple
-from enhancement.complexity import multiply_adds, parameter_count
+from enhancement.inference.complexity import multiply_adds, parameter_count
 from enhancement.weights.checkpoint import read_weights
 
 HELP = "list the registered networks"

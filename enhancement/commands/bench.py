@@ -16,8 +16,8 @@ import torch
 from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.device import named_device
 from enhancement.errors import UserError
-from enhancement.export import open_network
-from enhancement.inference import FrameEnhancer
+from enhancement.inference.export import open_network
+from enhancement.inference.frames import FrameEnhancer
 
 HELP = "measure frames a second"
 EXAMPLES = """

@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from enhancement.device import named_device
 from enhancement.errors import UserError
-from enhancement.export import open_network
-from enhancement.files import Job, check_place, enhance_images, missing, plan
-from enhancement.inference import FrameEnhancer
-from enhancement.pictures import FORMATS
-from enhancement.tiling import parse_bytes
-from enhancement.video import (
+from enhancement.inference.export import open_network
+from enhancement.inference.files import Job, check_place, enhance_images, missing, plan
+from enhancement.inference.frames import FrameEnhancer
+from enhancement.inference.pictures import FORMATS
+from enhancement.inference.tiles import parse_bytes
+from enhancement.inference.video import (
     Camera,
     VideoSource,
     check_video_name,

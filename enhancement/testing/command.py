@@ -24,11 +24,11 @@ except ModuleNotFoundError as missing:
     print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
     sys.exit(2)
 from enhancement.compat import ARCH_REGISTRY, build  # noqa: E402
-from enhancement.complexity import parameter_count  # noqa: E402
 from enhancement.config.load import Merged, Options, derive_sets, load_options, prepare_run  # noqa: E402
 from enhancement.data.loader import eval_loader  # noqa: E402
 from enhancement.device import get_device, resolve_num_gpu  # noqa: E402
 from enhancement.errors import UserError, command_line, hint  # noqa: E402
+from enhancement.inference.complexity import parameter_count  # noqa: E402
 from enhancement.models.enhancement_model import save_picture  # noqa: E402
 from enhancement.scoring.brightness import sweep, sweep_table, write_sweep  # noqa: E402
 from enhancement.scoring.evaluation import MASK_PROTOCOL, Scores, evaluate  # noqa: E402

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from enhancement.data.images import to_float
 from enhancement.errors import UserError
-from enhancement.inference import FrameEnhancer, enhance_frames, read_ahead
-from enhancement.pictures import FORMATS, Picture, encode_picture, read_picture
+from enhancement.inference.frames import FrameEnhancer, enhance_frames, read_ahead
+from enhancement.inference.pictures import FORMATS, Picture, encode_picture, read_picture
+from enhancement.inference.video import ENCODERS, check_video_name
 from enhancement.scoring.report import side_by_side
-from enhancement.video import ENCODERS, check_video_name
 from enhancement.weights.checkpoint import replace_file
 
 WILDCARDS = "*?["

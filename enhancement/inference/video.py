@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from enhancement.errors import UserError
-from enhancement.inference import Frame, enhance_frames
+from enhancement.inference.frames import Frame, enhance_frames
 
 ENCODERS = {
     ".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".avi": "libx264",

@@ -19,8 +19,8 @@ from enhancement.archs.bilateral_grid import pack_grid
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
 from enhancement.archs.kernels import run_kernel
 from enhancement.errors import UserError
+from enhancement.inference.tiles import BoundedMemory
 from enhancement.scoring.evaluation import autocast, enhance, self_ensemble
-from enhancement.tiling import BoundedMemory
 
 Frame = NDArray[Any]
 T = TypeVar("T")

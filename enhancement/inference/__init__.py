@@ -1,0 +1,1 @@
+"""Running networks: frames, tiles, files, video, exported graphs."""

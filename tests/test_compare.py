@@ -15,9 +15,9 @@ import torch
 from conftest import picture
 from torch.utils.tensorboard import SummaryWriter
 
-from enhancement import compare_html
-from enhancement.compare import collect, mean_and_spread
-from enhancement.curves import read_training, thinned
+from enhancement.comparison import page as compare_html
+from enhancement.comparison.curves import read_training, thinned
+from enhancement.comparison.results import collect, mean_and_spread
 from enhancement.data.images import write_image
 from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.report import write_scores

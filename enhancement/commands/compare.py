@@ -9,9 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from enhancement.compare import RUNS, Result, collect, measure
-from enhancement.compare_html import build_page
-from enhancement.compare_tables import as_csv, as_markdown, as_text
+from enhancement.comparison.page import build_page
+from enhancement.comparison.results import RUNS, Result, collect, measure
+from enhancement.comparison.tables import as_csv, as_markdown, as_text
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError
 from enhancement.scoring.evaluation import MASK_PROTOCOL

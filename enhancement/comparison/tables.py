@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from enhancement.compare import SIDE, ImageScores, Result, mean_and_spread
+from enhancement.comparison.results import SIDE, ImageScores, Result, mean_and_spread
 from enhancement.scoring.report import INPUT, cell
 from enhancement.training.tracking import duration
 

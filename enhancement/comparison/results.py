@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from enhancement.curves import Training, read_training
+from enhancement.comparison.curves import Training, read_training
 from enhancement.errors import UserError, hint
 from enhancement.inference.complexity import multiply_adds
 from enhancement.scoring.evaluation import eval_mode, run_padded

@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from enhancement.compare import ImageScores, Result, mean_and_spread
-from enhancement.compare_tables import columns, untouched
+from enhancement.comparison.results import ImageScores, Result, mean_and_spread
+from enhancement.comparison.tables import columns, untouched
 from enhancement.errors import UserError
 from enhancement.scoring.report import INPUT, cell
 from enhancement.scoring.thumbnails import PICTURES, QUALITY, SIDE, encode, picture_path

@@ -13,7 +13,7 @@ from enhancement.data.images import read_image, write_image
 from enhancement.data.near_duplicates import SAME_SCENE, fingerprint, near_pairs, scenes_of
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.sources import LmdbSource
-from enhancement.image_sets import find_sets
+from enhancement.dataset_tools.image_sets import find_sets
 
 
 def noisy(image):

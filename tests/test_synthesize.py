@@ -8,11 +8,11 @@ import pytest
 import yaml
 from conftest import picture, tiny_options
 
-from enhancement import synthesize
 from enhancement.config.load import load_options, prepare_run
 from enhancement.data.images import read_image, write_image
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset
+from enhancement.dataset_tools import synthesize
 
 
 def run(monkeypatch, *arguments):

@@ -17,12 +17,12 @@ from tqdm import tqdm
 from enhancement.data.images import write_image
 from enhancement.data.low_light import LowLight
 from enhancement.data.near_duplicates import BITS
-from enhancement.data_check import Report, SetReport, check
-from enhancement.data_tools import split_set, write_lmdb
+from enhancement.dataset_tools.check import Report, SetReport, check
+from enhancement.dataset_tools.histogram import histogram_picture
+from enhancement.dataset_tools.image_sets import WHOLE, find_sets, sets_of_options
+from enhancement.dataset_tools.rewrite import split_set, write_lmdb
+from enhancement.dataset_tools.synthesize import find_blocks, folder_block, synthesize
 from enhancement.errors import UserError
-from enhancement.histogram import histogram_picture
-from enhancement.image_sets import WHOLE, find_sets, sets_of_options
-from enhancement.synthesize import find_blocks, folder_block, synthesize
 
 RANGES = {f.name: f.default for f in fields(LowLight) if isinstance(f.default, tuple)}
 HELP = "check a dataset; make an LMDB, dark images or a split"

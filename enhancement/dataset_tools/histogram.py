@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from enhancement.data.images import Array
-from enhancement.data_check import Report
+from enhancement.dataset_tools.check import Report
 from enhancement.errors import UserError
 
 WIDTH, HEIGHT, MARGIN, TITLE = 520, 170, 46, 30

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from enhancement.data.images import Array, decode_image, image_kind
 from enhancement.data.near_duplicates import Hash, fingerprint, near_pairs, scenes_of
+from enhancement.dataset_tools.image_sets import ImageSet
 from enhancement.errors import UserError
-from enhancement.image_sets import ImageSet
 
 BINS = 64
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]

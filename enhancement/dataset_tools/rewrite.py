@@ -12,8 +12,8 @@ from typing import Any
 from enhancement.data.images import decode_image
 from enhancement.data.sources import FolderSource
 from enhancement.data.splits import split_by_scene
+from enhancement.dataset_tools.image_sets import ImageSet
 from enhancement.errors import UserError
-from enhancement.image_sets import ImageSet
 
 Progress = Callable[[Any], Iterable[Any]]
 AT_ONCE = 500  # images a transaction

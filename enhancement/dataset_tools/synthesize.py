@@ -30,7 +30,7 @@ except ModuleNotFoundError as missing:
 from enhancement.config.load import load_options, prepare_run  # noqa: E402
 from enhancement.data.low_light import LowLight  # noqa: E402
 from enhancement.data.synthesis_dataset import SynthesisDataset  # noqa: E402
-from enhancement.data_tools import new_folder  # noqa: E402
+from enhancement.dataset_tools.rewrite import new_folder  # noqa: E402
 from enhancement.errors import UserError, command_line  # noqa: E402
 
 CELL = 200  # pixels of a picture on the contact sheet

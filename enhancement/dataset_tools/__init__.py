@@ -1,0 +1,1 @@
+"""Datasets looked over, divided, darkened and packed."""

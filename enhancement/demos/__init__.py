@@ -1,0 +1,1 @@
+"""What `make quickstart` and `make capsule-demo` run."""

@@ -143,7 +143,7 @@ def run_until(path, name, iteration, *flags):
 def enhance(monkeypatch, capsys):
     """Run `enhance ...`; its exit status, output and errors."""
 
-    from enhancement import cli
+    from enhancement.commands import main as cli
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["enhance", *map(str, arguments)])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from enhancement import cli
+from enhancement.commands import main as cli
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

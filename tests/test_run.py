@@ -336,7 +336,7 @@ def test_ctrl_c_leaves_whole_files_and_130(folder, weights):
     write_image(folder / "m.png", picture(0, 300, 400))
     for i in range(300):
         shutil.copy(folder / "m.png", folder / f"m{i:03}.png")
-    command = [sys.executable, "-m", "enhancement.cli", "run", "in", "-o", "out", "--weights",
+    command = [sys.executable, "-m", "enhancement.commands.main", "run", "in", "-o", "out", "--weights",
                str(weights)]  # fmt: skip
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True,

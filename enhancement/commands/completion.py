@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the script."""
     import shtab
 
-    from enhancement.cli import build_parser
+    from enhancement.commands.main import build_parser
 
     print(shtab.complete(build_parser(), arguments.shell))
     return 0

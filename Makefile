@@ -28,10 +28,10 @@ install: .venv/installed
 	@touch $@
 
 quickstart: install
-	@$(BIN)/python -m enhancement.quickstart
+	@$(BIN)/python -m enhancement.demos.quickstart
 
 capsule-demo: install
-	@$(BIN)/python -m enhancement.capsule_demo
+	@$(BIN)/python -m enhancement.demos.capsule
 
 test: install
 	@$(BIN)/python -m pytest

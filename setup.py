@@ -3,10 +3,16 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "enhancement/__init__.py").read_text())[1]
+PLUG_INS = ("archs", "data", "models")  # top-level folders that import as parts of `enhancement`
+packages = ["enhancement", *(f"enhancement.{p}" for p in find_packages("enhancement"))]
+for folder in PLUG_INS:
+    packages += [
+        f"enhancement.{p}" for p in (folder, *(f"{folder}.{q}" for q in find_packages(folder)))
+    ]
 
 setup(
     name="enhancement",
@@ -16,21 +22,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
-    packages=[
-        "enhancement",
-        "enhancement.archs",
-        "enhancement.commands",
-        "enhancement.data",
-        "enhancement.models",
-    ],
+    packages=packages,
     package_dir={
         "enhancement": "enhancement",
-        "enhancement.archs": "archs",
-        "enhancement.commands": "enhancement/commands",
-        "enhancement.models": "models",
-        "enhancement.data": "data",
+        **{f"enhancement.{folder}": folder for folder in PLUG_INS},
     },
-    package_data={"enhancement": ["compare_page/*"]},
+    package_data={"enhancement.comparison": ["assets/*"]},
     # TensorBoard and OpenCV are not named here: basicsr requires tb-nightly and opencv-python,
     # and a second copy of either beside them breaks both (enhancement/compat.py).
     install_requires=[
@@ -59,7 +56,7 @@ setup(
         "onnxscript>=0.1",
         "shtab>=1.7",
     ],
-    entry_points={"console_scripts": ["enhance = enhancement.cli:main"]},
+    entry_points={"console_scripts": ["enhance = enhancement.commands.main:main"]},
     extras_require={
         "dev": ["mypy", "pre-commit", "pytest", "ruff", "types-PyYAML", "types-tqdm", "uv"]
     },

@@ -12,16 +12,15 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from .blocks import haze_free, start_at_identity
+from .contract import Network
 
 
 @ARCH_REGISTRY.register()
-class AODNet(nn.Module):
+class AODNet(Network):
     """Estimates K(x), which joins transmission and airlight, and solves for the clear image.
 
     1761 parameters; sees 13 pixels around each.
     """
-
-    size_multiple = 1
 
     def __init__(self) -> None:
         super().__init__()

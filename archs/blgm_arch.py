@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import ChannelNorm, recording
+from .blocks import ChannelNorm
+from .padding import is_recording
 from .processor import Conv3x3, Fused, add_by_rows, depthwise, enlarge, mix
 from .published import Published, PublishedWeights
 
@@ -88,7 +89,7 @@ class DynamicDepthwise(nn.Module):
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 64) to (B, C, H, W)."""
         kernels = self.hypernet(vector).unflatten(1, (-1, 3, 3))
-        if recording():  # a recorded convolution has a fixed number of groups
+        if is_recording():  # a recorded convolution has a fixed number of groups
             height, width = x.shape[-2:]
             around = F.pad(x, (1, 1, 1, 1))
             return sum(

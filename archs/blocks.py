@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .part import global_statistics
+from .tile_context import global_statistics
 
 
 def haze_free(x: Tensor, k: Tensor) -> Tensor:
@@ -330,31 +329,3 @@ class ChannelGate(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C, 1, 1)."""
         return super().forward(global_statistics(lambda: x.mean((2, 3), keepdim=True)))
-
-
-def recording() -> bool:
-    """Whether a graph is being recorded, for export or compilation, that has to fit any size."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
-
-
-def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """Pad right and bottom by reflection, by repetition where the image is too small for that.
-
-    A recorded graph always reflects, so that it fits any size but the smallest.
-
-    Args:
-        x: (B, C, H, W).
-        multiple: What H and W become multiples of.
-    """
-    h, w = x.shape[-2:]
-    if recording() and multiple > 1:
-        for axis, length in ((2, h), (3, w)):
-            padded = (length + multiple - 1) // multiple * multiple
-            place = torch.arange(padded, device=x.device)
-            x = x.index_select(axis, torch.minimum(place, 2 * (length - 1) - place))
-        return x
-    down, right = -h % multiple, -w % multiple
-    if not (down or right):
-        return x
-    mode = "reflect" if down < h and right < w else "replicate"
-    return F.pad(x, (0, right, 0, down), mode)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import IGR, IlluminationEstimator, check_stages
-from .part import current_part
+from .contract import Network
+from .tile_context import current_tile
 
 
 def upsample_to(x: Tensor, size: torch.Size, scale: int) -> Tensor:
@@ -29,12 +30,12 @@ def upsample_to(x: Tensor, size: torch.Size, scale: int) -> Tensor:
         size: The height and width.
         scale: By how much x is smaller: 4 or 8.
     """
-    part = current_part()
-    if part is None:
+    tile = current_tile()
+    if tile is None:
         return F.interpolate(x, size, mode="bilinear", align_corners=True)
     axes = (
-        corner_aligned(size[1], x.shape[3], part.left, part.width, scale),
-        corner_aligned(size[0], x.shape[2], part.top, part.height, scale),
+        corner_aligned(size[1], x.shape[3], tile.left, tile.width, scale),
+        corner_aligned(size[0], x.shape[2], tile.top, tile.height, scale),
     )
     columns, rows = (axis.to(x) for axis in axes)
     where = torch.stack((columns.expand(*size), rows[:, None].expand(*size)), -1)
@@ -43,12 +44,12 @@ def upsample_to(x: Tensor, size: torch.Size, scale: int) -> Tensor:
 
 
 def corner_aligned(length: int, small: int, start: int, whole: int, scale: int) -> Tensor:
-    """Where a part's pixels lie along one axis of its small copy, for `grid_sample`.
+    """Where a tile's pixels lie along one axis of its small copy, for `grid_sample`.
 
     Args:
-        length: Of the part.
+        length: Of the tile.
         small: Of its small copy.
-        start: Of the part in the whole image; a multiple of `scale`.
+        start: Of the tile in the whole image; a multiple of `scale`.
         whole: Of the whole image.
         scale: By how much the copy is smaller.
     """
@@ -136,7 +137,7 @@ class DEDStage(nn.Module):
 
 
 @ARCH_REGISTRY.register()
-class DEDNet(nn.Module):
+class DEDNet(Network):
     """IFE + Retinex decoupling + IGR: 4,328,616 parameters, 45,190,696 with dense feed-forwards.
 
     Args:

@@ -10,17 +10,18 @@ from __future__ import annotations
 from typing import Literal
 
 from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 
 from .blgm_arch import BLGM, illumination_vector
-from .blocks import pad_to_multiple
+from .contract import Network
 from .iglfm_arch import IGLFM
-from .part import global_statistics
+from .padding import pad_to_multiple
+from .tile_context import global_statistics
 from .wsgm_arch import WSGM
 
 
 @ARCH_REGISTRY.register()
-class DualGeneralization(nn.Module):
+class DualGeneralization(Network):
     """IGLFM, BLGM and WSGM in a chain, as far as `stage` says.
 
     From stage 2 on, IGLFM's own image serves `stages` alone: its last convolution is not trained,
@@ -38,8 +39,6 @@ class DualGeneralization(nn.Module):
     Raises:
         ValueError: A number is out of range.
     """
-
-    size_multiple = 1  # it pads by itself, for the illumination vector is that of the image alone
 
     def __init__(
         self,

@@ -21,9 +21,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .bilateral_grid import AFFINE, hinge_guide, slice_and_apply
+from .bilateral.slicing import AFFINE, hinge_guide, slice_and_apply
 from .blocks import conv3x3
-from .part import global_statistics
+from .contract import Network
+from .tile_context import current_tile, global_statistics
 
 DARKEST = 1e-4  # illumination never falls below, so that black pixels stay black
 
@@ -182,7 +183,7 @@ class PointwiseGuide(nn.Module):
 
 
 @ARCH_REGISTRY.register()
-class HDRNet(nn.Module):
+class HDRNet(Network):
     """A bilateral grid of colour transforms, predicted small and applied at full size.
 
     Args:
@@ -201,8 +202,6 @@ class HDRNet(nn.Module):
         ValueError: `low_resolution` is not a multiple of 64, or another argument is not positive
             or not one of its choices.
     """
-
-    size_multiple = 1
 
     def __init__(
         self,
@@ -232,6 +231,7 @@ class HDRNet(nn.Module):
             if value not in choices:
                 raise ValueError(f"Expected `{name}` to be one of {choices}, but got {value!r}.")
         self.mode = mode
+        self.gives_illumination = mode == "illumination"
         start = torch.eye(3, 4)
         if mode == "illumination":
             start = torch.tensor([0, 0, 0, 0.5]).expand(3, 4)
@@ -240,14 +240,10 @@ class HDRNet(nn.Module):
         )
         self.guide = CurveGuide() if guide == "curves" else PointwiseGuide()
 
-    @property
-    def gives_illumination(self) -> bool:
-        """Whether `forward` can return an illumination map."""
-        return self.mode == "illumination"
-
-    def survey(self, image: Tensor) -> None:
-        """What the whole image must be looked at for: see part.py."""
+    def survey(self, image: Tensor) -> bool:
+        """The bilateral grid is all that depends on the whole image."""
         self.coefficients(image)
+        return True
 
     def render(self, grid: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Apply a grid (B, 12, D, Y, X) to an image (B, 3, H, W).
@@ -255,7 +251,7 @@ class HDRNet(nn.Module):
         Returns:
             The output, and what the grid gave: the illumination map, or the same output.
         """
-        sliced = slice_and_apply(grid, self.guide(image), image)
+        sliced = slice_and_apply(grid, self.guide(image), image, current_tile())
         if self.mode == "affine":
             return sliced, sliced
         low = image.clamp(min=DARKEST)

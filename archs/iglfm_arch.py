@@ -24,6 +24,7 @@ from .blocks import (
     gram,
     heads_as_matrix,
 )
+from .contract import Network
 from .processor import Conv1x1, Conv3x3, Depthwise, Fused, PReLU, conv3x3, depthwise, enlarge, mix
 from .published import Published, PublishedWeights, State
 
@@ -307,7 +308,7 @@ class MCC(nn.Module):
 
 
 @ARCH_REGISTRY.register()
-class IGLFM(PublishedWeights, nn.Module):
+class IGLFM(PublishedWeights, Network):
     """Image-guided low-light feature module, 4,959,024 parameters (4,981,944 with MCC).
 
     Args:

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import haze_free, start_at_identity
+from .contract import Network
 
 
 @ARCH_REGISTRY.register()
-class LNetGIE(nn.Module):
+class LNetGIE(Network):
     """Estimates one K for all three colours at a fraction of the size.
 
     Args:
@@ -30,8 +31,6 @@ class LNetGIE(nn.Module):
     Raises:
         ValueError: A multiplier is out of range or leaves no channel.
     """
-
-    size_multiple = 1
 
     def __init__(self, width_multiplier: float = 0.5, resolution_multiplier: float = 0.5) -> None:
         super().__init__()

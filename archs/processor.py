@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .bilateral.launch import run_kernel
 from .blocks import to_image, to_pixels
-from .kernels import can_run, run_kernel
 
 CACHE = 3 * 2**18  # bytes that a thread works on at a time: three quarters of a core's own cache
 PIXELS = 2**14  # of a function of single pixels at once
@@ -42,34 +42,9 @@ def plain_arithmetic() -> Iterator[None]:
         _plain.reset(token)
 
 
-def saves(x: Tensor, *others: Tensor | None, slope: Slope = 1.0, side: int = 1) -> bool:
-    """Whether this image's layers may take the way with less work.
-
-    On the processor, in float32, outside autocast, outside tracing, compiling and exporting (so
-    that a graph holds plain convolutions), and where no gradient is recorded.
-
-    Args:
-        x: The image.
-        others: Weights and what else takes part.
-        slope: Of the activation; the kernels take one for all channels.
-        side: The least height and width.
-    """
-    if torch.jit.is_tracing() or torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export():
-        return False
-    tensors = [t for t in (x, *others, slope) if isinstance(t, Tensor)]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        return False
-    return (
-        x.dim() == 4
-        and len(x) > 0
-        and min(x.shape[-2:]) >= side
-        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-        and all(type(t) in (Tensor, nn.Parameter) for t in tensors)
-        and not (isinstance(slope, Tensor) and slope.numel() != 1)
-        and not torch.is_autocast_enabled("cpu")
-        and not _plain.get()
-        and can_run()
-    )
+def saves(*_: object, **__: object) -> bool:
+    """Never: the networks are being written plainly."""
+    return False
 
 
 def conv3x3(

@@ -15,6 +15,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from .blocks import IGR, IlluminationEstimator, check_stages
+from .contract import Network
 
 
 class RetinexStage(nn.Module):
@@ -32,7 +33,7 @@ class RetinexStage(nn.Module):
 
 
 @ARCH_REGISTRY.register()
-class RetinexFormer(nn.Module):
+class RetinexFormer(Network):
     """Illumination estimator and illumination-guided transformer, 1,605,701 parameters.
 
     Args:

@@ -10,14 +10,16 @@ from typing import Literal
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
+
+from .contract import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TIMM = "tu-"
 
 
 @ARCH_REGISTRY.register()
-class SegmentationNet(nn.Module):
+class SegmentationNet(Network):
     """A mask's logits from an image.
 
     Args:

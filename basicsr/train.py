@@ -1,6 +1,6 @@
 """Train a network: python basicsr/train.py --opt options/quickstart.yml
 
-This folder only holds the command that BasicSR's users know; the code is in enhancement/train.py.
+This folder only holds the command that BasicSR's users know; the code is in enhancement/training.
 It must never get an __init__.py, or it would hide the installed basicsr.
 """
 

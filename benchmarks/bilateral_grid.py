@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from enhancement.archs import bilateral_grid
+from enhancement.archs.bilateral import slicing
 from enhancement.archs.hdrnet_arch import HDRNet
 from enhancement.inference.frames import FrameEnhancer
 
@@ -30,7 +30,7 @@ def with_tensor_operators(job: Callable[[], object]) -> Callable[[], object]:
     """The same job without the fused kernels."""
 
     def run() -> object:
-        with mock.patch.object(bilateral_grid, "can_fuse", return_value=False):
+        with mock.patch.object(slicing, "can_fuse", return_value=False):
             return job()
 
     return run
@@ -59,7 +59,7 @@ def trained_like(**arguments: object) -> HDRNet:
     return network
 
 
-def slicing(size: tuple[int, int], runs: int) -> tuple[float, float, float]:
+def measure_slicing(size: tuple[int, int], runs: int) -> tuple[float, float, float]:
     """Milliseconds of the reference and the fused slice-and-apply, and their largest difference."""
     generator = torch.Generator().manual_seed(0)
     grid = torch.rand(1, 12, 8, 16, 16, generator=generator)
@@ -68,7 +68,7 @@ def slicing(size: tuple[int, int], runs: int) -> tuple[float, float, float]:
 
     def job() -> torch.Tensor:
         with torch.inference_mode():
-            return bilateral_grid.slice_and_apply(grid, guide, image)
+            return slicing.slice_and_apply(grid, guide, image)
 
     reference = with_tensor_operators(job)
     took = medians({"reference": (reference, max(3, runs // 3)), "fused": (job, runs)})
@@ -127,7 +127,7 @@ def main() -> None:
     print("| what | size | PyTorch, ms | fused, ms | ratio | frames/s | largest difference |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, size in SIZES.items():
-        reference, fused, difference = slicing(size, runs)
+        reference, fused, difference = measure_slicing(size, runs)
         print(f"| slice and apply | {name} | {reference:.0f} | {fused:.1f} | "
               f"{reference / fused:.1f} | | {difference:.1e} |")  # fmt: skip
     for mode, network in modes.items():

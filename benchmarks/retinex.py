@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from enhancement.archs.blocks import GuidedAttention, GuidedBlocks, NormFirst
-from enhancement.compat import ARCH_REGISTRY, build
+from enhancement.registry import ARCH_REGISTRY, build
 
 NETWORKS = {
     "RetinexFormer, published arithmetic": {"type": "RetinexFormer"},

@@ -26,9 +26,9 @@ from skimage import data as photographs
 from torch import Tensor
 from torch.nn import functional as F
 
-from enhancement.compat import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, build, lookup
 from enhancement.config.load import load_options, prepare_run
 from enhancement.data.images import write_image
+from enhancement.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, build, lookup
 from enhancement.training import loop as train
 
 HDRNET = {"type": "HDRNet"}

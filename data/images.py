@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch import Tensor
 
 from enhancement.errors import UserError
 
@@ -169,3 +170,13 @@ def to_grey(image: Array) -> Array:
 def to_float(image: Array) -> NDArray[np.float32]:
     """uint8 or uint16 to float32 in [0, 1]."""
     return image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max)
+
+
+def to_8_bit(x: Tensor) -> Tensor:
+    """(1, 3, H, W) in [0, 1] to the 256 levels of a file, as float64 in [0, 255]."""
+    return x.clamp(0, 1).mul(255).round().double()
+
+
+def save_picture(path: Path, image: Tensor) -> None:
+    """Write (1, 3, H, W) in [0, 1] as an 8-bit image."""
+    write_image(path, to_8_bit(image)[0].permute(1, 2, 0).byte().cpu().numpy())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enhancement.errors import UserError
-
-from .sources import locate, missing_hint
+from enhancement.paths import locate, missing_hint
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from enhancement.compat import DATASET_REGISTRY, lookup
 from enhancement.errors import DataError, UserError
+from enhancement.paths import locate
+from enhancement.registry import DATASET_REGISTRY, lookup
 
 from .base_dataset import EnhancementDataset
 from .sampler import IterationSampler, Stage
-from .sources import locate
 
 T = TypeVar("T")
 

@@ -9,12 +9,13 @@ import numpy as np
 from basicsr.utils.registry import DATASET_REGISTRY
 
 from enhancement.errors import UserError
+from enhancement.paths import locate
 
 from .base_dataset import DatasetOptions, EnhancementDataset, Found
 from .images import Array
 from .layouts import layout_folders
 from .pairing import check_sizes, pair_by_name
-from .sources import locate, open_source
+from .sources import open_source
 from .transforms import Frame
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import threading
@@ -10,12 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from enhancement.errors import UserError
+from enhancement.paths import locate, missing_hint
 
 from .images import Array, decode_image, image_size, is_image, read_file, read_image
-
-DATA_VARIABLE = "ENHANCEMENT_DATA"
-DATA_FOLDER = "datasets"
-PACKAGE_PREFIX = "package:"
 
 
 class Source(Protocol):
@@ -35,38 +31,6 @@ class Source(Protocol):
 
     def read(self, name: str) -> Array:
         """RGB, (H, W, 3), uint8 or uint16."""
-
-
-def locate(path: str | Path) -> Path:
-    """Where a path of an option file really is.
-
-    `package:skimage/data` is a folder inside an installed package. A path that begins with
-    `datasets/` is looked up in the folder named by ENHANCEMENT_DATA, where that is set. Any other
-    path is relative to the current folder.
-    """
-    text = str(path)
-    if not text:
-        raise UserError("expected a folder or file, but got an empty text")
-    if text.startswith(PACKAGE_PREFIX):
-        package, _, inside = text[len(PACKAGE_PREFIX) :].partition("/")
-        try:
-            spec = importlib.util.find_spec(package)
-        except ImportError:
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
-            raise UserError(f"{text}: package '{package}' is not installed; pip install it")
-        return Path(spec.submodule_search_locations[0]) / inside
-    parts = Path(text).parts
-    if parts and parts[0] == DATA_FOLDER and os.environ.get(DATA_VARIABLE):
-        return Path(os.environ[DATA_VARIABLE], *parts[1:])
-    return Path(text).expanduser()
-
-
-def missing_hint(path: str | Path) -> str:
-    """What to do about a missing file: name ENHANCEMENT_DATA where it would have helped."""
-    if Path(path).parts[:1] == (DATA_FOLDER,):
-        return f"put the data there, or set {DATA_VARIABLE} to the folder that stands for datasets/"
-    return "check the path"
 
 
 class FolderSource:

@@ -8,8 +8,7 @@ import os
 # large tensors in large pages of memory, where the system has them: PyTorch reads this once
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-from . import compat  # isort: skip  (makes BasicSR importable)
-from . import archs, data, metrics, models
+from .registry import register_all
 
-__all__ = ["archs", "compat", "data", "metrics", "models"]
 __version__ = "0.1.0"
+register_all()

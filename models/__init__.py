@@ -1,6 +1,7 @@
 """Training wrappers and losses, registered in BasicSR's registries."""
 
 from . import (
+    basicsr_models,
     enhancement_model,
     illumination_model,
     losses,
@@ -12,6 +13,7 @@ from . import (
 )
 
 __all__ = [
+    "basicsr_models",
     "enhancement_model",
     "illumination_model",
     "losses",

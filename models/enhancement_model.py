@@ -13,26 +13,24 @@ from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY
 from torch import Tensor, nn
 
 from enhancement import distributed
-from enhancement.compat import BaseModel, build, lookup
+from enhancement.compat import BaseModel
+from enhancement.config.schema import LOSS_SUFFIX, loss_options
+from enhancement.data.images import save_picture, to_8_bit
 from enhancement.errors import UserError
-from enhancement.scoring.evaluation import Scores, autocast, enhance, evaluate
-from enhancement.scoring.protocols import get_protocol, to_8_bit
-from enhancement.weights import checkpoint
+from enhancement.inference.run import autocast, enhance
+from enhancement.randomness import random_states, restore_random_states
+from enhancement.registry import build, lookup
+from enhancement.scoring.evaluation import Scores, evaluate
+from enhancement.scoring.protocols import get_protocol
+from enhancement.weights.parts import load_part
+from enhancement.weights.provenance import git_commit
+from enhancement.weights.state_dicts import load_weights, on_cpu, read_weights, weights_hash
+from enhancement.weights.storage import save
 
-from .frozen import average_of, load_part
+from .frozen import average_of
 from .mixup import Mixup
 
-LOSS_SUFFIX = "_opt"
 IMAGES_SHOWN = 4
-
-
-def loss_options(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The losses of a `train` block, `{name}_opt: {type: ...}`, by name."""
-    return {
-        key.removesuffix(LOSS_SUFFIX): value
-        for key, value in train.items()
-        if key.endswith(LOSS_SUFFIX) and value
-    }
 
 
 @MODEL_REGISTRY.register()
@@ -73,11 +71,11 @@ class EnhancementModel(BaseModel):
         network = build(ARCH_REGISTRY, self.opt["network_g"])
         path = self.opt["path"]
         if path.get("pretrain_network_g"):
-            checkpoint.load_weights(
+            load_weights(
                 network, path["pretrain_network_g"], path["param_key_g"], path["strict_load_g"]
             )
         if path.get("init_network_g"):
-            network.initialise_from(checkpoint.read_weights(path["init_network_g"])[0])
+            network.initialise_from(read_weights(path["init_network_g"])[0])
         return network
 
     def _freeze(self, network: nn.Module) -> list[str]:
@@ -93,7 +91,7 @@ class EnhancementModel(BaseModel):
 
     def record_frozen(self, name: str, path: str, part: nn.Module) -> None:
         """Note which weights a frozen part has, for the checkpoint."""
-        self.frozen[name] = {"file": str(path), "sha256": checkpoint.weights_hash(part)}
+        self.frozen[name] = {"file": str(path), "sha256": weights_hash(part)}
 
     def _train_mode(self) -> None:
         """Training mode for everything that is trained."""
@@ -306,16 +304,16 @@ class EnhancementModel(BaseModel):
             current_iter: Recorded.
             label: "latest", "best" or an iteration.
         """
-        content: dict[str, Any] = {"params": checkpoint.on_cpu(self.get_bare_model(self.net_g))}
+        content: dict[str, Any] = {"params": on_cpu(self.get_bare_model(self.net_g))}
         if hasattr(self, "net_g_ema"):
             own = tuple(f"{name}." for name in self.frozen)  # stored once, under both names
             once = {k: v for k, v in content["params"].items() if k.startswith(own)}
-            content["params_ema"] = checkpoint.on_cpu(self.net_g_ema) | once
+            content["params_ema"] = on_cpu(self.net_g_ema) | once
         content["meta"] = {
             "network_g": self.opt["network_g"],
             "name": self.opt["name"],
             "iteration": current_iter,
-            "commit": checkpoint.git_commit(),
+            "commit": git_commit(),
             "protocol": self.protocol or self.opt["val"]["protocol"],
             "best": self.best,
             "frozen": self.frozen,
@@ -323,7 +321,7 @@ class EnhancementModel(BaseModel):
         }
         suffix = self.opt["logger"]["weights_format"]
         path = Path(self.opt["path"]["models"], f"net_g_{label}.{suffix}")
-        checkpoint.save(path, content)
+        save(path, content)
         return path
 
     def training_state(self) -> dict[str, Any]:
@@ -337,7 +335,7 @@ class EnhancementModel(BaseModel):
             "best": self.best,
             "skipped": [self.skipped, self.skipped_in_a_row],
             "frozen": {name: about["sha256"] for name, about in self.frozen.items()},
-            "rng": checkpoint.random_states(),
+            "rng": random_states(),
         }
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
@@ -364,7 +362,7 @@ class EnhancementModel(BaseModel):
         self.best = resume_state["best"]
         self.scaler.load_state_dict(resume_state.get("scaler", {}) or self.scaler.state_dict())
         self.skipped, self.skipped_in_a_row = resume_state.get("skipped", (0, 0))
-        checkpoint.restore_random_states(resume_state["rng"])
+        restore_random_states(resume_state["rng"])
 
 
 def log_means(tb_logger: Any, scores: Scores, current_iter: int) -> None:
@@ -372,10 +370,3 @@ def log_means(tb_logger: Any, scores: Scores, current_iter: int) -> None:
     for metric, mean in scores.mean().items():
         tag = f"metrics/{scores.dataset}/{scores.protocol_of(metric)}/{metric}"
         tb_logger.add_scalar(tag, mean, current_iter)
-
-
-def save_picture(path: Path, image: Tensor) -> None:
-    """Write (1, 3, H, W) in [0, 1] as an 8-bit image."""
-    from enhancement.data.images import write_image
-
-    write_image(path, to_8_bit(image)[0].permute(1, 2, 0).byte().cpu().numpy())

@@ -7,6 +7,8 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from enhancement.registry import SCHEDULERS
+
 
 class CosineAnnealingRestartCyclicLR(LRScheduler):
     """Cosine annealing in cycles, each with a lowest rate of its own (Restormer, Retinexformer).
@@ -56,3 +58,6 @@ class CosineAnnealingRestartCyclicLR(LRScheduler):
         lowest, weight = self.eta_mins[cycle], self.restart_weights[cycle]
         share = weight * (1 + math.cos(math.pi * done)) / 2
         return [lowest + (float(base) - lowest) * share for base in self.base_lrs]
+
+
+SCHEDULERS["CosineAnnealingRestartCyclicLR"] = CosineAnnealingRestartCyclicLR

@@ -9,7 +9,8 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 
 from enhancement import distributed
-from enhancement.scoring.evaluation import MASK_PROTOCOL, Scores, autocast
+from enhancement.inference.run import autocast
+from enhancement.scoring.evaluation import MASK_PROTOCOL, Scores
 from enhancement.scoring.segmentation import score_masks, segment
 
 from .enhancement_model import IMAGES_SHOWN, EnhancementModel, log_means

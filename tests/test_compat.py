@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from enhancement import compat
 from enhancement.errors import UserError
@@ -20,15 +20,15 @@ def test_the_launchers_folder_never_hides_basicsr():
 
 
 def test_lookup_knows_both_sides_and_lists_them(capsys):
-    assert compat.lookup(compat.ARCH_REGISTRY, "HDRNet").__module__.startswith("enhancement.")
-    assert compat.lookup(compat.ARCH_REGISTRY, "SwinIR").__module__.startswith("basicsr.")
+    assert lookup(ARCH_REGISTRY, "HDRNet").__module__.startswith("enhancement.")
+    assert lookup(ARCH_REGISTRY, "SwinIR").__module__.startswith("basicsr.")
     with pytest.raises(UserError, match="unknown arch 'SwinIRR'; did you mean 'SwinIR'"):
-        compat.lookup(compat.ARCH_REGISTRY, "SwinIRR")
+        lookup(ARCH_REGISTRY, "SwinIRR")
     assert capsys.readouterr().out == ""
 
 
 def test_option_keys_are_found_in_basicsrs_source():
-    paired = compat.lookup(compat.DATASET_REGISTRY, "PairedImageDataset")
+    paired = lookup(compat.DATASET_REGISTRY, "PairedImageDataset")
     read, required = compat.option_keys(paired)
     assert {"dataroot_gt", "dataroot_lq", "gt_size", "meta_info_file"} <= read
     assert {"dataroot_gt", "io_backend"} <= required
@@ -37,7 +37,7 @@ def test_option_keys_are_found_in_basicsrs_source():
 
 def test_everything_of_ours_is_registered():
     ours = {
-        compat.ARCH_REGISTRY: {"AODNet", "DEDNet", "HDRNet", "LNetGIE", "RetinexFormer"},
+        ARCH_REGISTRY: {"AODNet", "DEDNet", "HDRNet", "LNetGIE", "RetinexFormer"},
         compat.MODEL_REGISTRY: {"EnhancementModel", "IlluminationModel"},
         compat.DATASET_REGISTRY: {"PairedDataset", "SynthesisDataset"},
         compat.LOSS_REGISTRY: {
@@ -50,7 +50,7 @@ def test_everything_of_ours_is_registered():
         compat.METRIC_REGISTRY: {"calculate_psnr_capsule", "calculate_ssim_retinexformer"},
     }
     for registry, names in ours.items():
-        assert names <= set(compat.registered(registry))
+        assert names <= set(registered(registry))
 
 
 def test_importing_registers_from_any_folder(tmp_path):

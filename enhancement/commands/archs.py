@@ -10,9 +10,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from enhancement.compat import ARCH_REGISTRY, size_multiple
+from enhancement.archs.contract import contract_of
 from enhancement.inference.complexity import multiply_adds, parameter_count
-from enhancement.weights.checkpoint import read_weights
+from enhancement.registry import ARCH_REGISTRY
+from enhancement.weights.state_dicts import read_weights
 
 HELP = "list the registered networks"
 EXAMPLES = """
@@ -49,7 +50,7 @@ def describe() -> list[dict[str, Any]]:
             "name": name,
             "parameters": parameter_count(network),
             "multiply_adds_256": multiply_adds(network),
-            "size_multiple": size_multiple(network),
+            "size_multiple": contract_of(network).size_multiple,
             "weights": weights.get(name, []),
             "paper": " ".join(paper.split()),
         })  # fmt: skip

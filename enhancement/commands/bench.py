@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from enhancement.compat import ARCH_REGISTRY, lookup
 from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.inference.export import open_network
 from enhancement.inference.frames import FrameEnhancer
+from enhancement.registry import ARCH_REGISTRY, lookup
 
 HELP = "measure frames a second"
 EXAMPLES = """

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from enhancement.errors import UserError
+from enhancement.files import check_place
 from enhancement.inference.export import FORMATS, SIZES, export
-from enhancement.inference.files import check_place
-from enhancement.weights.checkpoint import build_from_file
+from enhancement.weights.networks import build_from_file
 
 HELP = "write a network as an ONNX or TorchScript file, checked against PyTorch"
 EXAMPLES = """

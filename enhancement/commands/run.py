@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from enhancement.device import named_device
 from enhancement.errors import UserError
+from enhancement.files import check_place
 from enhancement.inference.export import open_network
-from enhancement.inference.files import Job, check_place, enhance_images, missing, plan
+from enhancement.inference.files import Job, enhance_images, missing, plan
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.pictures import FORMATS
-from enhancement.inference.tiles import parse_bytes
 from enhancement.inference.video import (
     Camera,
     VideoSource,
@@ -23,6 +23,7 @@ from enhancement.inference.video import (
     enhance_camera,
     enhance_video,
 )
+from enhancement.units import parse_bytes
 
 HELP = "enhance an image, a folder, a video or a camera"
 EXAMPLES = """

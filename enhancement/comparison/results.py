@@ -17,9 +17,9 @@ import torch
 from enhancement.comparison.curves import Training, read_training
 from enhancement.errors import UserError, hint
 from enhancement.inference.complexity import multiply_adds
-from enhancement.scoring.evaluation import eval_mode, run_padded
+from enhancement.inference.run import eval_mode, run_padded
 from enhancement.scoring.report import SCORES_FILE
-from enhancement.weights.checkpoint import build_stored
+from enhancement.weights.networks import build_stored
 
 SIDE = 256  # of the image that multiply-adds and latency are given for
 ROUNDS = 9

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from enhancement.comparison.results import SIDE, ImageScores, Result, mean_and_spread
 from enhancement.scoring.report import INPUT, cell
-from enhancement.training.tracking import duration
+from enhancement.units import duration
 
 
 @dataclass

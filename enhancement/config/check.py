@@ -13,18 +13,12 @@ from typing import Any
 
 import torch
 
-from enhancement.compat import (
-    ARCH_REGISTRY,
-    LOSS_REGISTRY,
-    METRIC_REGISTRY,
-    MODEL_REGISTRY,
-    lookup,
-    scheduler_types,
-    train_keys,
-)
+from enhancement.archs.contract import contract_of
+from enhancement.compat import train_keys
 from enhancement.config.check_datasets import check_datasets
 from enhancement.config.check_masks import check_segmentation
 from enhancement.config.schema import (
+    LOSS_SUFFIX,
     DistParams,
     KeyPath,
     Logger,
@@ -35,29 +29,27 @@ from enhancement.config.schema import (
     Val,
     Wandb,
     check_call,
+    loss_options,
     parameters,
 )
-from enhancement.data.sources import locate, missing_hint
 from enhancement.errors import UserError, hint
-from enhancement.models.enhancement_model import LOSS_SUFFIX, EnhancementModel, loss_options
+from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.models.illumination_model import IlluminationModel
 from enhancement.models.losses import IlluminationLoss
 from enhancement.models.mixup import Mixup
-from enhancement.weights import checkpoint
+from enhancement.paths import locate, missing_hint
+from enhancement.registry import (
+    ARCH_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    OPTIMIZERS,
+    SCHEDULERS,
+    lookup,
+)
+from enhancement.weights.state_dicts import misfits, own_names, read_weights
 
 SECTIONS = {"path": PathBlock, "train": Train, "val": Val, "logger": Logger}
-NEEDS_CLOSURE = ("LBFGS", "SparseAdam", "Optimizer")
-
-
-def optimizer_types() -> dict[str, type]:
-    """PyTorch's optimisers by name."""
-    return {
-        name: kind
-        for name, kind in vars(torch.optim).items()
-        if inspect.isclass(kind)
-        and issubclass(kind, torch.optim.Optimizer)
-        and name not in NEEDS_CLOSURE
-    }
 
 
 def one_of(types: dict[str, type]) -> Callable[[str], type]:
@@ -234,7 +226,7 @@ class Checker:
                     )
 
     def _optimizer_and_scheduler(self) -> None:
-        for key, types in (("optim_g", optimizer_types()), ("scheduler", scheduler_types())):
+        for key, types in (("optim_g", OPTIMIZERS), ("scheduler", SCHEDULERS)):
             block = self.block("train").get(key)
             if block is None:
                 continue
@@ -301,7 +293,7 @@ class Checker:
             network = build_light({k: v for k, v in block.items() if k != "type"}, kind)
         if network is None:
             return
-        if self.trains(IlluminationModel) and not getattr(network, "gives_illumination", False):
+        if self.trains(IlluminationModel) and not contract_of(network).gives_illumination:
             self.report(
                 at, f"{kind.__name__} as it is here gives no illumination map, which "
                 f"IlluminationModel trains; HDRNet with `mode: illumination` does",
@@ -331,21 +323,20 @@ class Checker:
         if pretrained:
             at = ("path", "pretrain_network_g")
             with self.errors_of(*at):
-                state, _ = checkpoint.read_weights(pretrained, block.get("param_key_g"))
-                state = checkpoint.own_names(network, state)
+                state, _ = read_weights(pretrained, block.get("param_key_g"))
+                state = own_names(network, state)
                 strict = block.get("strict_load_g", True)
-                for fault in checkpoint.misfits(network, state, strict):
+                for fault in misfits(network, state, strict):
                     self.report(at, f"{pretrained}: does not fit: {fault}")
         if initial and training:
             self._initialisation(network, initial)
 
     def _initialisation(self, network: Any, path: Path) -> None:
         at = ("path", "init_network_g")
-        if not hasattr(network, "initialise_from"):
-            self.report(at, f"{type(network).__name__} takes no initial weights from elsewhere")
-            return
         try:
-            network.initialise_from(checkpoint.read_weights(path)[0])
+            contract_of(network).initialise_from(read_weights(path)[0])
+        except NotImplementedError as error:
+            self.report(at, str(error))
         except KeyError as error:
             self.report(at, f"{path}: has no entry {error}")
         except UserError as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from enhancement.compat import DATASET_REGISTRY, lookup, option_keys
+from enhancement.compat import option_keys
 from enhancement.config.schema import KeyPath, Loading, check_call, parameters
 from enhancement.data.base_dataset import EnhancementDataset, included
-from enhancement.data.sources import locate, missing_hint
 from enhancement.errors import UserError, hint
+from enhancement.paths import locate, missing_hint
+from enhancement.registry import DATASET_REGISTRY, lookup
 
 if TYPE_CHECKING:
     from enhancement.config.check import Checker

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from enhancement.compat import DATASET_REGISTRY, MODEL_REGISTRY, lookup
+from enhancement.archs.contract import contract_of
+from enhancement.config.schema import loss_options
 from enhancement.data.base_dataset import EnhancementDataset
-from enhancement.data.sources import locate, missing_hint
 from enhancement.errors import UserError, hint
-from enhancement.models.enhancement_model import loss_options
-from enhancement.models.frozen import part_state
 from enhancement.models.segmentation_guided_model import SEGMENTATION, SegmentationGuidedModel
 from enhancement.models.segmentation_losses import MaskLoss
 from enhancement.models.segmentation_model import SegmentationModel
+from enhancement.paths import locate, missing_hint
+from enhancement.registry import DATASET_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.scoring.evaluation import MASK_METRICS
 from enhancement.scoring.segmentation import load_segmentation
-from enhancement.weights import checkpoint
+from enhancement.weights.parts import part_state
+from enhancement.weights.state_dicts import misfits
 
 if TYPE_CHECKING:
     from enhancement.config.check import Checker
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def check_segmentation(checker: Checker, network: nn.Module, training: bool) -> None:
     """Report what does not fit between model, network, losses and masks."""
     name = str(checker.opt.get("model_type"))
-    gives_mask = getattr(network, "gives", "image") == "mask"
+    gives_mask = contract_of(network).gives == "mask"
     segments, guided = checker.trains(SegmentationModel), checker.trains(SegmentationGuidedModel)
     if segments != gives_mask and (segments or training):
         expected = "a network that gives a mask" if segments else "`model_type: SegmentationModel`"
@@ -120,7 +121,7 @@ def _frozen(checker: Checker, network: nn.Module, guided: bool) -> None:
                     continue
                 part = network.get_submodule(name)
                 state = part_state(locate(path), name, part)
-                for fault in checkpoint.misfits(part, state):
+                for fault in misfits(part, state):
                     checker.report(at, f"{path}: does not fit {name}: {fault}")
     if files and len(files) > len(own) and not any(
         n.split(".")[0] not in files for n, _ in network.named_parameters()

@@ -15,9 +15,9 @@ from enhancement.config.check import SECTIONS, Checker
 from enhancement.config.check_datasets import NO_EFFECT, phase_of, validates_on_test
 from enhancement.config.dialect import is_dialect, translate
 from enhancement.config.schema import KeyPath, Root
-from enhancement.data.sources import locate
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import OptionError, UserError, nearest
+from enhancement.paths import locate
 
 Options = dict[str, Any]
 FORCED = "--force_yml"

@@ -262,3 +262,15 @@ def _type_of_default(default: Any) -> Any:
     if isinstance(default, (list, tuple)):
         return Union[list[Any], float]  # noqa: UP007
     return Any
+
+
+LOSS_SUFFIX = "_opt"
+
+
+def loss_options(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The losses of a `train` block, `{name}_opt: {type: ...}`, by name."""
+    return {
+        key.removesuffix(LOSS_SUFFIX): value
+        for key, value in train.items()
+        if key.endswith(LOSS_SUFFIX) and value
+    }

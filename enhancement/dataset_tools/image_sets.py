@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enhancement.compat import DATASET_REGISTRY, lookup
 from enhancement.config.check_datasets import SETS, phase_of
 from enhancement.config.load import load_options
 from enhancement.data.base_dataset import EnhancementDataset, included
 from enhancement.data.layouts import LAYOUTS
 from enhancement.data.pairing import check_sizes, pair_by_name
-from enhancement.data.sources import Source, locate, open_source
+from enhancement.data.sources import Source, open_source
 from enhancement.errors import UserError
+from enhancement.paths import locate
+from enhancement.registry import DATASET_REGISTRY, lookup
 
 MASKED = ("masks", "images")
 WHOLE = "images"

@@ -19,19 +19,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-# As a script this file's folder leads the path, where its neighbours must not shadow any package.
-sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
-
-try:
-    from enhancement.data.images import Array, write_image
-except ModuleNotFoundError as missing:
-    print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
-    sys.exit(2)
-from enhancement.config.load import load_options, prepare_run  # noqa: E402
-from enhancement.data.low_light import LowLight  # noqa: E402
-from enhancement.data.synthesis_dataset import SynthesisDataset  # noqa: E402
-from enhancement.dataset_tools.rewrite import new_folder  # noqa: E402
-from enhancement.errors import UserError, command_line  # noqa: E402
+from enhancement.config.load import load_options, prepare_run
+from enhancement.data.images import Array, write_image
+from enhancement.data.low_light import LowLight
+from enhancement.data.synthesis_dataset import SynthesisDataset
+from enhancement.dataset_tools.rewrite import new_folder
+from enhancement.errors import UserError, command_line
 
 CELL = 200  # pixels of a picture on the contact sheet
 ACROSS = 6
@@ -176,7 +169,3 @@ def main() -> None:
         find_blocks(arguments.opt, arguments.force_yml, arguments.subset),
         arguments.output, arguments.count,
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    sys.exit(main())

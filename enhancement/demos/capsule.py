@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 
 from enhancement.data.images import Array, write_image
-from enhancement.data.sources import DATA_FOLDER, locate
 from enhancement.errors import command_line
+from enhancement.paths import DATA_FOLDER, locate
 from enhancement.testing import command as test_from_dataset
 from enhancement.training import loop as train
-from enhancement.training.tracking import duration
+from enhancement.units import duration
 
 RUNS = Path("experiments/capsule_demo")
 FRAMES = f"{DATA_FOLDER}/WCEBleedGen/bleeding"

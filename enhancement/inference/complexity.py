@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from enhancement.archs.processor import plain_arithmetic
-from enhancement.scoring.evaluation import run_padded
+from enhancement.inference.run import run_padded
 
 
 def parameter_count(network: nn.Module) -> int:

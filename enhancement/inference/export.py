@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enhancement.archs.blocks import pad_to_multiple
-from enhancement.compat import size_multiple
+from enhancement.archs.contract import Network, contract_of
+from enhancement.archs.padding import pad_to_multiple
 from enhancement.errors import UserError
-from enhancement.weights.checkpoint import build_from_file
+from enhancement.weights.networks import build_from_file
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
 SIZES = ((1, 64, 96), (1, 75, 53), (2, 101, 130))  # (B, H, W) that a file is checked at
@@ -36,12 +36,13 @@ class AnySize(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.multiple = network, size_multiple(network)
-        self.gives: str = getattr(network, "gives", "image")
+        self.network, declared = network, contract_of(network)
+        self.multiple, self.smallest = declared.size_multiple, declared.smallest_size
+        self.gives = declared.gives
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] of any size to the same shape, or to logits (B, 1, H, W)."""
-        output = self.network(pad_to_multiple(image, self.multiple))
+        output = self.network(pad_to_multiple(image, self.multiple, self.smallest))
         if isinstance(output, (tuple, list)):
             output = output[0]
         return output[..., : image.shape[2], : image.shape[3]]
@@ -174,7 +175,7 @@ def open_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     return build_from_file(path)
 
 
-class OnnxNetwork(nn.Module):
+class OnnxNetwork(Network):
     """An exported ONNX file as a network, computed by ONNX Runtime.
 
     Args:
@@ -188,8 +189,7 @@ class OnnxNetwork(nn.Module):
         UserError: No such file, damaged, or with other inputs.
     """
 
-    size_multiple = 1
-    whole_only = True  # what tiles must know of the whole image cannot be told to it
+    whole_image = True  # what tiles must know of the whole image cannot be told to it
 
     def __init__(self, path: str | Path) -> None:
         import onnxruntime

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,12 @@ from torch import Tensor
 
 from enhancement.data.images import to_float
 from enhancement.errors import UserError
-from enhancement.inference.frames import FrameEnhancer, enhance_frames, read_ahead
+from enhancement.files import check_place, replace_file
+from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.pictures import FORMATS, Picture, encode_picture, read_picture
+from enhancement.inference.side_by_side import side_by_side
+from enhancement.inference.stream import enhance_frames, read_ahead
 from enhancement.inference.video import ENCODERS, check_video_name
-from enhancement.scoring.report import side_by_side
-from enhancement.weights.checkpoint import replace_file
 
 WILDCARDS = "*?["
 COMPARED_WIDTH = 600  # pixels of one column of a comparison
@@ -140,32 +140,6 @@ def _check(jobs: list[Job]) -> None:
         elif job.target.suffix.lower() not in FORMATS:
             raise UserError(f"{job.target}: expected an image's name, ending in "
                             f"{', '.join(FORMATS)}")  # fmt: skip
-
-
-def check_place(path: Path, known: set[Path] | None = None) -> None:
-    """Refuse a name under which no file can be written, before any work.
-
-    Args:
-        path: The file to be.
-        known: Folders found fit before; a fit one is added.
-
-    Raises:
-        UserError: It is a folder, or lies where none can be made or written to.
-    """
-    known = set() if known is None else known
-    try:
-        if path.is_dir():
-            raise UserError(f"{path}: cannot be written (is a folder)")
-        if path.parent in known:
-            return
-        nearest = next(folder for folder in path.parents if folder.exists())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    if not nearest.is_dir():
-        raise UserError(f"{path}: cannot be written ({nearest} is not a folder)")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"{path}: cannot be written (no permission to write to {nearest})")
-    known.add(path.parent)
 
 
 @dataclass

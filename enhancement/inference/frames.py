@@ -3,10 +3,6 @@ at once."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhancement.archs.bilateral_grid import pack_grid
+from enhancement.archs.bilateral.launch import run_kernel
+from enhancement.archs.bilateral.slicing import pack_grid
+from enhancement.archs.contract import contract_of
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
-from enhancement.archs.kernels import run_kernel
 from enhancement.errors import UserError
+from enhancement.inference.run import autocast, enhance, self_ensemble
 from enhancement.inference.tiles import BoundedMemory
-from enhancement.scoring.evaluation import autocast, enhance, self_ensemble
 
 Frame = NDArray[Any]
 T = TypeVar("T")
@@ -34,7 +31,7 @@ DARK_SCENE = 0.01  # added to both, so that nearly black scenes do not count as 
 class FrameEnhancer:
     """Enhances frames one after the other: RGB (H, W, 3) in, the same type and size out.
 
-    On the CPU an HDRNet takes one fused pass over the frame (archs/bilateral_kernels.py), in
+    On the CPU an HDRNet takes one fused pass over the frame (archs/bilateral/kernels.py), in
     float32 and hardly more memory than the frame's own; every other network, and a GPU, takes the
     ordinary path, in tiles where the memory asks for it (tiling.py). Frames are uint8, uint16 or
     float32 in [0, 1].
@@ -66,7 +63,8 @@ class FrameEnhancer:
         ensemble: bool = False,
         max_memory: int | None = None,
     ) -> None:
-        if getattr(network, "gives", "image") != "image":
+        declared = contract_of(network)
+        if declared.gives != "image":
             raise UserError(
                 f"{type(network).__name__} gives masks, not images; it enhances nothing"
             )
@@ -87,11 +85,12 @@ class FrameEnhancer:
         self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
         if precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 wants a GPU; use bf16 or fp32 on a CPU")
-        whole_only = getattr(network, "whole_only", False)
-        if whole_only and (max_memory or precision != "fp32"):
+        if declared.whole_image and (max_memory or precision != "fp32"):
             raise UserError("an exported file runs whole and as exported; leave out max_memory "
                             "and precision, or give the .pth file")  # fmt: skip
-        self.bounded = self.network if whole_only else BoundedMemory(self.network, max_memory)
+        self.bounded = (
+            self.network if declared.whole_image else BoundedMemory(self.network, max_memory)
+        )
         self.run = self_ensemble if ensemble else enhance
         fused = self.device.type == "cpu" and not ensemble
         self.by_grid = grid_network if smoothing or fused else None
@@ -139,12 +138,12 @@ class FrameEnhancer:
         levels = np.float32(LEVELS[str(frame.dtype)])
         side = network.coefficients.low_resolution
         small = torch.empty(1, 3, side, side)
-        run_kernel("bilateral_kernels", "shrink", frame, levels, small[0].numpy())
+        run_kernel("shrink", frame, levels, small[0].numpy())
         grid = self._steady(network.coefficients.predict(small), small)
         features, hinges, bias = network.guide.as_hinges()
         out = np.empty_like(frame)
         run_kernel(
-            "bilateral_kernels", "enhance_frame", frame, pack_grid(grid)[0].contiguous().numpy(),
+            "enhance_frame", frame, pack_grid(grid)[0].contiguous().numpy(),
             features.numpy(), hinges.numpy(), np.float32(bias.item()), network.guide.sigmoid,
             network.gives_illumination, np.float32(DARKEST), levels,
             np.float32(0 if frame.dtype == np.float32 else 0.5), out,
@@ -189,67 +188,3 @@ def checked(frame: Frame) -> Frame:
             f"expected a frame (H, W, 3) of {', '.join(LEVELS)}, but got {frame.shape} of {kind}"
         )
     return frame
-
-
-def read_ahead(items: Iterable[T], ahead: int = 4) -> Generator[T, None, None]:
-    """The same items, fetched by a thread of their own, at most `ahead` of them waiting.
-
-    An error of the source is raised where its item would have come. Closing the iterator ends the
-    thread as soon as the source gives its next item.
-    """
-    waiting: queue.Queue[tuple[str, Any]] = queue.Queue(max(1, ahead))
-    stopped = threading.Event()
-
-    def put(message: tuple[str, Any]) -> bool:
-        while not stopped.is_set():
-            with suppress(queue.Full):
-                waiting.put(message, timeout=0.1)
-                return True
-        return False
-
-    source = iter(items)
-
-    def fetch() -> None:
-        try:
-            for item in source:
-                if not put(("item", item)):
-                    return
-            put(("end", None))
-        except BaseException as error:
-            put(("error", error))
-        finally:
-            getattr(source, "close", lambda: None)()
-
-    thread = threading.Thread(target=fetch, daemon=True, name="read_ahead")
-    thread.start()
-    try:
-        while True:
-            kind, value = waiting.get()
-            if kind == "error":
-                raise value
-            if kind == "end":
-                return
-            yield value
-    finally:
-        stopped.set()
-        thread.join(timeout=1)
-
-
-def enhance_frames(
-    frames: Iterable[T], enhancer: Callable[[T], R], ahead: int = 4
-) -> Generator[R, None, None]:
-    """Enhance a stream of frames, in order, in bounded memory.
-
-    Decoding runs in one thread, enhancing in a second, and what the caller does with a frame (say,
-    encoding it) in the caller's own; all three overlap.
-
-    Args:
-        frames: RGB frames, a decoder for example; each an array of its own, not one buffer again.
-        enhancer: Takes a frame to an enhanced one, a `FrameEnhancer` for example.
-        ahead: How many frames may wait before and after the enhancer.
-
-    Raises:
-        UserError: Whatever decoding or enhancing raises, in the caller's thread.
-    """
-    decoded = read_ahead(frames, ahead)
-    yield from read_ahead((enhancer(frame) for frame in decoded), ahead)

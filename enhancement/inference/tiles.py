@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import resource
-import sys
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from enhancement.archs.part import Part, seeing
-from enhancement.compat import size_multiple
+from enhancement.archs.contract import Network, contract_of
+from enhancement.archs.tile_context import Tile, tile_context
 from enhancement.errors import UserError
-from enhancement.scoring.evaluation import enhance, pad_to_multiple
+from enhancement.inference.memory import PeakMemory, free_memory, used_memory
+from enhancement.inference.run import enhance, pad_for
+from enhancement.units import readable_bytes
 
 MARGIN = 64  # pixels around a tile that its network sees beside its own
 FEATHER = 16  # how far two tiles are mixed on either side of their border
@@ -32,79 +27,6 @@ WORKSPACE = 1.3  # what operators take for themselves beside the tensors that ar
 IMAGE_BYTES = 48  # a pixel of the image itself: input, output, what is decoded and encoded beside
 SHARE = 0.8  # of the free memory, where the user names no limit
 SURELY_FITS = 512 * 512  # pixels that are enhanced whole without a look at the memory
-UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-def parse_bytes(text: str) -> int:
-    """Bytes from "4GB", "500M", "1.5 GiB" or "1000000"; K, M and G are powers of 1024.
-
-    Raises:
-        UserError: None of these.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?\s*", text, re.IGNORECASE)
-    if not found or float(found[1]) == 0:
-        raise UserError(f"expected memory as 4GB or 500MB, but got '{text}'")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-def readable_bytes(count: float) -> str:
-    """Bytes as text: "1.5 GB"."""
-    unit = "G" if count >= UNITS["G"] else "M"
-    return f"{count / UNITS[unit]:.1f} {unit}B"
-
-
-def used_memory() -> int:
-    """Bytes of memory that this process holds now."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:  # no Linux: the most it ever held
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that a device (or this machine) has to give."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        meminfo = Path("/proc/meminfo").read_text()
-        return int(re.search(r"MemAvailable:\s+(\d+)", meminfo)[1]) * 1024  # type: ignore[index]
-    except (OSError, TypeError):
-        return 4 << 30
-
-
-class PeakMemory(TorchDispatchMode):
-    """Counts the bytes of the tensors made while it is entered.
-
-    Attributes:
-        peak: The most that lived at one time.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operator and note what it made."""
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor):
-                self._note(tensor.untyped_storage())
-        return made
-
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.live -= size
 
 
 @dataclass
@@ -154,12 +76,12 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
-class BoundedMemory(nn.Module):
+class BoundedMemory(Network):
     """Runs a network within so many bytes, whatever the image's size.
 
     What fits is enhanced whole. Else the image is cut into overlapping tiles, mixed at their
     borders; what the network must know of the whole image comes from a reduced copy, see
-    archs/part.py. Where an allocation fails nevertheless, smaller tiles are tried.
+    archs/tile_context.py. Where an allocation fails nevertheless, smaller tiles are tried.
 
     Args:
         network: Any registered network.
@@ -167,8 +89,6 @@ class BoundedMemory(nn.Module):
             takes most of what is free.
         tile: Cuts into tiles of at most this side, whatever fits.
     """
-
-    size_multiple = 1
 
     def __init__(
         self, network: nn.Module, max_memory: int | None = None, tile: int | None = None
@@ -254,14 +174,14 @@ class BoundedMemory(nn.Module):
 
     def in_tiles(self, image: Tensor, side: int) -> Tensor:
         """Enhance one image (1, 3, H, W) in tiles of at most `side` squared."""
-        whole = pad_to_multiple(image, size_multiple(self.network))
+        whole = pad_for(self.network, image)
         height, width = whole.shape[-2:]
         record = self._survey(whole, side * side)
         out = torch.zeros_like(whole)
         for row in spans(height, side):
             for column in spans(width, side):
-                part = Part(row.start, column.start, height, width, iter(record))
-                with seeing(part):
+                tile_ = Tile(row.start, column.start, height, width, iter(record))
+                with tile_context(tile_):
                     seen = whole[..., row.start : row.end, column.start : column.end]
                     tile = enhance(self.network, seen)
                 rows, columns = row.kept, column.kept
@@ -274,10 +194,8 @@ class BoundedMemory(nn.Module):
     def _survey(self, whole: Tensor, pixels: int) -> list[Tensor]:
         """The statistics of a whole image (1, 3, H, W), from at most so many pixels of it."""
         record: list[Tensor] = []
-        with seeing(record):
-            if survey := getattr(self.network, "survey", None):
-                survey(whole)
-            elif self._has_statistics(whole):
+        with tile_context(record):
+            if not contract_of(self.network).survey(whole) and self._has_statistics(whole):
                 record.clear()
                 share = (pixels / (whole.shape[-2] * whole.shape[-1])) ** 0.5
                 # pixels picked, not averaged: averaging takes away the noise, and statistics change
@@ -288,7 +206,7 @@ class BoundedMemory(nn.Module):
     def _has_statistics(self, whole: Tensor) -> bool:
         """Whether the network asks for any, found out on a small crop."""
         record: list[Tensor] = []
-        with seeing(record):
+        with tile_context(record):
             enhance(self.network, whole[..., :64, :64])
         return bool(record)
 

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from enhancement.errors import UserError
-from enhancement.inference.frames import Frame, enhance_frames
+from enhancement.inference.frames import Frame
+from enhancement.inference.stream import enhance_frames
 
 ENCODERS = {
     ".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".avi": "libx264",

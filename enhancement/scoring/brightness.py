@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from enhancement.compat import DATASET_REGISTRY, lookup
 from enhancement.data.images import write_image
 from enhancement.data.loader import eval_loader
 from enhancement.data.low_light import LowLight
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset, SynthesisOptions
 from enhancement.errors import UserError
+from enhancement.registry import DATASET_REGISTRY, lookup
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.protocols import Protocol
 from enhancement.scoring.report import cell

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,83 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enhancement.archs.blocks import pad_to_multiple
-from enhancement.compat import size_multiple
-from enhancement.errors import UserError
+from enhancement.inference.run import autocast, enhance, eval_mode, self_ensemble
 from enhancement.scoring.protocols import Lpips, Protocol
-
-
-def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
-    """Run a network on images of any size: pad to its multiple, cut back.
-
-    Args:
-        network: Any registered network; a tuple or list output counts by its first entry.
-        lq: (B, 3, H, W) in [0, 1].
-        multiple: Pad to multiples of this as well.
-
-    Returns:
-        (B, 3, H, W), not clamped.
-
-    Raises:
-        UserError: The output has another shape.
-    """
-    output = run_padded(network, lq, multiple)
-    if output.shape != lq.shape:
-        raise UserError(
-            f"expected {type(network).__name__} to give back {tuple(lq.shape)}, but got "
-            f"{tuple(output.shape)}; a super-resolution network needs `upscale: 1`"
-        )
-    return output
-
-
-def run_padded(network: nn.Module, x: Tensor, multiple: int = 1) -> Tensor:
-    """What a network gives for an image padded to its multiple, cut back to the image's size.
-
-    Args:
-        network: A tuple or list output counts by its first entry.
-        x: (B, 3, H, W).
-        multiple: Pad to multiples of this as well.
-    """
-    padded = pad_to_multiple(x, math.lcm(size_multiple(network), multiple))
-    output = network(padded)
-    if isinstance(output, (tuple, list)):
-        output = output[0]
-    if output.shape[-2:] != padded.shape[-2:]:
-        return output
-    return output[..., : x.shape[-2], : x.shape[-1]]
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which a network computes in "fp32", "bf16" or "fp16"."""
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    return torch.autocast(device.type, kinds.get(precision), enabled=precision in kinds)
-
-
-def self_ensemble(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
-    """Mean of `enhance` over the 8 flips and rotations of the image."""
-    total = torch.zeros_like(lq)
-    for mirror in (False, True):
-        for turns in range(4):
-            x = lq.flip(-1) if mirror else lq
-            y = torch.rot90(
-                enhance(network, torch.rot90(x, turns, (-2, -1)), multiple), -turns, (-2, -1)
-            )
-            total += y.flip(-1) if mirror else y
-    return total / 8
-
-
-@contextmanager
-def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every module's mode before comes back."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
 
 MASK_PROTOCOL = "segmentation"  # Dice and mIoU of masks above one half
 MASK_METRICS = ("dice", "miou")

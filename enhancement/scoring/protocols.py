@@ -26,14 +26,10 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError, hint
 
 RGB_GREY = (0.299, 0.587, 0.114)
-
-
-def to_8_bit(x: Tensor) -> Tensor:
-    """(1, 3, H, W) in [0, 1] to the 256 levels of a file, as float64 in [0, 255]."""
-    return x.clamp(0, 1).mul(255).round().double()
 
 
 def psnr(a: Tensor, b: Tensor, if_equal: float = math.inf) -> float:

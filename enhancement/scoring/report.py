@@ -6,24 +6,15 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import torch
-from torch import Tensor
-
-from enhancement.data.images import write_image
 from enhancement.errors import UserError
 from enhancement.scoring.evaluation import Scores
-from enhancement.scoring.protocols import to_8_bit
 
 DIGITS = {"psnr": 3, "ssim": 4, "lpips": 4, "dice": 4, "miou": 4}
 INPUT, MEAN = "untouched input", "mean"
 SCORES_FILE = "scores.json"
-COLUMNS = ("input", "enhanced", "ground truth")
 
 
 def cell(metric: str, value: float | None) -> str:
@@ -106,31 +97,6 @@ def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[P
     return csv_file, json_file
 
 
-def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.ndarray:
-    """A captioned picture, one row an image: input | enhanced | ground truth.
-
-    Args:
-        rows: (1, 3, H, W) in [0, 1] each, one for each of COLUMNS or of the first of them.
-        width: Of one column in pixels.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
-    rows = list(rows)
-    columns = COLUMNS[: len(rows[0])] if rows else COLUMNS
-    caption = np.full((28, width * len(columns), 3), 255, np.uint8)
-    for i, text in enumerate(columns):
-        cv2.putText(caption, text, (i * width + 8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1,
-                    cv2.LINE_AA)  # fmt: skip
-    parts = [caption]
-    for row in rows:
-        height = max(1, round(row[0].shape[-2] * width / row[0].shape[-1]))
-        arrays = [to_8_bit(x)[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy() for x in row]
-        small = [cv2.resize(a, (width, height), interpolation=cv2.INTER_AREA) for a in arrays]
-        parts.append(np.concatenate(small, 1))
-    return np.concatenate(parts, 0)
-
-
 def sides_table(sides: dict[str, Scores]) -> str:
     """Mean scores side by side, one row a side: what each image was before it was scored."""
     first = next(iter(sides.values()))
@@ -141,9 +107,3 @@ def sides_table(sides: dict[str, Scores]) -> str:
         cells = "".join(f"{cell(m, value):>9}" for m, value in scores.mean().items())
         lines.append(f"{side:{width}}{cells}")
     return "\n".join(lines)
-
-
-def write_picture(path: Path, rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> Path:
-    """Write `side_by_side` to a file; the file."""
-    write_image(path, side_by_side(rows, width))
-    return path

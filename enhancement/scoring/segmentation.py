@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
-from enhancement.scoring.evaluation import MASK_PROTOCOL, Row, Scores, Watch, eval_mode, run_padded
+from enhancement.inference.run import eval_mode, run_padded, run_stages
+from enhancement.scoring.evaluation import MASK_PROTOCOL, Row, Scores, Watch
 from enhancement.scoring.mask_metrics import dice, miou
-from enhancement.weights import checkpoint
+from enhancement.weights.networks import build_from_file
 
 INPUT, TRUTH = "dark input", "ground truth"
 Sides = dict[str, Scores]
@@ -35,19 +37,13 @@ def load_segmentation(path: str | Path) -> nn.Module:
     Raises:
         UserError: The file holds another kind of network.
     """
-    network, _ = checkpoint.build_from_file(path)
-    if getattr(network, "gives", "image") != "mask":
+    network, _ = build_from_file(path)
+    if contract_of(network).gives != "mask":
         raise UserError(
             f"{path}: holds a {type(network).__name__}; expected a segmentation network, as "
             f"options/capsule/segmentation.yml trains"
         )
     return network.eval().requires_grad_(False)
-
-
-def outputs_of(network: nn.Module, lq: Tensor) -> dict[str, Tensor]:
-    """What a network makes of an image, stage by stage where it has stages."""
-    stages = getattr(network, "stages", None)
-    return stages(lq) if stages else {"output": run_padded(network, lq)}
 
 
 def score_segmentation(
@@ -70,7 +66,7 @@ def score_segmentation(
     with eval_mode(network), eval_mode(segmenter):
         for batch in batches:
             lq, gt, mask = (batch[key].to(device) for key in ("lq", "gt", "mask"))
-            images = {INPUT: lq, **outputs_of(network, lq), TRUTH: gt}
+            images = {INPUT: lq, **run_stages(network, lq), TRUTH: gt}
             name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
             for side, image in images.items():
                 found = mask_scores(segment(segmenter, image), mask)

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError
-from enhancement.scoring.protocols import to_8_bit
 
 ROLES = ("input", "output", "gt")
 PICTURES = 24  # images of a set, the first ones

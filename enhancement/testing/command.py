@@ -15,33 +15,30 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-# As a script this file's folder leads the path, where its neighbours must not shadow any package.
-sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != Path(__file__).resolve().parent]
-
-try:
-    from enhancement.weights import checkpoint
-except ModuleNotFoundError as missing:
-    print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
-    sys.exit(2)
-from enhancement.compat import ARCH_REGISTRY, build  # noqa: E402
-from enhancement.config.load import Merged, Options, derive_sets, load_options, prepare_run  # noqa: E402
-from enhancement.data.loader import eval_loader  # noqa: E402
-from enhancement.device import get_device, resolve_num_gpu  # noqa: E402
-from enhancement.errors import UserError, command_line, hint  # noqa: E402
-from enhancement.inference.complexity import parameter_count  # noqa: E402
-from enhancement.models.enhancement_model import save_picture  # noqa: E402
-from enhancement.scoring.brightness import sweep, sweep_table, write_sweep  # noqa: E402
-from enhancement.scoring.evaluation import MASK_PROTOCOL, Scores, evaluate  # noqa: E402
-from enhancement.scoring.protocols import GT_MEAN, PROTOCOLS, get_protocol  # noqa: E402
-from enhancement.scoring.report import sides_table, table, write_picture, write_scores  # noqa: E402
-from enhancement.scoring.segmentation import (  # noqa: E402
+from enhancement.archs.contract import contract_of
+from enhancement.config.load import Merged, Options, derive_sets, load_options, prepare_run
+from enhancement.data.images import save_picture
+from enhancement.data.loader import eval_loader
+from enhancement.device import get_device, resolve_num_gpu
+from enhancement.errors import UserError, command_line, hint
+from enhancement.inference.complexity import parameter_count
+from enhancement.inference.side_by_side import write_picture
+from enhancement.paths import OPTIONS
+from enhancement.registry import ARCH_REGISTRY, build
+from enhancement.scoring.brightness import sweep, sweep_table, write_sweep
+from enhancement.scoring.evaluation import MASK_PROTOCOL, Scores, evaluate
+from enhancement.scoring.protocols import GT_MEAN, PROTOCOLS, get_protocol
+from enhancement.scoring.report import sides_table, table, write_scores
+from enhancement.scoring.segmentation import (
     load_segmentation,
     score_masks,
     score_segmentation,
 )
-from enhancement.scoring.thumbnails import PICTURES, small_picture, write_pictures  # noqa: E402
+from enhancement.scoring.thumbnails import PICTURES, small_picture, write_pictures
+from enhancement.weights.networks import build_from_file
+from enhancement.weights.provenance import git_commit
+from enhancement.weights.state_dicts import load_weights
 
-OPTIONS = Path(__file__).resolve().parent.parent / "options"
 SHOWN = 4
 
 
@@ -139,9 +136,9 @@ def build_network(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The network with its weights, and what the weights file says of itself."""
     if opt is None:
-        return checkpoint.build_from_file(arguments.weights)
+        return build_from_file(arguments.weights)
     network = build(ARCH_REGISTRY, opt["network_g"])
-    return network, checkpoint.load_weights(
+    return network, load_weights(
         network, arguments.weights, opt["path"]["param_key_g"], opt["path"]["strict_load_g"]
     )
 
@@ -225,7 +222,7 @@ def protocol_name(
     Raises:
         UserError: One that does not score what the network gives.
     """
-    if getattr(network, "gives", "image") == "mask":
+    if contract_of(network).gives == "mask":
         for flag in ("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels"):
             if getattr(arguments, flag):
                 raise UserError(
@@ -284,7 +281,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
         "trained": {k: v for k, v in meta.items() if k != "network_g"},
         "self_ensemble": arguments.self_ensemble,
         "torch": torch.__version__,
-        "commit": checkpoint.git_commit(),
+        "commit": git_commit(),
     }
     tables = [table(scores)]
     if segmenter:
@@ -314,7 +311,3 @@ def main() -> None:
     if arguments.gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = arguments.gpus  # read when CUDA starts
     test(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,14 +13,16 @@ from copy import deepcopy
 from typing import Any
 
 from enhancement import distributed
-from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.config.check_datasets import NO_EFFECT
 from enhancement.config.load import Options, load_options, prepare_run
 from enhancement.data.loader import OnDevice, eval_loader, train_loader
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_RESUMABLE, DataError, UserError, command_line
+from enhancement.randomness import seed_all
+from enhancement.registry import MODEL_REGISTRY, lookup
 from enhancement.training.interrupt import Interrupt
 from enhancement.training.profiling import Profile
+from enhancement.training.progress import Progress, log_to_terminal
 from enhancement.training.run_folder import (
     find_state,
     latest_state,
@@ -29,8 +31,9 @@ from enhancement.training.run_folder import (
     run_folder,
     weights_files,
 )
-from enhancement.training.state import final_metrics, keep_best, read_state, restore, save, seed_all
-from enhancement.training.tracking import Progress, Tracker, duration, log_to_terminal
+from enhancement.training.state import final_metrics, keep_best, read_state, restore, save
+from enhancement.training.tracking import Tracker
+from enhancement.units import duration
 
 logger = logging.getLogger("enhancement")
 

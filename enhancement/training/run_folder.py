@@ -14,11 +14,12 @@ from typing import IO, Any
 
 import yaml
 
-from enhancement.compat import lengths_of
 from enhancement.config.load import Options, fill_defaults, parse_yaml
 from enhancement.errors import UserError
-from enhancement.training.tracking import log_to_file
-from enhancement.weights import checkpoint
+from enhancement.files import replace_file
+from enhancement.registry import SCHEDULERS, lookup, run_length_arguments
+from enhancement.training.progress import log_to_file
+from enhancement.weights.storage import read
 from enhancement.weights.tensor_files import WEIGHTS
 
 logger = logging.getLogger("enhancement")
@@ -68,7 +69,7 @@ def last_whole_state(opt: Options) -> Path:
         if not path.exists():
             continue
         try:
-            checkpoint.read(path)
+            read(path)
         except UserError as error:
             faults.append(str(error))
             continue
@@ -190,7 +191,9 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
 def follows_total(options: Options) -> bool:
     """Whether the learning rate's course depends on `train.total_iter`."""
     scheduler = options["train"].get("scheduler")
-    return bool(scheduler) and bool(lengths_of(scheduler) - scheduler.keys())
+    return bool(scheduler) and bool(
+        run_length_arguments(lookup(SCHEDULERS, scheduler["type"])) - scheduler.keys()
+    )
 
 
 def flatten(options: Any, at: str = "") -> dict[str, Any]:
@@ -215,7 +218,7 @@ def open_run(opt: Options, resolved: Options) -> Path:
         for folder in ("models", "training_states"):
             (run / folder).mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(resolved, sort_keys=False)
-        checkpoint.replace_file(run / "options.yml", text.encode())
+        replace_file(run / "options.yml", text.encode())
         log_to_file(run / "train.log")
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error})") from error

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from enhancement import distributed
-from enhancement.compat import MODEL_REGISTRY, lookup
 from enhancement.config.load import Options
 from enhancement.errors import UserError
+from enhancement.randomness import seed_all
+from enhancement.registry import MODEL_REGISTRY, lookup
 from enhancement.scoring.evaluation import Scores
 from enhancement.training.run_folder import latest_state, previous_state, prune, run_folder
-from enhancement.weights import checkpoint
+from enhancement.weights import storage
 
 logger = logging.getLogger("enhancement")
-
-
-def seed_all(seed: int) -> None:
-    """Seed every random generator."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def keep_best(model: Any, scores: Scores, iteration: int) -> None:
@@ -74,10 +64,10 @@ def _save(model: Any, iteration: int) -> None:
     state = {"iteration": iteration, "world_size": model.opt["world_size"]}
     state |= model.training_state()
     opt, keep = model.opt, model.opt["logger"]["keep_last"]
-    checkpoint.save(latest_state(opt), state, previous=previous_state(opt))
+    storage.save(latest_state(opt), state, previous=previous_state(opt))
     model.save(0, iteration, "latest")
     if keep:
-        checkpoint.save(latest_state(opt).with_name(f"{iteration}.state"), state)
+        storage.save(latest_state(opt).with_name(f"{iteration}.state"), state)
         model.save(0, iteration, str(iteration))
         prune(run_folder(opt), keep)
 
@@ -88,7 +78,7 @@ def read_state(path: Path, opt: Options) -> dict[str, Any]:
     Raises:
         UserError: It is of another kind, damaged, or beyond the run's end.
     """
-    state, total = checkpoint.read(path), opt["train"]["total_iter"]
+    state, total = storage.read(path), opt["train"]["total_iter"]
     ours = hasattr(lookup(MODEL_REGISTRY, opt["model_type"]), "training_state")
     if not ours or "net_g" not in state:
         raise UserError(f"{path}: only runs of our own models can be resumed")

@@ -1,0 +1,1 @@
+"""Bilateral grids of colour transforms: slicing, by fused kernels on the CPU."""

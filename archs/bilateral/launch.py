@@ -1,0 +1,60 @@
+"""Compiled kernels: imported when first needed, run on as many threads as PyTorch has."""
+
+from __future__ import annotations
+
+import os
+import threading
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
+
+
+class _Process:
+    """What this process has done.
+
+    Attributes:
+        used: It has run kernels, or the process that it was forked from has.
+        unfit: It was forked after that: OpenMP ends a process that goes on with another's threads.
+    """
+
+    used = unfit = False
+
+
+def _after_fork() -> None:
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+    _Process.unfit = _Process.used
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def can_run() -> bool:
+    """Whether kernels can run in this process."""
+    return not _Process.unfit
+
+
+def run_kernel(name: str, *arguments: Any) -> None:
+    """Run a kernel of kernels.py; numba is imported by the first call.
+
+    Args:
+        name: The kernel.
+        arguments: Its own; a tensor is handed over as an array that shares its memory.
+    """
+    import numba
+    from numba.core import config
+
+    _Process.used = True
+    kernel = getattr(import_module(".kernels", __package__), name)
+    arrays = (a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments)
+    threads = torch.get_num_threads()
+    with _one_at_a_time:
+        most = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(threads, most))
+        kernel(*arrays)
+    if torch.get_num_threads() != threads:  # numba and PyTorch may share one OpenMP
+        torch.set_num_threads(threads)

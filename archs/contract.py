@@ -1,0 +1,95 @@
+"""The contract of a network: what it may declare beside its forward pass, and how it is asked.
+
+A network of ours inherits `Network`, maps images (B, 3, H, W) in [0, 1] to the same shape, and
+overrides what differs from the defaults below. The rest of the code asks any network, also
+BasicSR's or a plain `nn.Module`, by `contract_of(network)` and in no other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from .published import Published
+
+
+class Network(nn.Module):
+    """Base class of networks; every attribute and method but `forward` has a default.
+
+    Attributes:
+        size_multiple: Height and width are padded to multiples of it before `forward` sees them.
+        smallest_size: They are padded to at least this.
+        gives: What `forward` returns: an "image", or the logits of a "mask" (B, 1, H, W).
+        gives_illumination: Whether `forward(x, with_illumination=True)` returns the illumination
+            map (B, 3, H, W) as well.
+        whole_image: It must be given the whole image; it cannot be run in tiles.
+        only_before_training: Constructor arguments without meaning once there are weights.
+        published: How the authors' files are recognised and read.
+    """
+
+    size_multiple: ClassVar[int] = 1
+    smallest_size: ClassVar[int] = 1
+    gives: Literal["image", "mask"] = "image"
+    gives_illumination: bool = False
+    whole_image: ClassVar[bool] = False
+    only_before_training: ClassVar[tuple[str, ...]] = ()
+    published: ClassVar[Published | None] = None
+
+    def stages(self, x: Tensor) -> dict[str, Tensor]:
+        """The output of each stage by name, the last one that of `forward`."""
+        return {"output": self(x)}
+
+    def survey(self, image: Tensor) -> bool:
+        """Make the calls of `global_statistics` (tile_context.py) for a whole image alone.
+
+        Returns:
+            Whether that was done. False, the default, leaves it to a forward pass over a reduced
+            copy of the image.
+        """
+        return False
+
+    def fold(self) -> nn.Module:
+        """The network in its form for inference, which computes the same with less; or itself."""
+        return self
+
+    def initialise_from(self, state: Mapping[str, Tensor]) -> None:
+        """Begin training from another network's weights (`path.init_network_g`).
+
+        Raises:
+            KeyError, ValueError: The state dict is not that of the network meant.
+            NotImplementedError: There is no such network.
+        """
+        raise NotImplementedError(f"{type(self).__name__} takes no initial weights from elsewhere")
+
+
+class _Foreign(Network):
+    """Speaks for a network that does not inherit `Network`, by the attributes that it has."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        object.__setattr__(self, "network", network)  # asked, not owned
+        windows = [getattr(module, "window_size", 1) for module in network.modules()]
+        declared = {"size_multiple": max((w for w in windows if isinstance(w, int)), default=1)}
+        declared |= {
+            name: getattr(network, name)
+            for name in Network.__annotations__
+            if hasattr(network, name)
+        }
+        self.__dict__.update(declared)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network gives; of several outputs the first."""
+        output = self.network(x)
+        return output[0] if isinstance(output, tuple | list) else output
+
+    def fold(self) -> nn.Module:
+        """The network itself."""
+        return self.network
+
+
+def contract_of(network: nn.Module) -> Network:
+    """What a network declares, under `DistributedDataParallel` as well."""
+    network = getattr(network, "module", network)
+    return network if isinstance(network, Network) else _Foreign(network)

@@ -1,0 +1,79 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from enhancement.errors import UserError
+
+
+def check_place(path: Path, known: set[Path] | None = None) -> None:
+    """Refuse a name under which no file can be written, before any work.
+
+    Args:
+        path: The file to be.
+        known: Folders found fit before; a fit one is added.
+
+    Raises:
+        UserError: It is a folder, or lies where none can be made or written to.
+    """
+    known = set() if known is None else known
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: cannot be written (is a folder)")
+        if path.parent in known:
+            return
+        nearest = next(folder for folder in path.parents if folder.exists())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    if not nearest.is_dir():
+        raise UserError(f"{path}: cannot be written ({nearest} is not a folder)")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: cannot be written (no permission to write to {nearest})")
+    known.add(path.parent)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Have the system write a file or a folder's entries to the disk now."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        flush_to_disk(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def keep_as(path: Path, name: Path) -> None:
+    """Give a file a second name, which it takes over from another one at once."""
+    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, temporary)
+        temporary.replace(name)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

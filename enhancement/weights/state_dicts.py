@@ -1,0 +1,107 @@
+"""State dicts: out of files of any origin, held against a network, loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from enhancement.archs.published import PublishedWeights
+from enhancement.errors import UserError
+
+from .storage import read
+
+State = dict[str, Tensor]
+WRAPPERS = ("params_ema", "params", "state_dict")
+
+
+def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[str, Any]]:
+    """A network's state dict and what the file says of itself.
+
+    Args:
+        path: A file of ours, BasicSR's or any published one: a bare state dict, or one under
+            `params_ema`, `params` or `state_dict` (in that order); `module.` prefixes are dropped.
+        key: Take this entry instead.
+
+    Returns:
+        The state dict, and the `meta` of our own files ({} for others).
+    """
+    content = read(path)
+    meta = content.get("meta")
+    meta = meta if isinstance(meta, dict) else {}
+    if key and key not in content:
+        raise UserError(f"{path}: has no entry '{key}'; it has: {', '.join(map(str, content))}")
+    wrapper = key or next((name for name in WRAPPERS if name in content), None)
+    state = content[wrapper] if wrapper else content
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path}: expected tensors by name; it has: {', '.join(map(str, content))}")
+    return {name.removeprefix("module."): value for name, value in state.items()}, meta
+
+
+def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
+    """What keeps a state dict from fitting a network; empty where it fits.
+
+    Args:
+        network: May be on the meta device.
+        state: Tensors by name.
+        strict: Whether every name must be there on both sides.
+    """
+    own = network.state_dict()
+    faults = []
+    if strict:
+        for title, names in (("lacks", own.keys() - state.keys()),
+                             ("has", state.keys() - own.keys())):  # fmt: skip
+            if names:
+                what = "of the network's entries" if title == "lacks" else "unknown entries"
+                shown = ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
+                faults.append(f"{title} {len(names)} {what} ({shown})")
+    elif not own.keys() & state.keys():
+        faults.append("shares no entry with the network")
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
+            faults.append(
+                f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
+            )
+    return faults
+
+
+def own_names(network: nn.Module, state: State) -> State:
+    """The state under the network's own names, where it bears its authors' (archs/published.py)."""
+    if isinstance(network, PublishedWeights) and network.published.applies(state):
+        return network.from_published(state)
+    return state
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 of a network's state: names, shapes and values."""
+    digest = hashlib.sha256()
+    for name, value in sorted(on_cpu(network).items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
+                 strict: bool = True) -> dict[str, Any]:  # fmt: skip
+    """Load a weights file into a network; its `meta`.
+
+    Raises:
+        UserError: The file does not fit; says how.
+    """
+    state, meta = read_weights(path, key)
+    state = own_names(network, state)
+    faults = misfits(network, state, strict)
+    if faults:
+        raise UserError(f"{path}: does not fit {type(network).__name__}: {'; '.join(faults[:3])}")
+    network.load_state_dict(state, strict=strict)
+    return meta
+
+
+def on_cpu(network: nn.Module) -> State:
+    """A copy-free state dict on the CPU, without a wrapper's `module.` prefix."""
+    state = network.state_dict()
+    return {name.removeprefix("module."): value.detach().cpu() for name, value in state.items()}

@@ -1,0 +1,120 @@
+"""Weights and training states: written whole or not at all, read without running their code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enhancement.errors import UserError
+from enhancement.files import flush_to_disk, keep_as, replace_file, sha256
+from enhancement.weights import tensor_files
+
+State = dict[str, Tensor]
+WRAPPERS = ("params_ema", "params", "state_dict")
+CHECKSUMS = "checksums.json"  # {file: the SHA-256 it has, or had before its last replacement}
+
+
+def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> None:
+    """Write a file so that it is either the old one or the new one, never half of it.
+
+    Its checksum goes into the folder's `checksums.json` first, beside that of the file it replaces,
+    so that a kill at any point leaves a file whose checksum is known.
+
+    Args:
+        path: The file; `.safetensors` holds weights alone.
+        content: Tensors and plain values.
+        previous: Keeps the file that is replaced, in the same folder.
+
+    Raises:
+        UserError: The disk is full, or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            if path.suffix == tensor_files.SUFFIX:
+                file.write(tensor_files.pack(content))
+            else:
+                torch.save(content, file)
+        known = read_checksums(path.parent)
+        before = whole_checksum(path)
+        known[path.name] = [sha256(temporary), *before]
+        if previous and before:
+            known[previous.name] = [*before, *whole_checksum(previous)]
+        replace_file(path.with_name(CHECKSUMS), json.dumps(known, indent=1).encode())
+        flush_to_disk(temporary)
+        if previous and before:
+            keep_as(path, previous)
+        temporary.replace(path)
+        flush_to_disk(path.parent)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: cannot be written ({error}); the file before is whole") from error
+
+
+def read_checksums(folder: Path) -> dict[str, list[str]]:
+    """The checksums of a folder's files; {} where there are none."""
+    try:
+        found = json.loads((folder / CHECKSUMS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def whole_checksum(path: Path) -> list[str]:
+    """The checksum of a file; [] where it is not there, or not what was written."""
+    if not path.is_file():
+        return []
+    known, found = read_checksums(path.parent).get(path.name), sha256(path)
+    return [found] if not known or found in known else []
+
+
+def is_torchscript(path: str | Path) -> bool:
+    """Whether a file is an archive of a network's code."""
+    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return False
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Read a file of tensors and plain values; none of it is run as code.
+
+    Raises:
+        UserError: No such file, a damaged one, or one that would run code.
+    """
+    try:
+        if Path(path).is_file() and not whole_checksum(Path(path)):
+            raise UserError(
+                f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
+            )
+        if Path(path).suffix == tensor_files.SUFFIX:
+            content = tensor_files.unpack(path)
+        elif is_torchscript(path):
+            raise UserError(
+                f"{path}: is a TorchScript file, a program, which is not run here; give the "
+                f"weights or an ONNX file"
+            )
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: holds more than tensors, or is damaged ({reason})") from error
+    except (EOFError, LookupError) as error:
+        raise UserError(f"{path}: is no weights file, or is cut off") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = text.splitlines()[0]
+        raise UserError(f"{path}: cannot be read as weights ({reason})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")
+    return content

@@ -1,0 +1,355 @@
+"""`enhance run`: folders, resuming, failures, video, a camera."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT, picture
+
+from enhancement.data.images import read_image, write_image
+from enhancement.errors import UserError
+from enhancement.inference import video
+from enhancement.inference.frames import FrameEnhancer
+from enhancement.registry import ARCH_REGISTRY, lookup
+from enhancement.weights import networks, storage
+
+
+@pytest.fixture
+def weights(in_tmp):
+    """LNetGIE's, which brighten or darken nothing much."""
+    torch.manual_seed(0)
+    network = lookup(ARCH_REGISTRY, "LNetGIE")()
+    network.e_conv2.bias.data.fill_(1.2)
+    content = {"params": network.state_dict(), "meta": {"network_g": {"type": "LNetGIE"}}}
+    storage.save(in_tmp / "w.pth", content)
+    return in_tmp / "w.pth"
+
+
+@pytest.fixture
+def run(enhance, weights):
+    return lambda *arguments: enhance("run", *arguments, "--weights", weights)
+
+
+def expected(path, weights):
+    return FrameEnhancer(networks.build_from_file(weights)[0])(read_image(path))
+
+
+@pytest.fixture
+def folder(in_tmp):
+    (in_tmp / "d.tif").mkdir()
+    for i, name in enumerate(("a.png", "deep/b.bmp", "deep/er/c.png", "d.tif")):
+        write_image(in_tmp / "in" / name, picture(i, height=30 + 8 * (i % 2)))
+    (in_tmp / "in/notes.txt").write_text("not an image")
+    return in_tmp / "in"
+
+
+class TestImages:
+    def test_a_folder_keeps_its_structure(self, run, folder, weights):
+        status, out, err = run("in", "-o", "out")
+        assert (status, err) == (0, "")
+        assert "4 of 4 files in" in out
+        found = sorted(str(p.relative_to(folder.parent)) for p in folder.parent.rglob("out/**/*.*"))
+        assert found == ["out/a.png", "out/d.tif", "out/deep/b.bmp", "out/deep/er/c.png"]
+        for name in ("a.png", "deep/b.bmp", "deep/er/c.png", "d.tif"):
+            made = read_image(f"out/{name}")
+            assert np.array_equal(made, expected(folder / name, weights))
+            assert not np.array_equal(made, read_image(folder / name))
+
+    def test_batches_give_the_same(self, run, folder, weights):
+        for i in range(5):
+            write_image(folder / f"e{i}.png", picture(i))
+        assert run("in", "-o", "out", "--batch", 3)[0] == 0
+        for i in range(5):
+            made = read_image(f"out/e{i}.png").astype(int)
+            assert np.abs(made - expected(folder / f"e{i}.png", weights)).max() <= 1
+
+    def test_a_pattern_and_another_format(self, run, folder):
+        assert run("in/**/*.bmp", "-o", "out", "--format", "png")[0] == 0
+        assert read_image("out/deep/b.png").shape == (38, 64, 3)
+
+    def test_a_single_file_takes_a_name_or_a_folder(self, run, folder):
+        assert run("in/a.png", "-o", "new/name.webp")[0] == 0
+        assert run("in/a.png", "-o", "new")[0] == 0
+        assert read_image("new/name.webp").shape == read_image("new/a.png").shape
+
+    def test_bad_files_are_told_at_the_end_and_the_rest_is_done(self, run, folder):
+        (folder / "bad.png").write_bytes(b"\x89PNG nothing")
+        (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:200])
+        status, out, err = run("in", "-o", "out")
+        assert status == 1
+        assert "4 of 6 files" in out
+        assert "2 could not be enhanced:" in err
+        assert "in/bad.png: cannot be read as an image" in err
+        assert "in/cut.png: cannot be read as an image" in err
+
+    def test_a_single_bad_file_is_a_mistake(self, run, in_tmp):
+        (in_tmp / "bad.png").write_bytes(b"nothing")
+        status, _, err = run("bad.png", "-o", "out")
+        assert status == 2
+        assert err.count("\n") == 1
+
+    def test_resuming_skips_what_is_there(self, run, folder):
+        write_image("out/a.png", picture(9))
+        status, out, _ = run("in", "-o", "out", "--resume")
+        assert status == 0
+        assert "3 of 4 files" in out
+        assert "1 there already" in out
+        assert np.array_equal(read_image("out/a.png"), picture(9))
+
+    def test_comparisons(self, run, folder):
+        assert run("in/a.png", "-o", "out", "--compare")[0] == 0
+        assert read_image("out/a.png_comparison.png").shape[1] == 1200
+
+    def test_images_that_differ_by_their_ending_have_comparisons_of_their_own(self, run, folder):
+        write_image(folder / "a.bmp", picture(5))
+        assert run("in/a.*", "-o", "out", "--compare")[0] == 0
+        found = sorted(p.name for p in folder.parent.glob("out/*_comparison.png"))
+        assert found == ["a.bmp_comparison.png", "a.png_comparison.png"]
+
+    def test_a_comparison_takes_no_image_s_place(self, run, folder):
+        write_image(folder / "a.png_comparison.png", picture(5))
+        status, _, err = run("in", "-o", "out", "--compare")
+        assert status == 2
+        assert "out/a.png_comparison.png: would come of both in/a.png and in/a.png_comp" in err
+        write_image("out/in/d.tif_comparison.png", picture(6))
+        status, _, err = run("**/d.tif*", "-o", "out", "--compare")
+        assert status == 2
+        assert "out/in/d.tif_comparison.png: is an input; choose another --out" in err
+
+    def test_resuming_keeps_a_comparison_that_is_there(self, run, folder):
+        write_image("out/a.png_comparison.png", picture(9))
+        status, out, _ = run("in/a.png", "-o", "out", "--compare", "--resume")
+        assert (status, out[:6]) == (0, "1 of 1")
+        assert np.array_equal(read_image("out/a.png_comparison.png"), picture(9))
+
+    def test_memory_limits_and_averages_are_taken(self, run, folder):
+        status, *_ = run("in/a.png", "-o", "out", "--max_memory", "16GB", "--self_ensemble")
+        assert status == 0
+
+
+MISTAKES = [
+    (["in", "-o", "in"], "--out in: is or holds the input in; choose another folder"),
+    (["in/deep", "-o", "in"], "is or holds the input in/deep"),
+    (["in/a.png", "-o", "in"], "in/a.png: is an input; choose another --out"),
+    (["in/*.png", "-o", "in"], "is an input"),
+    (["in", "-o", "out.png"], "--out out.png: expected a folder for the files of in"),
+    (["no.png", "-o", "out"], "no.png: no such file or folder"),
+    (["in/notes.txt", "-o", "out"], "in/notes.txt: expected images (.png"),
+    (["*.tif", "-o", "out"], "*.tif: nothing to enhance there"),
+    (["in/a.png", "-o", "out.mp4"], "out.mp4: expected an image's name"),
+    (["in/a.png", "-o", "b.bmp", "--format", "jpg"], "--format jpg: but --out is b.bmp"),
+    (["in", "-o", "out", "--max_memory", "few"], "expected memory as 4GB"),
+    (["in", "-o", "out", "--device", "tpu"], "--device: expected auto, cpu, cuda or cuda:N"),
+    (["in", "-o", "out", "--device", "cuda:99"], "--device cuda:99: there are "),
+    (["in", "-o", "out", "--batch", "0"], "--batch: expected at least 1"),
+    (["in", "-o", "out", "--smoothing", "0.5"], "--smoothing is for video"),
+    (
+        ["in", "-o", "in/notes.txt"],
+        "in/notes.txt/a.png: cannot be written (in/notes.txt is not a folder)",
+    ),
+    (["in", "-o", "in/notes.txt/deep"], "(in/notes.txt is not a folder)"),
+    (["in/d.tif", "-o", "."], "d.tif: cannot be written (is a folder)"),
+    (["0", "-o", "in/notes.txt/x.mp4"], "(in/notes.txt is not a folder)"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISTAKES)
+def test_mistakes_are_one_line_before_any_work(run, folder, arguments, said):
+    before = sorted(folder.parent.rglob("*"))
+    status, _, err = run(*arguments)
+    assert status == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_two_inputs_of_one_output_are_refused(run, folder):
+    write_image(folder / "a.bmp", picture(0))
+    status, _, err = run("in", "-o", "out", "--format", "png")
+    assert status == 2
+    assert "out/a.png: would come of both" in err
+
+
+def make_video(path, times=range(0, 20), sound=True, size=(64, 48), rate=Fraction(25)):
+    """Frames at times in hundredths of a second, or at the rate; AAC beside it."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=rate, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 100)
+        heard = file.add_stream("aac", rate=44100, layout="mono") if sound else None
+        for i, at in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(i, size[1], size[0]), "rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 100)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+        for start in range(0, 44100 if sound else 0, 1024):
+            tone = np.sin(np.arange(start, start + 1024)[None] / 20).astype(np.float32)
+            block = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
+            block.sample_rate, block.pts = 44100, start
+            file.mux(heard.encode(block))
+        if sound:
+            file.mux(heard.encode(None))
+
+
+def facts(path):
+    """Size, times of the frames, and the packets of the sound."""
+    with av.open(str(path)) as file:
+        times = [round(frame.time, 3) for frame in file.decode(video=0)]
+        size = (file.streams.video[0].width, file.streams.video[0].height)
+    with av.open(str(path)) as file:
+        sound = [bytes(p) for s in file.streams.audio for p in file.demux(s) if p.dts is not None]
+    return size, times, sound
+
+
+VARIABLE = [0, 4, 5, 11, 30, 31, 60, 64, 70, 99]
+
+
+class TestVideo:
+    @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+    def test_times_sound_and_size_stay(self, run, in_tmp, suffix):
+        make_video(f"in.{suffix}", VARIABLE)
+        status, out, err = run(f"in.{suffix}", "-o", f"out.{suffix}")
+        assert (status, err) == (0, "")
+        assert "10 frames" in out
+        assert facts(f"out.{suffix}") == facts(f"in.{suffix}")
+        assert len(facts(f"out.{suffix}")[2]) > 40
+
+    def test_odd_sizes_stay(self, run, in_tmp):
+        frames = [picture(i, 45, 63) for i in range(3)]
+        sink = video.VideoSink(in_tmp / "in.mp4", Fraction(1, 25), Fraction(25))
+        for i, frame in enumerate(frames):
+            sink.write(i, frame)
+        sink.finish()
+        assert run("in.mp4", "-o", "out.mp4")[0] == 0
+        assert facts("out.mp4")[0] == (63, 45)
+
+    def test_colours_stay(self, in_tmp):
+        """Frames that nobody enhances come back as they were, but for the encoder."""
+        make_video("in.mp4", range(0, 40, 4), sound=False)
+        source = video.VideoSource(in_tmp / "in.mp4")
+        video.enhance_video(source, in_tmp / "out.mp4", lambda frame: frame, lambda: None)
+        for (_, a), (_, b) in zip(video.VideoSource(in_tmp / "in.mp4"),
+                                  video.VideoSource(in_tmp / "out.mp4"), strict=True):  # fmt: skip
+            assert np.abs(a.mean((0, 1)) - b.mean((0, 1))).max() < 2
+
+    def test_a_cut_off_video_is_one_line_and_leaves_nothing(self, run, in_tmp):
+        make_video("in.mkv", range(0, 1200, 4), sound=False)
+        (in_tmp / "cut.mkv").write_bytes((in_tmp / "in.mkv").read_bytes()[:60_000])
+        status, _, err = run("cut.mkv", "-o", "out.mkv")
+        assert status == 2
+        assert "cut.mkv: is damaged or cut off after" in err
+        assert err.count("\n") == 1
+        assert not [p for p in in_tmp.iterdir() if "out" in p.name]
+
+    def test_a_place_that_cannot_be_written_is_one_line(self, run, in_tmp):
+        make_video("in.mp4", sound=False)
+        status, _, err = run("in.mp4", "-o", "w.pth/x.mp4")
+        assert status == 2
+        assert "w.pth/x.mp4: cannot be written (w.pth is not a folder)" in err
+        with pytest.raises(UserError, match="cannot be written"):
+            video.VideoSink(in_tmp / "w.pth/x.mp4", Fraction(1, 25), Fraction(25))
+
+    @pytest.mark.parametrize(("kept", "target", "files"), [
+        (None, "out.mkv", 2), (60_000, "out.mkv", 2), (None, "w.pth/x.mkv", 1),
+    ])  # fmt: skip
+    def test_what_is_read_is_closed_also_where_it_fails(self, in_tmp, weights, monkeypatch, kept,
+                                                        target, files):  # fmt: skip
+        make_video("whole.mkv", range(0, 1200, 4))
+        (in_tmp / "in.mkv").write_bytes((in_tmp / "whole.mkv").read_bytes()[:kept])
+        opened, really = [], av.open
+        monkeypatch.setattr(
+            video.av, "open", lambda *name: opened.append((name, really(*name))) or opened[-1][1]
+        )
+        source = video.VideoSource(in_tmp / "in.mkv")
+        with suppress(UserError):
+            video.enhance_video(source, in_tmp / target, lambda frame: frame, lambda: None)
+        read = [container for name, container in opened if len(name) == 1]
+        assert len(read) == files
+        for container in read:
+            with pytest.raises(AssertionError, match="not open"):
+                container.size  # noqa: B018
+
+    def test_what_is_no_video_is_one_line(self, run, in_tmp):
+        (in_tmp / "in.mp4").write_bytes(b"no video at all" * 100)
+        status, _, err = run("in.mp4", "-o", "out.mp4")
+        assert status == 2
+        assert "in.mp4: cannot be read as a video" in err
+        assert err.count("\n") == 1
+
+    def test_no_comparison_of_video(self, run, in_tmp):
+        make_video("in.mp4", sound=False)
+        assert "--compare draws pictures" in run("in.mp4", "-o", "o.mp4", "--compare")[2]
+
+
+class FakeCamera:
+    """Eight frames, in blue, green, red."""
+
+    def __init__(self, index):
+        self.left = 8 if index == 0 else 0
+
+    def isOpened(self):  # noqa: N802
+        return self.left > 0
+
+    def get(self, _):
+        return 30.0
+
+    def read(self):
+        self.left -= 1
+        time.sleep(0.004)
+        return self.left >= 0, np.full((48, 64, 3), (200, 100, 50), np.uint8)
+
+    def release(self):
+        pass
+
+
+class TestCamera:
+    @pytest.fixture(autouse=True)
+    def fake(self, monkeypatch):
+        monkeypatch.setattr(video.cv2, "VideoCapture", FakeCamera)
+
+    def test_is_recorded(self, run, in_tmp):
+        status, out, _ = run("0", "-o", "cam.mp4")
+        assert status == 0
+        assert "Written: cam.mp4" in out
+        size, times, _ = facts("cam.mp4")
+        assert size == (64, 48)
+        assert len(times) == 8
+        assert all(b > a for a, b in pairwise(times))
+
+    def test_none_there_is_one_line(self, run):
+        status, _, err = run("7", "-o", "cam.mp4")
+        assert status == 2
+        assert "camera 7: cannot be opened" in err
+
+
+def test_ctrl_c_leaves_whole_files_and_130(folder, weights):
+    write_image(folder / "m.png", picture(0, 300, 400))
+    for i in range(300):
+        shutil.copy(folder / "m.png", folder / f"m{i:03}.png")
+    command = [sys.executable, "-m", "enhancement", "run", "in", "-o", "out", "--weights",
+               str(weights)]  # fmt: skip
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    out = folder.parent / "out"
+    while process.poll() is None and not (out.is_dir() and len(list(out.iterdir())) > 3):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert process.stderr.read() == "Stopped by Ctrl-C\n"
+    made = list(out.rglob("*.*"))
+    assert 3 < len(made) < 300
+    for path in made:
+        assert not path.name.startswith(".")
+        assert read_image(path).ndim == 3

@@ -1,0 +1,361 @@
+"""Option files: inheritance, overrides, and every fault found at once with its place."""
+
+import pytest
+import torch
+import yaml
+from helpers import ROOT, make_pairs, tiny_options
+
+from enhancement.config import schema
+from enhancement.config.load import Merged, load_options, parse_yaml, prepare_run
+from enhancement.errors import OptionError, UserError, hint, nearest
+
+SHIPPED = sorted(p for p in (ROOT / "options").rglob("*.yml") if "base" not in p.parts)
+DATASETS = sorted(p.stem for p in (ROOT / "options/base/datasets").glob("*.yml"))
+NETWORKS = sorted(p.stem for p in (ROOT / "options/base/networks").glob("*.yml"))
+STAGES = {("capsule", name) for name in ("1_iglfm", "2_blgm", "segmentation", "3_wsgm")}
+WITHOUT_FILES: set[str] = set()
+
+
+def faults_of(path, *force):
+    with pytest.raises(OptionError) as caught:
+        load_options(path, list(force))
+    return caught.value.faults
+
+
+class TestShippedFiles:
+    @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+    def test_is_sound_and_says_how_to_run_it(self, path):
+        first, text = path.read_text().split("\n", 1)
+        name = path.relative_to(ROOT)
+        assert first == f"# python basicsr/train.py --opt {name}"
+        assert len(text.splitlines()) <= 15 or path.stem == "quickstart"
+        options = load_options(path, ["path:init_network_g=null"], files_of=WITHOUT_FILES)
+        assert options["name"] in (f"{path.stem}_{path.parent.name}", "quickstart")
+        assert {"train", "val", "test"} <= options["datasets"].keys()
+
+    def test_every_network_comes_with_every_dataset(self):
+        there = {(p.parent.name, p.stem) for p in SHIPPED if p.parent.name != "options"} - STAGES
+        assert there == {(d, n) for d in DATASETS for n in NETWORKS}
+
+    @pytest.mark.parametrize("dataset", DATASETS)
+    def test_networks_of_a_dataset_differ_in_network_and_schedule_alone(self, dataset):
+        loaded = [
+            load_options(
+                ROOT / f"options/{dataset}/{network}.yml", ["path:init_network_g=null"],
+                files_of=WITHOUT_FILES,
+            )
+            for network in NETWORKS
+        ]  # fmt: skip
+        for options in loaded:
+            for key in ("name", "model_type", "network_g", "train", "logger"):
+                options.pop(key)
+            options["val"].pop("val_freq")
+            for key in ("gt_size", "batch_size_per_gpu"):
+                options["datasets"]["train"].pop(key, None)
+        assert all(options == loaded[0] for options in loaded)
+
+    @pytest.mark.data
+    def test_real_folders_are_found(self, real_data):
+        for name in ("lol_v1/hdrnet", "gastroscopy/lnet_gie"):
+            load_options(ROOT / f"options/{name}.yml")
+
+
+class TestInheritance:
+    def write(self, folder, name, content):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+
+    def test_later_wins_and_blocks_merge_deep(self, in_tmp):
+        self.write(in_tmp, "a.yml", "train: {total_iter: 1, ema_decay: 0.5}\nname: a")
+        self.write(in_tmp, "sub/b.yml", "base: ../a.yml\ntrain: {total_iter: 2}")
+        self.write(in_tmp, "c.yml", "base: [a.yml, sub/b.yml]\ntrain: {warmup_iter: 3}")
+        merged = Merged("c.yml")
+        assert merged.options["train"] == {"total_iter": 2, "ema_decay": 0.5, "warmup_iter": 3}
+        assert merged.origin(("train", "total_iter")) == "sub/b.yml"
+        assert merged.origin(("train", "ema_decay")) == "a.yml"
+        assert merged.origin(("train", "warmup_iter")) == "c.yml"
+        assert merged.origin(("nowhere", "x")) == "c.yml"
+
+    def test_a_block_of_another_type_starts_afresh(self, in_tmp):
+        self.write(in_tmp, "a.yml", "network_g: {type: HDRNet, grid_depth: 4}")
+        self.write(in_tmp, "b.yml", "base: a.yml\nnetwork_g: {type: AODNet}")
+        assert Merged("b.yml").options["network_g"] == {"type": "AODNet"}
+
+    def test_a_circle_and_a_missing_base_are_named(self, in_tmp):
+        self.write(in_tmp, "a.yml", "base: b.yml")
+        self.write(in_tmp, "b.yml", "base: a.yml")
+        with pytest.raises(UserError, match=r"a\.yml: inherits itself, by way of .*b\.yml"):
+            Merged("a.yml")
+        self.write(in_tmp, "c.yml", "base: aa.yml")
+        with pytest.raises(UserError, match=r"no such option file \(base of .*c\.yml\); did you"):
+            Merged("c.yml")
+
+
+class TestYaml:
+    def test_exponents_are_numbers_and_keys_stand_once(self):
+        assert parse_yaml("[1e-4, 2E5, -1.5e-3, .5e1]", "x") == [1e-4, 2e5, -1.5e-3, 5.0]
+        assert parse_yaml("[e5, 1e, 1-4, 1e3_run, 2e5f]", "x") == [
+            "e5",
+            "1e",
+            "1-4",
+            "1e3_run",
+            "2e5f",
+        ]
+        with pytest.raises(UserError, match=r"x:2: not valid YAML: key 'a' stands twice"):
+            parse_yaml("a: 1\na: 2", "x")
+
+    def test_merge_keys_work(self):
+        text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}"
+        assert parse_yaml(text, "x")["b"] == {"x": 1, "y": 3}
+
+    def test_code_is_refused(self):
+        with pytest.raises(UserError, match="not valid YAML: could not determine a constructor"):
+            parse_yaml("a: !!python/object/apply:os.system ['true']", "x")
+
+    @pytest.mark.parametrize("text", ["a: 1\non: 2", "a: 1\n3: 2", "a: 1\n? [x]\n: 2"])
+    def test_a_key_that_is_not_text_names_its_line(self, text):
+        with pytest.raises(UserError, match=r"x:2: not valid YAML: (key .* quote it|.*unhash)"):
+            parse_yaml(text, "x")
+
+    def test_a_syntax_error_names_its_line(self):
+        with pytest.raises(UserError, match=r"x:2: not valid YAML"):
+            parse_yaml("a: [1,\n b: }", "x")
+
+
+class TestForce:
+    def test_values_are_yaml_and_checked_like_the_file(self, tiny):
+        options = load_options(tiny(), ["train:total_iter=7", "datasets:train:gt_size=[16, 24]"])
+        assert options["train"]["total_iter"] == 7
+        assert options["datasets"]["train"]["gt_size"] == [16, 24]
+        faults = faults_of(tiny(), "train:total_itr=7", "network_g:type=AODNett")
+        assert any(f.startswith("--force_yml: train.total_itr: unknown key") for f in faults)
+        assert any("unknown arch 'AODNett'; did you mean 'AODNet'?" in f for f in faults)
+
+    @pytest.mark.parametrize("setting", ["train", "=3", "a::b=1"])
+    def test_other_forms_are_refused(self, tiny, setting):
+        with pytest.raises(UserError, match="expected key:key=value"):
+            load_options(tiny(), [setting])
+
+    def test_nothing_is_executed(self, tiny, in_tmp):
+        text = "__import__('pathlib').Path('made').touch()"
+        faults_of(tiny(), f"train:total_iter={text}")
+        assert not (in_tmp / "made").exists()
+
+
+FAULTS = [
+    ({"nam": "x"}, "nam: unknown key; did you mean 'name'?"),
+    ({"name": None}, "name: missing; expected a text"),
+    ({"name": "a/b"}, "name: names a folder"),
+    ({"model_type": "EnhancemntModel"}, "model_type: unknown model 'EnhancemntModel'; did you"),
+    ({"num_gpu": "many"}, "num_gpu: expected"),
+    ({"scale": 4}, "scale: expected 1, but got 4"),
+    ({"train": {"total_iter": "10"}}, "train.total_iter: expected a valid integer, but got '10'"),
+    ({"train": {"total_iter": 0}}, "train.total_iter: expected greater than 0, but got 0"),
+    ({"train": {"total_iter": None}}, "train.total_iter: missing; expected a whole number"),
+    ({"train": {"ema_decay": 1.5}}, "train.ema_decay: expected less than 1, but got 1.5"),
+    ({"train": {"precision": "fp8"}}, "train.precision: expected 'fp32', 'bf16' or 'fp16'"),
+    ({"train": {"accumulate": 3}}, "train.accumulate: expected a divisor of the batch size 2, but"),
+    ({"train": {"ema": 0.9}}, "train.ema: unknown key; did you mean 'ema_decay'?"),
+    ({"train": {"pixel_opt": None}}, "train: no loss; expected a key such as pixel_opt"),
+    ({"train": {"pixel_opt": {"type": "L2Loss"}}}, "train.pixel_opt.type: unknown loss 'L2Loss'"),
+    (
+        {"train": {"pixel_opt": {"weight": 1}}},
+        "train.pixel_opt.weight: unknown key; did you mean 'loss_weight'?",
+    ),
+    ({"train": {"tv_opt": {"type": "WeightedTVLoss"}}}, "WeightedTVLoss does not compare output"),
+    ({"train": {"ssim_opt": {"type": "SSIMMAELoss", "alpha": 2}}}, "Expected `alpha` in [0, 1]"),
+    (
+        {"train": {"map_opt": {"type": "IlluminationSmoothnessLoss"}}},
+        "train.map_opt.type: IlluminationSmoothnessLoss needs `model_type: IlluminationModel`",
+    ),
+    (
+        {"model_type": "IlluminationModel", "network_g": {"type": "HDRNet"}},
+        "network_g: HDRNet as it is here gives no illumination map",
+    ),
+    ({"network_g": {"type": "HDRNet", "mode": "x"}}, "network_g.mode: expected 'affine' or 'illu"),
+    ({"train": {"optim_g": {"type": "Adm"}}}, "unknown type 'Adm'; did you mean 'Adam'?"),
+    ({"train": {"optim_g": {"lr": "fast"}}}, "train.optim_g.lr: expected a valid number"),
+    ({"train": {"optim_g": {"lr": -1}}}, "train.optim_g: Invalid learning rate: -1"),
+    ({"train": {"optim_g": {"beta": 1}}}, "train.optim_g.beta: unknown key; did you mean 'betas'?"),
+    (
+        {"train": {"scheduler": {"type": "CosineAnnealingLR", "etamin": 0}}},
+        "train.scheduler.etamin: unknown key; did you mean 'eta_min'?",
+    ),
+    ({"train": {"scheduler": {"type": "StepLR"}}}, "train.scheduler.step_size: missing"),
+    ({"val": {"protocol": "psnr"}}, "val.protocol: expected 'basicsr', 'retinexformer'"),
+    ({"val": {"metrics": {"a": {"type": "psnr"}}}}, "val.metrics.a.type: unknown metric 'psnr'"),
+    (
+        {"val": {"metrics": {"a": {"type": "calculate_psnr", "crop": 4}}}},
+        "val.metrics.a.crop: unknown key; did you mean 'crop_border'?",
+    ),
+    ({"logger": {"print_frequency": 1}}, "logger.print_frequency: unknown key; did you mean"),
+    ({"path": {"pretrain_network_g": "a.pth"}}, "path.pretrain_network_g: a.pth: no such file"),
+    ({"path": {"init_network_g": "w.pth"}}, "AODNet takes no initial weights from elsewhere"),
+    ({"path": {"pretrain_network_g": "w.pth"}}, "w.pth: does not fit: lacks 10 of the network's"),
+    ({"path": {"pretrain_network_g": "text.pth"}}, "text.pth: "),
+    ({"network_g": {"type": "AODNett"}}, "network_g.type: unknown arch 'AODNett'; did you mean"),
+    ({"network_g": {"width": 1}}, "network_g.width: unknown key"),
+    (
+        {"network_g": {"type": "HDRNet", "grid_depth": "8"}},
+        "network_g.grid_depth: expected a valid integer, but got '8'",
+    ),
+    (
+        {"network_g": {"type": "HDRNet", "low_resolution": 100}},
+        "network_g: Expected `low_resolution` to be a multiple of 64, but got 100.",
+    ),
+    (
+        {"network_g": {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "upscal": 1}},
+        "network_g.upscal: unknown key; did you mean 'upscale'?",
+    ),
+    ({"network_g": {"type": "EDSR"}}, "network_g.num_in_ch: missing"),
+    ({"datasets": {"train": None}}, "datasets.train: missing; expected the training set"),
+    ({"datasets": {"trian": {}}}, "datasets.trian: unknown set; did you mean 'train'?"),
+    ({"datasets": {"train": {"type": "Paired"}}}, "unknown dataset 'Paired'; did you mean"),
+    (
+        {"datasets": {"train": {"gt_sise": 8}}},
+        "datasets.train.gt_sise: unknown key; did you mean 'gt_size'?",
+    ),
+    ({"datasets": {"train": {"gt_size": "x"}}}, "datasets.train.gt_size: expected"),
+    ({"datasets": {"train": {"gt_size": -4}}}, "gt_size and resize must be above 0"),
+    ({"datasets": {"train": {"layout": "LOL_v3"}}}, "datasets.train.layout: expected 'LOL_v1'"),
+    ({"datasets": {"train": {"dataroot": "away"}}}, "datasets.train: away: expected {train/low,"),
+    ({"datasets": {"train": {"val_fraction": 1.0}}}, "leave something to train on"),
+    (
+        {"datasets": {"train": {"type": "SynthesisDataset", "dataroot_gt": "datasets/high_low",
+                                "layout": None, "split": None, "degradation": {"type": "Fog"}}}},
+        "datasets.train.degradation.type: unknown type 'Fog'; valid: Haze, LowLight",
+    ),
+    (
+        {"datasets": {"train": {"type": "SynthesisDataset", "dataroot_gt": "datasets/high_low",
+                                "layout": None, "split": None,
+                                "degradation": {"type": "Haze", "airlght": [0, 1]}}}},
+        "datasets.train.degradation.airlght: unknown key; did you mean 'airlight'?",
+    ),
+    (
+        {"datasets": {"train": {"type": "PairedImageDataset", "layout": None, "split": None,
+                                "val_fraction": None, "dataroot_gtt": "x"}}},
+        "datasets.train.dataroot_gtt: unknown key; did you mean 'dataroot_gt'?",
+    ),
+    (
+        {"datasets": {"train": {"type": "SynthesisDataset", "layout": None, "split": None}}},
+        "datasets.train.dataroot_gt: missing; expected a text",
+    ),
+    (
+        {"datasets": {"train": {"test_fraction": 0.25}, "test": {"split": "train",
+                      "test_fraction": 0.5, "subset": "test"}}},
+        "val_fraction and test_fraction must be those of datasets.",
+    ),
+    ({"datasets": {"train": {"include": ["x"]}}}, "no image 'x'"),
+    ({"datasets": {"train": {"phase": "val"}}}, "datasets.train.phase: expected 'train'"),
+    ({"datasets": {"test": {"batch_size_per_gpu": 2}}}, "has no effect: images are tested one"),
+    (
+        {"datasets": {"val": {"type": "PairedDataset", "dataroot_lq": "datasets/high_low/test/low",
+                              "dataroot_gt": "datasets/high_low/test/high"}}},
+        "datasets.val: is a test set, and checkpoints are chosen on it",
+    ),
+    (
+        {"datasets": {"train": {"type": "SynthesisDataset", "dataroot_gt": "datasets/high_low",
+                                "layout": None, "split": None, "cache": "disk"}}},
+        "datasets.train.cache: expected 'none' or 'ram', but got 'disk'",
+    ),
+    ({"train": {"optim_g": {"type": None, "lr": None}}}, "train.optim_g.type: missing"),
+    (
+        {"val": {"metrics": {"a": {"type": "calculate_psnr", "crop_border": "four"}}}},
+        "val.metrics.a.crop_border: expected",
+    ),
+    ({"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "train",
+                           "include": 7}}}, "datasets.val.include: expected"),
+    (
+        {"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "test",
+                              "include": ["0.png"]}}},
+        "datasets.val: is a test set",
+    ),
+    ({"manual_seed": 5_000_000_000}, "manual_seed: expected less than 4294967296"),
+    ({"train": {"pixel_opt": {"reduction": "none"}}}, "pixel_opt.reduction: expected 'mean' or"),
+    ({"val": {"metrics": {"a": {"type": "calculate_niqe"}}}}, "does not compare two 8-bit images"),
+    ({"path": {"pretrain_network_g": "w.pth", "strict_load_g": False}}, "shares no entry with"),
+    (
+        {"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "test"}}},
+        "datasets.val: is a test set, and checkpoints are chosen on it",
+    ),
+]  # fmt: skip
+
+
+class TestFaults:
+    @pytest.mark.parametrize(("changes", "text"), FAULTS, ids=lambda v: str(v)[:60])
+    def test_is_found_and_named(self, tiny, in_tmp, changes, text):
+        torch.save({"params": {"a": torch.zeros(1)}}, "w.pth")
+        (in_tmp / "text.pth").write_text("hello")
+        before = sorted(in_tmp.rglob("*"))
+        faults = faults_of(tiny(**changes))
+        assert any(text in fault for fault in faults), faults
+        assert all(fault.startswith(("tiny.yml: ", "tiny.yml:")) for fault in faults)
+        assert sorted(p for p in in_tmp.rglob("*") if p.name != "tiny.yml") == before
+
+    def test_all_are_found_at_once(self, tiny):
+        changes = {
+            "nam": 1,
+            "train": {"total_iter": 0},
+            "network_g": {"width": 1},
+            "datasets": {"train": {"dataroot": "away"}},
+            "val": {"val_frq": 2},
+        }
+        assert len(faults_of(tiny(**changes))) == 5
+
+    def test_choosing_on_the_test_set_can_be_asked_for(self, tiny):
+        val = {"type": "PairedDataset", "layout": "high_low", "split": "test"}
+        options = load_options(tiny(datasets={"val": val}, val={"select_on_test": True}))
+        assert options["val"]["select_on_test"]
+
+    def test_any_network_of_basicsr_may_be_named(self, tiny):
+        edsr = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1,
+                "upscale": 1}  # fmt: skip
+        assert load_options(tiny(network_g=edsr))["network_g"] == edsr
+
+
+class TestResolved:
+    def test_held_out_sets_are_derived(self, tiny):
+        datasets = load_options(tiny())["datasets"]
+        assert datasets["train"]["subset"] == "train"
+        assert datasets["val"]["subset"] == "val"
+        assert datasets["val"]["name"] == "pairs_val"
+        assert not {"gt_size", "batch_size_per_gpu"} & datasets["val"].keys()
+
+    def test_written_options_load_to_the_same(self, tiny, in_tmp):
+        progressive = {"gt_sizes": [8, 16], "iters": [1, 1], "mini_batch_sizes": [2, 1]}
+        options = load_options(tiny(datasets={"train": progressive}))
+        (in_tmp / "resolved.yml").write_text(yaml.safe_dump(options))
+        assert load_options("resolved.yml") == options
+
+    def test_the_run_knows_its_folders_and_phases(self, tiny):
+        options = prepare_run(load_options(tiny(manual_seed=5)), training=True)
+        assert options["path"]["models"] == "experiments/tiny/models"
+        assert options["datasets"]["val"]["phase"] == "val"
+        assert options["datasets"]["train"]["seed"] == 5
+        assert "seed" not in options["datasets"]["val"]  # the same for every run
+
+    @pytest.mark.parametrize("num_gpu", ["auto", 0, 1, 4])
+    def test_any_num_gpu_works_where_there_is_none(self, tiny, num_gpu, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        options = prepare_run(load_options(tiny(num_gpu=num_gpu)), training=True)
+        assert options["num_gpu"] == 0
+        assert "Using the CPU" in options["device_note"]
+        assert ("no CUDA device" in options["device_note"]) == (num_gpu in (1, 4))
+
+
+def test_hints():
+    assert nearest("hdrnet", ["HDRNet", "EDSR"]) == "HDRNet"
+    assert nearest("zzz", ["HDRNet"]) is None
+    assert hint("hdrnt", ["HDRNet", "EDSR"]) == "did you mean 'HDRNet'? valid: EDSR, HDRNet"
+
+
+def test_a_complete_file_without_base_is_enough(in_tmp):
+    make_pairs(in_tmp / "datasets/high_low", "train/low", "train/high")
+    make_pairs(in_tmp / "datasets/high_low", "low", "high")
+    (in_tmp / "whole.yml").write_text(yaml.safe_dump(tiny_options()))
+    assert load_options("whole.yml")["network_g"]["type"] == "AODNet"
+
+
+def test_every_schema_class_is_documented():
+    for kind in (schema.Root, schema.Train, schema.Val, schema.Logger, schema.PathBlock):
+        assert kind.__doc__

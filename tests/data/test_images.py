@@ -1,0 +1,90 @@
+"""Reading every kind of file, and refusing broken ones by name."""
+
+import cv2
+import numpy as np
+import pytest
+from helpers import picture
+from PIL import Image
+
+from enhancement.data.images import image_size, read_image, to_float, write_image
+from enhancement.errors import UserError
+
+
+@pytest.mark.parametrize("extension", ["png", "bmp", "tif", "webp", "jpg"])
+def test_formats_read_back(tmp_path, extension):
+    path, image = tmp_path / f"a.{extension}", picture(0)
+    if extension == "webp":
+        Image.fromarray(image).save(path, lossless=True)
+    else:
+        write_image(path, image)
+    found = read_image(path)
+    assert found.dtype == np.uint8
+    tolerance = 6 if extension == "jpg" else 0
+    assert np.abs(found.astype(int) - image).mean() <= tolerance
+    with path.open("rb") as file:
+        assert image_size(file, "a") == image.shape[:2]
+
+
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_16_bits_are_kept(tmp_path, extension):
+    image = picture(0).astype(np.uint16) * 257 - 100 * (picture(0) > 0)
+    write_image(tmp_path / f"a.{extension}", image.astype(np.uint16))
+    found = read_image(tmp_path / f"a.{extension}")
+    assert found.dtype == np.uint16
+    assert np.array_equal(found, image)
+    assert to_float(found).max() == pytest.approx(image.max() / 65535)
+
+
+def test_grey_palette_and_alpha_become_rgb(tmp_path):
+    image = Image.fromarray(picture(0))
+    for mode in ("L", "LA", "P", "RGBA", "1"):
+        image.convert(mode).save(tmp_path / "a.png")
+        assert read_image(tmp_path / "a.png").shape == (48, 64, 3)
+    cv2.imwrite(str(tmp_path / "b.png"), picture(0)[..., 0].astype(np.uint16) * 200)
+    grey = read_image(tmp_path / "b.png")
+    assert grey.shape == (48, 64, 3)
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    cv2.imwrite(str(tmp_path / "c.png"), np.full((8, 8, 4), (1000, 2000, 3000, 9), np.uint16))
+    assert read_image(tmp_path / "c.png")[0, 0].tolist() == [3000, 2000, 1000]
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture(0)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").shape == (64, 48, 3)
+    with (tmp_path / "a.jpg").open("rb") as file:
+        assert image_size(file, "a") == (64, 48)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+def test_a_truncated_file_is_named(tmp_path, extension):
+    path = tmp_path / f"cut.{extension}"
+    write_image(path, picture(0))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=rf"cut\.{extension}: cannot be read as an image"):
+        read_image(path)
+
+
+def test_a_truncated_16_bit_png_is_named(tmp_path):
+    path = tmp_path / "cut.png"
+    write_image(path, picture(0).astype(np.uint16) * 257)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"cut\.png: .*truncated"):
+        read_image(path)
+
+
+def test_what_is_not_an_image_is_named(tmp_path):
+    (tmp_path / "a.png").write_text("hello")
+    with pytest.raises(UserError, match=r"a\.png: cannot be read as an image \(not an image\)"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"b\.png: cannot be read \(No such file"):
+        read_image(tmp_path / "b.png")
+
+
+def test_an_unwritable_place_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_image(tmp_path / "file" / "a.png", picture(0))
+    with pytest.raises(UserError, match="cannot be written"):
+        write_image(tmp_path / "a.xyz", picture(0))

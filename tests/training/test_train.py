@@ -1,0 +1,340 @@
+"""Runs: every network on every dataset, losses, how it is computed, what is logged."""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from copy import deepcopy
+
+import pytest
+import torch
+import yaml
+from helpers import ROOT, events, make_pairs, picture, run, run_until, weights
+
+from enhancement.config.load import load_options, prepare_run
+from enhancement.data.images import write_image
+from enhancement.errors import UserError
+from enhancement.registry import ARCH_REGISTRY, MODEL_REGISTRY, lookup
+from enhancement.training import loop as train
+from enhancement.weights import state_dicts, storage
+
+STAGES = ("1_iglfm", "2_blgm", "3_wsgm", "segmentation")  # tests/test_capsule.py
+MATRIX = sorted(
+    p.relative_to(ROOT / "options")
+    for p in (ROOT / "options").glob("*/*.yml")
+    if p.parent.name != "base" and not (p.parent.name == "capsule" and p.stem in STAGES)
+)  # fmt: skip
+LOL = {
+    "high_low": ("train/low", "train/high", "test/low", "test/high"),
+    "LOLv1": ("Train/input", "Train/target", "Test/input", "Test/target"),
+    "LOLv2/Real_captured": ("Train/Low", "Train/Normal", "Test/Low", "Test/Normal"),
+    "LOLv2/Synthetic": ("Train/Low", "Train/Normal", "Test/Low", "Test/Normal"),
+    "KCL": ("training/low", "training/high", "evaluation/low", "evaluation/high"),
+    "RLE": ("training/low", "training/high", "evaluation/low", "evaluation/high"),
+}
+
+
+@pytest.fixture(scope="module")
+def made_data(tmp_path_factory):
+    """Tiny made images in every dataset's place."""
+    root = tmp_path_factory.mktemp("made")
+    for folder, sides in LOL.items():
+        make_pairs(root / folder, *sides[:2], count=10)
+        make_pairs(root / folder, *sides[2:], count=2)
+    for i in range(10):
+        for folder in ("KvasirSEG", "surgical", "WCEBleedGen/bleeding"):
+            write_image(root / f"{folder}/images/{i}.jpg", picture(i))
+        write_image(root / f"WCEBleedGen/bleeding/masks/{i}.png", picture(i) // 128 * 255)
+    for folder in ("KCL", "RLE"):
+        make_pairs(root / folder, "val/low", "val/high", count=2)
+    (root / "weights").mkdir()
+    torch.save(lookup(ARCH_REGISTRY, "AODNet")().state_dict(), root / "weights/aodnet_dehazer.pth")
+    return root
+
+
+@pytest.mark.parametrize("path", MATRIX, ids=str)
+def test_every_option_file_trains(path, made_data, in_tmp, monkeypatch):
+    monkeypatch.setenv("ENHANCEMENT_DATA", str(made_data))
+    small = ["datasets:train:batch_size_per_gpu=2", "train:total_iter=2", "val:val_freq=2",
+             "datasets:train:gt_size=32", "name=x"]  # fmt: skip
+    if path.stem in ("iglfm", "dual_generalization"):
+        small += ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]
+    assert run("--opt", ROOT / "options" / path, "--force_yml", *small) == 0
+    state, meta = state_dicts.read_weights("experiments/x/models/net_g_best.pth")
+    assert all(value.isfinite().all() for value in state.values())
+    assert meta["best"]["iteration"] == 2
+    assert meta["best"]["dataset"].endswith("_val")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1,
+         "upscale": 1},
+        {"type": "SwinIR", "img_size": 16, "embed_dim": 12, "depths": [2], "num_heads": [2],
+         "window_size": 4, "mlp_ratio": 2, "upscale": 1, "upsampler": ""},
+    ],
+    ids=["EDSR", "SwinIR"],
+)  # fmt: skip
+def test_basicsrs_networks_train_by_the_same_command(tiny, network):
+    gt_size = 30  # not a multiple of SwinIR's window
+    options = tiny(network_g=network, datasets={"train": {"gt_size": gt_size}})
+    assert run("--opt", options) == 0
+    assert weights()
+
+
+def test_basicsrs_dataset_and_model_work_too(tiny, in_tmp):
+    folder = "datasets/high_low/train"
+    train_set = {
+        "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low", "use_hflip": True,
+        "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
+        "layout": None, "split": None, "val_fraction": None,
+    }  # fmt: skip
+    assert run("--opt", tiny(model_type="SRModel", datasets={"train": train_set})) == 0
+    assert list(in_tmp.glob("experiments/tiny/models/net_g_*.pth"))
+
+
+LOSSES = {
+    "L1Loss": {},
+    "MSELoss": {},
+    "CharbonnierLoss": {"eps": 1e-6},
+    "SSIMLoss": {},
+    "SSIMMAELoss": {"alpha": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_goes_down(tiny, in_tmp, name):
+    run(
+        "--opt", tiny(train={"total_iter": 30, "pixel_opt": {"type": name, **LOSSES[name]},
+                             "optim_g": {"lr": 0.02}}, val={"val_freq": 30},
+                      logger={"save_checkpoint_freq": 30},
+                      datasets={"train": {"gt_size": 48, "batch_size_per_gpu": 3}}),
+    )  # fmt: skip
+    curve = [e.value for e in events("experiments/tiny").Scalars("losses/l_pixel")]
+    assert sum(curve[-5:]) < 0.9 * sum(curve[:5])
+
+
+class TestHowItIsComputed:
+    NETWORKS = {
+        "AODNet": {}, "DEDNet": {"n_feat": 8}, "LNetGIE": {}, "RetinexFormer": {"n_feat": 8},
+        "HDRNet": {"low_resolution": 64},
+    }  # fmt: skip
+
+    def trained(self, tiny, name, network="AODNet", **train_block):
+        run("--opt", tiny(
+            name=name, network_g={"type": network, **self.NETWORKS[network]},
+            train={"total_iter": 6, "ema_decay": 0.5, **train_block}, val={"val_freq": 6},
+        ))  # fmt: skip
+        return weights(name)
+
+    def last_score(self, name):
+        tag = "metrics/pairs_val/basicsr/psnr"
+        return events(f"experiments/{name}").Scalars(tag)[-1].value
+
+    @pytest.mark.parametrize("network", NETWORKS)
+    def test_bf16_trains_every_network_to_nearly_the_same(self, tiny, network):
+        self.trained(tiny, "plain", network)
+        low = self.trained(tiny, "low", network, precision="bf16", channels_last=True)
+        assert all(v.dtype == torch.float32 and v.isfinite().all() for v in low.values())
+        assert self.last_score("low") == pytest.approx(self.last_score("plain"), abs=0.05)
+
+    def test_fp16_scales_its_losses_and_resumes(self, tiny):
+        low = self.trained(tiny, "low", precision="fp16")
+        assert all(v.isfinite().all() for v in low.values())
+        scaler = storage.read("experiments/low/training_states/latest.state")["scaler"]
+        assert scaler["scale"] > 1
+        assert run("--opt", "tiny.yml", "--auto_resume") == 0
+
+    @pytest.mark.parametrize("network", NETWORKS)
+    def test_accumulated_parts_equal_the_whole_batch(self, tiny, network):
+        sgd = {"optim_g": {"type": "SGD", "lr": 0.05, "betas": None}}
+        whole = self.trained(tiny, "whole", network, **sgd)
+        parts = self.trained(tiny, "parts", network, accumulate=2, **sgd)
+        for key, value in whole.items():
+            torch.testing.assert_close(parts[key], value, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.slow
+    def test_a_compiled_network_trains_and_its_weights_load_anywhere(self, tiny):
+        plain, compiled = self.trained(tiny, "plain"), self.trained(tiny, "fast", compile=True)
+        assert plain.keys() == compiled.keys()
+        for key, value in plain.items():
+            torch.testing.assert_close(compiled[key], value, atol=1e-4, rtol=1e-3)
+
+
+def test_terms_are_summed_and_logged_apart(tiny):
+    losses = {"ssim_opt": {"type": "SSIMLoss", "loss_weight": 0.5}}
+    run("--opt", tiny(train={**losses, "grad_clip": 0.1}))
+    log = events("experiments/tiny")
+    parts = [log.Scalars(f"losses/{n}")[-1].value for n in ("l_pixel", "l_ssim", "l_total")]
+    assert parts[0] + parts[1] == pytest.approx(parts[2], rel=1e-5)
+    assert log.Scalars("losses/grad_norm")
+
+
+def test_perceptual_loss_needs_its_weights_or_says_so(tiny, monkeypatch):
+    import basicsr.archs.vgg_arch as vgg
+
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    options = tiny(
+        train={"perceptual_opt": {"type": "PerceptualLoss", "layer_weights": {"conv1_2": 1.0}}}
+    )
+    monkeypatch.setattr(vgg.vgg, "vgg19", offline)
+    with pytest.raises(UserError, match=r"perceptual_opt: PerceptualLoss needs weights.*no net"):
+        run("--opt", options)
+
+
+def test_perceptual_loss_trains(tiny, monkeypatch):
+    import basicsr.archs.vgg_arch as vgg
+
+    real = vgg.vgg.vgg19
+    monkeypatch.setattr(vgg.vgg, "vgg19", lambda **_: real(weights=None))
+    loss = {"type": "PerceptualLoss", "layer_weights": {"conv1_2": 1.0}, "style_weight": 1.0}
+    assert run("--opt", tiny(train={"perceptual_opt": loss}, name="percept")) == 0
+    log = events("experiments/percept")
+    assert log.Scalars("losses/l_perceptual")
+    assert log.Scalars("losses/l_perceptual_style")
+
+
+class TestProfile:
+    def test_a_trace_of_some_iterations_names_our_operators(self, tiny, capsys):
+        network = {"type": "HDRNet", "low_resolution": 64}
+        options = tiny(network_g=network, train={"total_iter": 7}, val={"val_freq": 7})
+        assert run("--opt", options, "--profile", "2") == 0
+        assert "Profile: experiments/tiny/profile.pt.trace.json.gz" in capsys.readouterr().out
+        with gzip.open("experiments/tiny/profile.pt.trace.json.gz") as file:
+            trace = json.load(file)["traceEvents"]
+        names = [event.get("name") for event in trace]
+        assert {"SliceAndApply", "SliceAndApplyBackward", "aten::conv2d"} <= set(names)
+        assert names.count("SliceAndApplyBackward") == names.count("SliceAndApply") == 2
+
+    def test_a_run_stopped_before_writes_none(self, tiny, in_tmp):
+        run_until(tiny(train={"total_iter": 50}), "tiny", 2, "--profile", "2")
+        assert not list(in_tmp.rglob("*trace*"))
+
+    def test_a_run_that_is_too_short_is_told_before_it_starts(self, tiny, in_tmp):
+        with pytest.raises(UserError, match=r"--profile 3: wants 6 iterations, .* has 2 left"):
+            run("--opt", tiny(), "--profile", "3")
+        assert not (in_tmp / "experiments").exists()
+
+
+class TestWatching:
+    def test_tensorboard_holds_what_is_promised(self, tiny):
+        run("--opt", tiny(train={"total_iter": 3}))
+        log = events("experiments/tiny")
+        tags = log.Tags()
+        assert {"losses/l_pixel", "losses/l_total", "train/learning_rate", "time/iteration",
+                "time/data", "time/waiting_share", "metrics/pairs_val/basicsr/psnr",
+                "metrics/pairs_val/basicsr/ssim",
+                "best/pairs_val/basicsr/psnr"} <= set(tags["scalars"])  # fmt: skip
+        assert [e.step for e in log.Scalars("losses/l_pixel")] == [1, 2, 3]
+        image = log.Images("pairs_val: input | output | ground truth")[0]
+        assert (image.width, image.height) == (3 * 64, 48)
+        assert "options/text_summary" in tags["tensors"]
+        assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(log.summary_metadata)
+
+    def test_can_be_turned_off(self, tiny, in_tmp):
+        run("--opt", tiny(logger={"use_tb_logger": False}))
+        assert not list(in_tmp.rglob("events*"))
+
+    def test_lines_and_file_tell_the_time_left(self, tiny, capsys, in_tmp):
+        run("--opt", tiny())
+        out = capsys.readouterr().out
+        assert "iteration 2/2  l_pixel" in out
+        assert re.search(r"s/it \(\d+% waiting for data\)  left 0:00:00", out)
+        assert "Using the CPU" in out
+        assert "iteration 2/2" in (in_tmp / "experiments/tiny/train.log").read_text()
+
+    def test_resolved_options_lie_in_the_run_folder(self, tiny):
+        path = tiny()
+        run("--opt", path)
+        assert load_options("experiments/tiny/options.yml") == load_options(path)
+
+    def test_val_metrics_of_basicsr_stand_beside_the_protocol(self, tiny, in_tmp):
+        metric = {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": True}
+        run("--opt", tiny(val={"metrics": {"y": metric}, "save_img": True}))
+        assert events("experiments/tiny").Scalars("metrics/pairs_val/basicsr/y")
+        assert list(in_tmp.glob("experiments/tiny/visualization/pairs_val/2/*.png"))
+
+
+def test_ema_follows_the_weights(tiny):
+    opt = prepare_run(load_options(tiny(train={"ema_decay": 0.5})), training=True)
+    model = lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
+    before = deepcopy(model.net_g_ema.state_dict())
+    batch = {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)}
+    model.feed_data(batch)
+    model.optimize_parameters(100)
+    for name, value in model.net_g.state_dict().items():
+        torch.testing.assert_close(model.net_g_ema.state_dict()[name], (before[name] + value) / 2)
+    assert model.tested_network is model.net_g_ema
+
+
+class TestBasicsrsOwn:
+    def block(self, **changes):
+        folder = "datasets/high_low/train"
+        return {
+            "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low", "use_hflip": True,
+            "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
+            "layout": None, "split": None, "val_fraction": None, **changes,
+        }  # fmt: skip
+
+    def test_folders_are_found_by_the_variable_too(self, tiny, in_tmp, monkeypatch):
+        path = tiny(datasets={"train": self.block(), "test": None})
+        (in_tmp / "datasets").rename(in_tmp / "elsewhere")
+        monkeypatch.setenv("ENHANCEMENT_DATA", str(in_tmp / "elsewhere"))
+        assert run("--opt", path) == 0
+
+    def test_missing_keys_and_missing_gt_are_told(self, tiny):
+        with pytest.raises(
+            UserError, match=r"train\.io_backend: missing; PairedImageDataset reads"
+        ):
+            run("--opt", tiny(datasets={"train": self.block(io_backend=None)}))
+        single = self.block(type="SingleImageDataset", dataroot_gt=None, gt_size=None,
+                            use_hflip=None, use_rot=None)  # fmt: skip
+        with pytest.raises(UserError, match="the dataset gives no gt; expected pairs"):
+            run("--opt", tiny(datasets={"train": single}))
+
+    def test_a_model_that_ignores_an_option_is_told_so(self, tiny):
+        with pytest.raises(UserError, match=r"train\.ssim_opt: SRModel does not read it"):
+            run("--opt", tiny(model_type="SRModel", train={"ssim_opt": {"type": "SSIMLoss"}}))
+
+
+def test_val_metrics_get_bgr_as_basicsr_gives_it(tiny):
+    from basicsr.metrics import calculate_psnr
+    from basicsr.utils import tensor2img
+
+    metric = {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": True}
+    opt = prepare_run(load_options(tiny(val={"metrics": {"y": metric}})), training=True)
+    model = lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
+    a, b = torch.rand(2, 1, 3, 16, 16)
+    expected = calculate_psnr(tensor2img(a), tensor2img(b), 0, test_y_channel=True)
+    assert dict(model._extra_metrics(a, b)) == {"y": pytest.approx(expected)}
+
+
+class TestCommandLine:
+    def script(self, *arguments, **environment):
+        return subprocess.run(
+            [sys.executable, str(ROOT / "basicsr/train.py"), *arguments],
+            capture_output=True, text=True, timeout=120, env={**os.environ, **environment},
+        )  # fmt: skip
+
+    def test_a_mistake_ends_with_status_2_and_no_traceback(self, tiny, in_tmp):
+        done = self.script("-opt", tiny(nam="x"))
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: tiny.yml: nam: unknown key; did you mean 'name'?")
+        assert "Traceback" not in done.stderr
+        assert not (in_tmp / "experiments").exists()
+
+    def test_debug_makes_a_short_trial_of_its_own(self, tiny, in_tmp):
+        assert run("--opt", tiny(train={"total_iter": 1000}), "--debug") == 0
+        assert run("--opt", tiny(train={"total_iter": 1000}), "--debug") == 0  # again
+        state = storage.read("experiments/debug_tiny/training_states/latest.state")
+        assert state["iteration"] == train.DEBUG["total_iter"]
+
+
+def test_yaml_of_a_run_is_plain(tiny, in_tmp):
+    run("--opt", tiny())
+    assert isinstance(yaml.safe_load((in_tmp / "experiments/tiny/options.yml").read_text()), dict)

@@ -9,6 +9,15 @@ from helpers import ROOT
 
 from enhancement import compat
 from enhancement.errors import UserError
+from enhancement.registry import (
+    ARCH_REGISTRY,
+    DATASET_REGISTRY,
+    LOSS_REGISTRY,
+    METRIC_REGISTRY,
+    MODEL_REGISTRY,
+    lookup,
+    registered,
+)
 
 
 def test_the_launchers_folder_never_hides_basicsr():
@@ -28,7 +37,7 @@ def test_lookup_knows_both_sides_and_lists_them(capsys):
 
 
 def test_option_keys_are_found_in_basicsrs_source():
-    paired = lookup(compat.DATASET_REGISTRY, "PairedImageDataset")
+    paired = lookup(DATASET_REGISTRY, "PairedImageDataset")
     read, required = compat.option_keys(paired)
     assert {"dataroot_gt", "dataroot_lq", "gt_size", "meta_info_file"} <= read
     assert {"dataroot_gt", "io_backend"} <= required
@@ -38,16 +47,16 @@ def test_option_keys_are_found_in_basicsrs_source():
 def test_everything_of_ours_is_registered():
     ours = {
         ARCH_REGISTRY: {"AODNet", "DEDNet", "HDRNet", "LNetGIE", "RetinexFormer"},
-        compat.MODEL_REGISTRY: {"EnhancementModel", "IlluminationModel"},
-        compat.DATASET_REGISTRY: {"PairedDataset", "SynthesisDataset"},
-        compat.LOSS_REGISTRY: {
+        MODEL_REGISTRY: {"EnhancementModel", "IlluminationModel"},
+        DATASET_REGISTRY: {"PairedDataset", "SynthesisDataset"},
+        LOSS_REGISTRY: {
             "ColorAngleLoss",
             "IlluminationReconstructionLoss",
             "IlluminationSmoothnessLoss",
             "SSIMLoss",
             "SSIMMAELoss",
         },
-        compat.METRIC_REGISTRY: {"calculate_psnr_capsule", "calculate_ssim_retinexformer"},
+        METRIC_REGISTRY: {"calculate_psnr_capsule", "calculate_ssim_retinexformer"},
     }
     for registry, names in ours.items():
         assert names <= set(registered(registry))

@@ -1,4 +1,4 @@
-"""A comparison as one page that needs nothing else: compare_page/ filled with JSON."""
+"""A comparison as one page that needs nothing else: assets/ filled with JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def build_page(rows: list[Result]) -> str:
     Raises:
         UserError: A picture cannot be read.
     """
-    source = files("enhancement") / "compare_page"
+    source = files(__package__) / "assets"
     page, css, script = (
         (source / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")
     )

@@ -7,7 +7,7 @@ It must never get an __init__.py, or it would hide the installed basicsr.
 import sys
 
 try:
-    from enhancement.training.loop import main
+    from enhancement.training.command import main
 except ModuleNotFoundError as missing:
     print(f"error: {missing.name} is not installed; run `make install`", file=sys.stderr)
     sys.exit(2)

@@ -15,11 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from enhancement.config.load import load_options, prepare_run
+from enhancement.config.load import load_config
 from enhancement.data.images import read_image, write_image
 from enhancement.data.loader import eval_loader
 from enhancement.testing import command as test_from_dataset
-from enhancement.training import loop as train
+from enhancement.training import command as train
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = "train:reconstruction_opt={type: IlluminationReconstructionLoss}"
@@ -43,19 +43,31 @@ WIDTH = 220
 def train_and_test(row: str, dataset: str, iterations: int, output: Path) -> tuple[str, Path]:
     """One row of the table, and the folder of its enhanced images."""
     network, losses, title = ROWS[row]
-    path = str(ROOT / "options" / dataset / f"{network}.yml")
+    path = str(ROOT / "options" / f"{network}.yml")
+    schedule = "illumination" if losses else "low_light"
     force = [f"name=losses_{dataset}_{row}", f"train:total_iter={iterations}", *losses,
              f"path:experiments={output}", f"val:val_freq={max(1, iterations // 4)}"]  # fmt: skip
     status = train.run_training(
-        train.parse(["--opt", path, "--auto_resume", "--force_yml", *force])
+        train.parse(
+            [
+                "--opt",
+                path,
+                "--dataset",
+                dataset,
+                "--schedule",
+                schedule,
+                "--auto_resume",
+                "--force_yml",
+                *force,
+            ]
+        )
     )
     if status:
         raise SystemExit(status)
     weights = output / f"losses_{dataset}_{row}/models/net_g_best.pth"
     images = output / f"losses_{dataset}_{row}/images"
-    arguments = ["--opt", path, "--weights", str(weights), "--protocol", "basicsr",
-                 "--save_images", str(images), "--result_dir", str(output / "results"),
-                 "--force_yml", *force]  # fmt: skip
+    arguments = ["--weights", str(weights), "--dataset", dataset, "--protocol", "basicsr",
+                 "--save_images", str(images), "--result_dir", str(output / "results")]  # fmt: skip
     scores, _ = test_from_dataset.test(test_from_dataset.parse(arguments))
     mean, given = scores.mean(), scores.mean("input")
     lines = [f"| {title} | {mean['psnr']:.3f} | {mean['ssim']:.4f} |"]
@@ -66,9 +78,9 @@ def train_and_test(row: str, dataset: str, iterations: int, output: Path) -> tup
 
 def picture(dataset: str, folders: list[Path], shown: int = 4) -> np.ndarray:
     """Input, every folder's image, ground truth, side by side."""
-    opt = prepare_run(load_options(str(ROOT / f"options/{dataset}/hdrnet.yml")), training=True)
+    config = load_config(ROOT / "options/hdrnet.yml", dataset=dataset)
     rows = []
-    loader = eval_loader(opt["datasets"]["test"])
+    loader = eval_loader(config.datasets["test"])
     for sample, _ in zip(loader, range(shown), strict=False):
         lq, gt = (
             (sample[side][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
@@ -84,7 +96,7 @@ def picture(dataset: str, folders: list[Path], shown: int = 4) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", default="endoscopy", help="a folder of options/")
+    parser.add_argument("--dataset", default="endoscopy", help="a file of options/datasets")
     parser.add_argument("--iterations", type=int, default=1000)
     parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--output", type=Path, default=Path("experiments/illumination_losses"))

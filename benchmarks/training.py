@@ -26,10 +26,13 @@ from skimage import data as photographs
 from torch import Tensor
 from torch.nn import functional as F
 
-from enhancement.config.load import load_options, prepare_run
+from enhancement.config.context import RunContext
+from enhancement.config.load import load_config
 from enhancement.data.images import write_image
 from enhancement.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, build, lookup
-from enhancement.training import loop as train
+from enhancement.training import command as train
+from enhancement.training import setup
+from enhancement.training.progress import Progress
 
 HDRNET = {"type": "HDRNet"}
 LNET = {"type": "LNetGIE"}
@@ -77,7 +80,7 @@ def taking_turns(path: str, rival: Iterator[None]) -> tuple[list[float], list[fl
     """Seconds of each of our loop's iterations, and of the rival's after it."""
     ours: list[float] = []
     theirs: list[float] = []
-    advance, began = train.Progress.advance, time.process_time()
+    advance, began = Progress.advance, time.process_time()
 
     def turn(self: Any, iteration: int) -> bool:
         nonlocal began
@@ -88,7 +91,7 @@ def taking_turns(path: str, rival: Iterator[None]) -> tuple[list[float], list[fl
         began = time.process_time()
         return advance(self, iteration)
 
-    with tempfile.TemporaryDirectory() as runs, patch.object(train.Progress, "advance", turn):
+    with tempfile.TemporaryDirectory() as runs, patch.object(Progress, "advance", turn):
         force = ["--force_yml", f"path:experiments={runs}"]
         train.run_training(train.parse(["--opt", path, *force]))
     warm = len(ours) // 5
@@ -124,7 +127,7 @@ def basicsr(path: str) -> Iterator[None]:
     from basicsr.data.prefetch_dataloader import CPUPrefetcher
     from basicsr.utils import AvgTimer, MessageLogger
 
-    opt = prepare_run(load_options(path), training=True)
+    opt = RunContext(load_config(path)).as_basicsr()
     block = opt["datasets"]["train"]
     block |= {"io_backend": {"type": "disk"}, "use_hflip": True, "use_rot": True,
               "num_worker_per_gpu": 0}  # fmt: skip
@@ -180,7 +183,7 @@ def main() -> None:
         for network, (batch, height, width) in TENSORS:
             lq = torch.rand(batch, 3, height, width) / 2
             gt, path = lq * 1.5, option_file(network, iterations)
-            with patch.object(train, "train_loader", lambda *_, a=lq, b=gt: SameTensors(a, b)):
+            with patch.object(setup, "train_loader", lambda *_, a=lq, b=gt: SameTensors(a, b)):
                 times = taking_turns(path, bare(network, lq, gt))
             lines.append(row(f"{name_of(network)}, {batch} x {height}x{width}", *times))
         lines += ["", "| the same files | BasicSR's loop, ms | our loop, ms | cost, ms | ratio |",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from functools import cached_property
 from threading import current_thread, main_thread
 from typing import Any, TypeVar
@@ -13,10 +12,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from enhancement.errors import DataError, UserError
-from enhancement.paths import locate
-from enhancement.registry import DATASET_REGISTRY, lookup
 
-from .base_dataset import EnhancementDataset
+from .blocks import DatasetBlock, Loading
 from .sampler import IterationSampler, Stage
 
 T = TypeVar("T")
@@ -66,7 +63,8 @@ def _start_worker(_: int) -> None:
 class _Unwrapping:
     """Iterates a loader and raises the errors that came over as batches."""
 
-    def __init__(self, loader: DataLoader[Any]):
+    def __init__(self, loader: DataLoader[Any], block: DatasetBlock):
+        self.name = block.name
         self.loader, self.dataset = loader, loader.dataset.dataset  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
@@ -96,33 +94,25 @@ class _Unwrapping:
             ) from error
 
 
-def build_dataset(opt: dict[str, Any]) -> Any:
-    """Build a dataset block's dataset, ours or BasicSR's, from a copy of its options."""
-    opt, kind = deepcopy(opt), lookup(DATASET_REGISTRY, opt["type"])
-    if not issubclass(kind, EnhancementDataset):  # ours locate their folders themselves
-        opt |= {key: str(locate(opt[key])) for key in opt if key.startswith("dataroot")}
-    return kind(opt)
-
-
-def stages(opt: dict[str, Any]) -> list[Stage]:
+def stages(loading: Loading) -> list[Stage]:
     """The stages of a training block: progressive where it lists `iters`, else a single one."""
-    batch_size, iters = opt.get("batch_size_per_gpu", 1), opt.get("iters")
+    batch_size, iters = loading.batch_size_per_gpu, loading.iters
     if not iters:
         return [Stage(batch_size)]
-    batches = opt.get("mini_batch_sizes") or [batch_size] * len(iters)
-    sizes = opt.get("gt_sizes") or [None] * len(iters)
+    batches = loading.mini_batch_sizes or [batch_size] * len(iters)
+    sizes = loading.gt_sizes or [None] * len(iters)
     return [Stage(b, s, n) for b, s, n in zip(batches, sizes, iters, strict=True)]
 
 
 def train_loader(
-    opt: dict[str, Any], total_iter: int, start_iter: int, seed: int, rank: int, world_size: int
+    block: DatasetBlock, total_iter: int, start_iter: int, seed: int, rank: int, world_size: int
 ) -> _Unwrapping:
     """One batch an iteration, from `start_iter` to `total_iter`."""
-    dataset = build_dataset(opt)
-    workers = opt.get("num_worker_per_gpu", 0)
+    dataset, loading = block.build(), block.loading
+    workers = loading.num_worker_per_gpu
     sampler = IterationSampler(
-        len(dataset), stages(opt), total_iter, start_iter, seed, rank, world_size,
-        opt.get("use_shuffle", True),
+        len(dataset), stages(loading), total_iter, start_iter, seed, rank, world_size,
+        loading.use_shuffle,
     )  # fmt: skip
     loader = DataLoader(
         _Guarded(dataset),
@@ -130,27 +120,27 @@ def train_loader(
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_start_worker,
-        pin_memory=opt.get("pin_memory", torch.cuda.is_available()),
+        pin_memory=torch.cuda.is_available() if loading.pin_memory is None else loading.pin_memory,
         persistent_workers=workers > 0,
         # not the global one, which is the model's; BasicSR's datasets draw from it in workers
         generator=torch.Generator().manual_seed(seed + 7919 * start_iter + rank),
     )
-    return _Unwrapping(loader)
+    return _Unwrapping(loader, block)
 
 
-def eval_loader(opt: dict[str, Any], rank: int = 0, world_size: int = 1) -> _Unwrapping:
+def eval_loader(block: DatasetBlock, rank: int = 0, world_size: int = 1) -> _Unwrapping:
     """The images of a validation or test set, whole, one at a time, in order.
 
     Args:
-        opt: The set's block.
+        block: The set.
         rank, world_size: Deal the images out to so many processes in turns; this one's share.
     """
-    dataset = _Guarded(build_dataset(opt))
+    dataset = _Guarded(block.build())
     loader = DataLoader(
         dataset, batch_size=1, collate_fn=_collate, generator=torch.Generator(),
         sampler=range(rank, len(dataset), world_size),
     )  # fmt: skip
-    return _Unwrapping(loader)
+    return _Unwrapping(loader, block)
 
 
 class OnDevice:

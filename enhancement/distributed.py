@@ -1,4 +1,4 @@
-"""Processes of one run: who am I, and how many are we."""
+"""The processes of one run: started, synchronised, stopped."""
 
 from __future__ import annotations
 
@@ -88,11 +88,11 @@ def any_process(flag: bool) -> bool:
     return any_of([flag])[0]
 
 
-def meet(error: Exception | None = None, flag: bool = False) -> bool:
-    """Where every process of the run comes: none goes on where one of them has failed.
+def synchronise(error: Exception | None = None, flag: bool = False) -> bool:
+    """Wait for every process of the run; all stop if one of them has failed.
 
     Args:
-        error: What this process has failed by.
+        error: Why this process has failed, if it has.
         flag: Something to tell the others.
 
     Returns:
@@ -115,21 +115,21 @@ def meet(error: Exception | None = None, flag: bool = False) -> bool:
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """Work that each process does for itself; all leave it together, and by an error if one does.
+def synchronised_errors() -> Iterator[None]:
+    """Work that each process does by itself; if it fails in one, it raises in all.
 
-    Processes must not meet inside of it.
+    Processes must not synchronise inside of it.
     """
     error = None
     try:
         yield
     except Exception as caught:
         error = caught
-    meet(error)
+    synchronise(error)
 
 
 def gather(items: list[T]) -> list[T]:
-    """What was dealt out in turns, one item a process, in the order it had.
+    """Items that were dealt out in turns, one to each process, in their first order.
 
     Returns:
         All items in the first process, [] in the others.
@@ -142,7 +142,7 @@ def gather(items: list[T]) -> list[T]:
     return [i for row in zip_longest(*shares, fillvalue=MISSING) for i in row if i is not MISSING]
 
 
-def same_everywhere(network: nn.Module) -> None:
+def broadcast_weights(network: nn.Module) -> None:
     """Give every process the first one's weights and buffers.
 
     Running statistics follow each process's own batches, and an average its first weights.

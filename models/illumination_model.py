@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
+
+from enhancement.config.needs import Needs
+from enhancement.registry import MODEL_REGISTRY
 
 from .enhancement_model import EnhancementModel
 from .losses import IlluminationLoss
@@ -11,10 +13,9 @@ from .losses import IlluminationLoss
 
 @MODEL_REGISTRY.register()
 class IlluminationModel(EnhancementModel):
-    """As `EnhancementModel`, with losses on the illumination map as well as on the output.
+    """As `EnhancementModel`, with losses on the illumination map as well as on the output."""
 
-    The network has `gives_illumination` and takes `with_illumination=True`.
-    """
+    needs = Needs(illumination=True, losses=("image", "illumination"))
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""

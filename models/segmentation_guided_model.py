@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 
-from enhancement.scoring.evaluation import Scores
+from enhancement.config.needs import Needs
+from enhancement.registry import MODEL_REGISTRY
+from enhancement.scoring.evaluation import Scores, Watch
 from enhancement.scoring.segmentation import INPUT, load_segmentation, score_segmentation, segment
 
 from .enhancement_model import EnhancementModel
@@ -24,13 +25,12 @@ class SegmentationGuidedModel(EnhancementModel):
     the protocol's scores: `val.select_by` may be dice or miou.
     """
 
-    own_frozen = (SEGMENTATION,)
+    needs = Needs(losses=("image", "mask"), masks=True, frozen=(SEGMENTATION,))
 
-    def _init_training(self) -> None:
-        super()._init_training()
-        path = self.opt["train"]["frozen"][SEGMENTATION]
-        self.segmentation = load_segmentation(path).to(self.device)
-        self.record_frozen(SEGMENTATION, path, self.segmentation)
+    def build_frozen(self) -> None:
+        """Load the segmentation network."""
+        self.segmentation = load_segmentation(self.config.frozen[SEGMENTATION]).to(self.device)
+        self.record_frozen(SEGMENTATION, self.segmentation)
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""
@@ -42,16 +42,16 @@ class SegmentationGuidedModel(EnhancementModel):
             )
         )
 
-    def score_further(self, scores: Scores, dataloader: Any) -> None:
-        """Dice and mIoU on the dark input and on the output."""
+    def evaluate(self, loader: Any, watch: Watch) -> Scores:
+        """The protocol's scores, and Dice and mIoU on the dark input and on the output."""
+        scores = super().evaluate(loader, watch)
         if not scores.rows:  # this process has no share of the set
-            return
+            return scores
         sides = score_segmentation(
-            self.tested_network, self.segmentation, dataloader, scores.dataset, self.device
+            self.tested_network, self.segmentation, loader, scores.dataset, self.device
         )
-        last = list(sides)[-2]  # before the ground truth
-        for row, before, after in zip(
-            scores.rows, sides[INPUT].rows, sides[last].rows, strict=True
-        ):
-            row.input |= before.output
-            row.output |= after.output
+        before, after = sides[INPUT], sides[list(sides)[-2]]  # the last but the ground truth
+        for row, given, found in zip(scores.rows, before.rows, after.rows, strict=True):
+            row.input |= given.output
+            row.output |= found.output
+        return scores

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 class MaskLoss(nn.Module):
     """A loss of logits (B, 1, H, W) against a mask (B, 1, H, W) of 0 and 1."""
 
+    compares = "mask"
+
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight

@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from enhancement.config.context import RunContext
+from enhancement.config.load import load_config
 from enhancement.data.images import write_image
-from enhancement.training import loop as train
+from enhancement.training import command
+from enhancement.training.progress import Progress
+from enhancement.training.setup import build_model
 from enhancement.weights import state_dicts, storage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,7 +76,7 @@ def merge(into: dict, changes: dict) -> dict:
 
 def run(*arguments):
     """Train as the command line would; the exit status."""
-    return train.run_training(train.parse([str(a) for a in arguments]))
+    return command.run_training(command.parse([str(a) for a in arguments]))
 
 
 def weights(name="tiny", label="latest"):
@@ -88,17 +92,22 @@ def events(folder):
 
 def run_until(path, name, iteration, *flags):
     """Train with Ctrl-C at an iteration; the state left behind."""
-    step = train.Progress.advance
+    step = Progress.advance
 
     def advance(self, current):
         if current == iteration:
             os.kill(os.getpid(), signal.SIGINT)
         return step(self, current)
 
-    train.Progress.advance = advance
+    Progress.advance = advance
     try:
         status = run("--opt", path, "--force_yml", f"name={name}", *flags)
     finally:
-        train.Progress.advance = step
-    assert status == train.EXIT_RESUMABLE
+        Progress.advance = step
+    assert status == command.EXIT_RESUMABLE
     return storage.read(f"experiments/{name}/training_states/latest.state")
+
+
+def model_of(path, rank=0, world_size=1):
+    """The model of an option file, ready to train."""
+    return build_model(RunContext(load_config(path), rank, world_size))

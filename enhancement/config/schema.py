@@ -1,58 +1,71 @@
-"""What an option file may say: the keys, types and ranges of every block.
+"""What an option file may say, and the objects that it becomes: a `Config` and its sections.
 
-Blocks of BasicSR's schema are the dataclasses below; networks, losses, optimisers, schedulers and
-datasets are described by their own signatures. `check_call` holds a block against either.
+Networks, losses, optimisers, schedulers and datasets are described by their own signatures; the
+rest are the sections below, BasicSR's schema with the keys of this project.
 """
 
 from __future__ import annotations
 
-import inspect
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
-from typing import Annotated, Any, Literal, Union, get_origin, get_type_hints
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
 
 from annotated_types import Ge, Gt, Lt
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
+from pydantic import AfterValidator, BaseModel, Field, model_serializer, model_validator
+from pydantic_core import PydanticCustomError
 
-from enhancement.errors import hint
-from enhancement.scoring.protocols import PROTOCOLS
+from enhancement.data.blocks import DatasetBlock
+from enhancement.errors import UserError
+from enhancement.paths import locate
+from enhancement.registry import MODEL_REGISTRY, lookup
+from enhancement.scoring.protocols import protocols_for
 
-KeyPath = tuple[str, ...]
-Report = Callable[[KeyPath, str], None]
+from .blocks import LOSS, METRIC, NETWORK, OPTIMIZER, SCHEDULER, Block
+from .datasets import DATASETS
+from .signature import STRICT
+
+LOSS_SUFFIX = "_opt"
 Positive = Annotated[int, Gt(0)]
-Block = dict[str, Any]
-
-NOT_OPTIONS = ("self", "params", "optimizer", "last_epoch", "args", "kwargs")
 
 
-@dataclass
-class Root:
-    """The top level of an option file."""
-
-    name: str
-    model_type: str
-    network_g: Block
-    datasets: Block
-    scale: Literal[1] = 1
-    num_gpu: Union[Literal["auto"], Annotated[int, Ge(0)]] = "auto"  # noqa: UP007
-    manual_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
-    find_unused_parameters: bool = False
-    dist_params: Block | None = None
-    path: Block = field(default_factory=dict)
-    train: Block = field(default_factory=dict)
-    val: Block = field(default_factory=dict)
-    logger: Block = field(default_factory=dict)
+def _run_name(name: str) -> str:
+    if not re.fullmatch(r"[\w.+-]+", name):
+        text = f"names a folder: letters, digits and . _ + -; got {name!r}"
+        raise PydanticCustomError("faults", "faults", {"faults": [((), text)]})
+    return name
 
 
-@dataclass
-class Train:
+def _model_name(name: str) -> str:
+    try:
+        lookup(MODEL_REGISTRY, name)
+    except UserError as error:
+        raise PydanticCustomError("faults", "faults", {"faults": [((), str(error))]}) from None
+    return name
+
+
+class Section(BaseModel):
+    """A block whose keys are fixed."""
+
+    model_config = STRICT
+
+
+class MixingAugs(Section):
+    """`train.mixing_augs`: blend the pairs of a batch (models/mixup.py).
+
+    `mixup: false` leaves batches alone; `use_identity` leaves half of them alone.
+    """
+
+    mixup: bool = True
+    mixup_beta: Annotated[float, Gt(0)] = 1.2
+    use_identity: bool = True
+
+
+class Train(Section):
     """`train:`; losses stand beside these keys as `{name}_opt: {type: ...}`.
 
     `precision` is that of the network's forward pass (autocast); weights and losses stay fp32. A
-    batch is computed in `accumulate` parts, for less memory. `channels_last` and `compile` change
-    how the network is computed, not what.
+    batch is computed in `accumulate` parts, to take less memory. `channels_last` and `compile`
+    change how the network is computed, not what.
 
     `frozen` names parts of the network that keep the weights of a file (a checkpoint of the part,
     or of a network that has such a part): no gradients, evaluation mode.
@@ -62,40 +75,58 @@ class Train:
     """
 
     total_iter: Positive
-    optim_g: Block
-    scheduler: Block | None = None
+    optim_g: Annotated[Block, OPTIMIZER]
+    scheduler: Annotated[Block, SCHEDULER] | None = None
     warmup_iter: int = -1
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.0
     grad_clip: Annotated[float, Gt(0)] | None = None
-    mixing_augs: Block | None = None
+    mixing_augs: MixingAugs | None = None
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
     compile: bool = False
     accumulate: Positive = 1
     frozen: dict[str, str] | None = None
     max_skipped: Positive = 10
+    losses: dict[str, Annotated[Block, LOSS]] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_losses(cls, given: Any) -> Any:
+        return gather_losses(given) if isinstance(given, dict) else given
+
+    @model_serializer(mode="wrap")
+    def _spread_losses(self, write: Any) -> dict[str, Any]:
+        written = write(self)
+        return written | {f"{k}{LOSS_SUFFIX}": v for k, v in written.pop("losses").items()}
 
 
-@dataclass
-class Val:
+class Val(Section):
     """`val:`; `select_on_test` allows a test set under `datasets.val`, and is stamped on scores.
 
-    Images are padded to multiples of `window_size` as well as of what the network asks for.
+    `select_by` names the metric, one of the protocol's, that checkpoints are chosen by. Images are
+    padded to multiples of `window_size` as well as of what the network asks for. `metrics` are
+    BasicSR's, scored beside the protocol's; `better` is for BasicSR's own models.
     """
 
     val_freq: Positive = 5000
-    protocol: Literal[tuple(PROTOCOLS)] = "basicsr"  # type: ignore[valid-type]
-    select_by: Literal["psnr", "ssim", "dice", "miou"] = "psnr"
+    protocol: Literal[tuple(protocols_for("image"))] = "basicsr"  # type: ignore[valid-type]
+    select_by: str = "psnr"
     select_on_test: bool = False
     self_ensemble: bool = False
     window_size: Positive = 1
     save_img: bool = False
-    metrics: Block | None = None
+    metrics: dict[str, Annotated[Block, METRIC]] | None = None
 
 
-@dataclass
-class Logger:
-    """`logger:`; beside latest and best, the last `keep_last` checkpoints are kept by number.
+class Wandb(Section):
+    """`logger.wandb`; off where `project` is null."""
+
+    project: str | None = None
+    resume_id: str | None = None
+
+
+class Logger(Section):
+    """`logger:`; beside latest and best, the newest `keep_last` checkpoints are kept by number.
 
     `weights_format` is that of weights files; the state to resume from is always PyTorch's.
     """
@@ -105,27 +136,17 @@ class Logger:
     keep_last: Annotated[int, Ge(0)] = 0
     weights_format: Literal["pth", "safetensors"] = "pth"
     use_tb_logger: bool = True
-    wandb: Block | None = None
+    wandb: Wandb | None = None
 
 
-@dataclass
-class DistParams:
+class DistParams(Section):
     """`dist_params`; nccl gives way to gloo where there is no CUDA device."""
 
     backend: Literal["nccl", "gloo"] = "nccl"
     port: Annotated[int, Gt(0), Lt(2**16)] = 29500
 
 
-@dataclass
-class Wandb:
-    """`logger.wandb`; off where `project` is null."""
-
-    project: str | None = None
-    resume_id: str | None = None
-
-
-@dataclass
-class PathBlock:
+class PathBlock(Section):
     """`path:`; files of weights, and the folder that runs are kept in."""
 
     pretrain_network_g: str | None = None
@@ -136,141 +157,52 @@ class PathBlock:
     experiments: str = "experiments"
 
 
-@dataclass
-class Loading:
-    """Keys of every dataset block that the loader reads, not the dataset.
+class Config(Section):
+    """A checked option file: the one form in which options reach the rest of the code.
 
-    `gt_sizes`, `mini_batch_sizes` and `iters` make patches progressive: for `iters[i]` iterations,
-    batches of `mini_batch_sizes[i]` cuts of `gt_sizes[i]`; the last entries stay in force.
+    `datasets` holds the sets of the file and those held out of `train`. `train` is None in a file
+    that is for testing alone.
     """
 
-    type: str
-    name: str = ""
-    batch_size_per_gpu: Positive = 1
-    num_worker_per_gpu: Annotated[int, Ge(0)] = 0
-    pin_memory: bool | None = None
-    use_shuffle: bool = True
-    gt_sizes: list[Positive] | None = None
-    mini_batch_sizes: list[Positive] | None = None
-    iters: list[Positive] | None = None
+    name: Annotated[str, AfterValidator(_run_name)]
+    model_type: Annotated[str, AfterValidator(_model_name)]
+    network_g: Annotated[Block, NETWORK]
+    datasets: Annotated[dict[str, DatasetBlock], DATASETS]
+    scale: Literal[1] = 1
+    num_gpu: Union[Literal["auto"], Annotated[int, Ge(0)]] = "auto"  # noqa: UP007
+    manual_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
+    find_unused_parameters: bool = False
+    dist_params: DistParams | None = None
+    path: PathBlock = PathBlock()
+    train: Train | None = None
+    val: Val = Val()
+    logger: Logger = Logger()
+
+    @property
+    def model(self) -> Any:
+        """The registered class that trains."""
+        return lookup(MODEL_REGISTRY, self.model_type)
+
+    @property
+    def training(self) -> Train:
+        """The block `train`, which a file that is trained from has."""
+        if self.train is None:
+            raise UserError(f"{self.name}: the option file has no block `train`")
+        return self.train
+
+    @property
+    def frozen(self) -> dict[str, Path]:
+        """The files of `train.frozen`, where they lie."""
+        return {name: locate(path) for name, path in (self.training.frozen or {}).items()}
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The whole file as plain values, every default filled in; it loads to the same."""
+        return self.model_dump(mode="json")
 
 
-@dataclass
-class Metric:
-    """An entry of `val.metrics`, scored by BasicSR's registry beside the protocol.
-
-    `better` is for BasicSR's own models; ours choose checkpoints by `val.select_by`.
-    """
-
-    type: str
-    better: Literal["higher", "lower"] = "higher"
-    crop_border: Annotated[int, Ge(0)] = 0
-
-
-def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The arguments of a function or class that an option file may give, with resolved types."""
-    # a dataclass's fields may come from several modules, each with names of its own
-    plain = inspect.isclass(function) and not is_dataclass(function)
-    target = function.__init__ if plain else function
-    try:
-        hints = get_type_hints(target, include_extras=True)
-    except (NameError, TypeError):
-        hints = {}
-    found = inspect.signature(function).parameters
-    return {
-        name: p.replace(annotation=hints.get(name, p.annotation))
-        for name, p in found.items()
-        if name not in NOT_OPTIONS and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    }
-
-
-def check_call(
-    function: Callable[..., Any],
-    given: dict[str, Any],
-    at: KeyPath,
-    report: Report,
-    also: set[str] | None = None,
-) -> None:
-    """Hold a block against a signature: unknown keys, missing keys, wrong types.
-
-    Args:
-        function: A class or function, typed or with defaults that tell the types.
-        given: The block.
-        at: Its key path.
-        report: Takes the key path and the text of each fault.
-        also: Further keys to leave alone.
-    """
-    valid = parameters(function)
-    for key, value in given.items():
-        if key in valid:
-            fault = wrong_type(value, valid[key])
-            if fault:
-                report((*at, key), fault)
-        elif key not in (also or ()):
-            report((*at, key), f"unknown key; {hint(key, {*valid, *(also or ())} - {'type'})}")
-    for key, parameter in valid.items():
-        if parameter.default is parameter.empty and key not in given:
-            report((*at, key), f"missing; expected {describe(parameter.annotation)}")
-
-
-def describe(annotation: Any) -> str:
-    """A type in words."""
-    if annotation is inspect.Parameter.empty:
-        return "a value"
-    if get_origin(annotation) is Annotated:
-        return describe(annotation.__args__[0])
-    return {Block: "a block", str: "a text", int: "a whole number", float: "a number"}.get(
-        annotation, str(annotation).replace("typing.", "")
-    )
-
-
-def wrong_type(value: Any, parameter: inspect.Parameter) -> str | None:
-    """What is wrong with a value for a parameter, or None.
-
-    JSON's strictness is used: 1 is a number where 1.0 is meant, a list fits a tuple, "1" fits
-    neither.
-    """
-    annotation = parameter.annotation
-    if annotation is parameter.empty:
-        annotation = _type_of_default(parameter.default)
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(annotation)
-    except (PydanticSchemaGenerationError, PydanticUserError):  # a type of PyTorch's, say
-        annotation = _type_of_default(parameter.default)
-        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    try:
-        adapter.validate_json(json.dumps(value, default=str), strict=True)
-    except ValidationError as error:
-        expected = sorted({_expected(e) for e in error.errors()})
-        return f"expected {' or '.join(expected)}, but got {value!r}"
-    return None
-
-
-def _expected(error: Any) -> str:
-    text = str(error["msg"]).removeprefix("Input should be ")
-    where = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
-    return f"{text} at {where}" if where else text
-
-
-def _type_of_default(default: Any) -> Any:
-    if isinstance(default, bool):
-        return bool
-    if isinstance(default, (int, float)):
-        return float  # without a declared type, 1 and 0.5 are both numbers
-    if isinstance(default, str):
-        return str
-    if isinstance(default, (list, tuple)):
-        return Union[list[Any], float]  # noqa: UP007
-    return Any
-
-
-LOSS_SUFFIX = "_opt"
-
-
-def loss_options(train: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The losses of a `train` block, `{name}_opt: {type: ...}`, by name."""
-    return {
-        key.removesuffix(LOSS_SUFFIX): value
-        for key, value in train.items()
-        if key.endswith(LOSS_SUFFIX) and value
-    }
+def gather_losses(train: dict[str, Any]) -> dict[str, Any]:
+    """A `train` block with its `{name}_opt` keys gathered under `losses`."""
+    found = {k: v for k, v in train.items() if k.endswith(LOSS_SUFFIX)}
+    others = {k: v for k, v in train.items() if k not in found}
+    return others | {"losses": {k.removesuffix(LOSS_SUFFIX): v for k, v in found.items() if v}}

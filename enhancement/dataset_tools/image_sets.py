@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enhancement.config.check_datasets import SETS, phase_of
-from enhancement.config.load import load_options
+from enhancement.config.datasets import SETS, phase_of
+from enhancement.config.load import load_config
 from enhancement.data.base_dataset import EnhancementDataset, included
 from enhancement.data.layouts import LAYOUTS
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.sources import Source, open_source
 from enhancement.errors import UserError
 from enhancement.paths import locate
-from enhancement.registry import DATASET_REGISTRY, lookup
 
 MASKED = ("masks", "images")
 WHOLE = "images"
@@ -91,15 +90,15 @@ def sets_of_options(path: str | Path) -> list[ImageSet]:
     Raises:
         UserError: The file is not sound, a folder is missing, or a dataset is not one of ours.
     """
-    datasets = load_options(path, training=False, files_of=set())["datasets"]
+    datasets = load_config(path, training=False, files_of=set()).datasets
     found: dict[Any, ImageSet] = {}
     for key, block in sorted(datasets.items(), key=lambda item: SETS.index(phase_of(item[0]))):
-        kind = lookup(DATASET_REGISTRY, block["type"])
+        kind: Any = block.kind
         if not issubclass(kind, EnhancementDataset):
             raise UserError(
-                f"{path}: datasets.{key} is a {block['type']}; only datasets of ours are checked"
+                f"{path}: datasets.{key} is a {kind.__name__}; only datasets of ours are checked"
             )
-        options: Any = kind.Options.pick({**block, "on_error": "raise"})
+        options: Any = kind.Options.pick({**block.options, "on_error": "raise"})
         sources, samples, faults = kind.find(options)
         samples = included(samples, options.include, sources[-1])
         same = tuple(s.root for s in sources), tuple(samples), options.subset is None and key

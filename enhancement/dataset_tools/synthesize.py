@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from enhancement.config.load import load_options, prepare_run
+from enhancement.config.context import RunContext
+from enhancement.config.load import load_config
 from enhancement.data.images import Array, write_image
 from enhancement.data.low_light import LowLight
 from enhancement.data.synthesis_dataset import SynthesisDataset
@@ -53,16 +54,17 @@ def find_blocks(
     Raises:
         UserError: A subset is not there, or is not synthesised.
     """
-    sets = prepare_run(load_options(path, force), training=True)["datasets"]
+    context = RunContext(load_config(path, force))
+    sets = {**context.config.datasets, "train": context.training_set}
     for name in subsets or sets:
         if name not in sets:
             raise UserError(f"--subset: {path} has no '{name}'; it has {', '.join(sets)}")
-        if sets[name]["type"] != SynthesisDataset.__name__:
+        if sets[name].kind is not SynthesisDataset:
             raise UserError(
-                f"{path}: datasets.{name} is a {sets[name]['type']}, which holds pairs "
+                f"{path}: datasets.{name} is a {sets[name].kind.__name__}, which holds pairs "
                 f"already; expected a SynthesisDataset"
             )
-    return {name: sets[name] for name in subsets or sets}
+    return {name: sets[name].options for name in subsets or sets}
 
 
 def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> None:

@@ -19,7 +19,7 @@ from enhancement.data.images import Array, write_image
 from enhancement.errors import command_line
 from enhancement.paths import DATA_FOLDER, locate
 from enhancement.testing import command as test_from_dataset
-from enhancement.training import loop as train
+from enhancement.training import command as train
 from enhancement.units import duration
 
 RUNS = Path("experiments/capsule_demo")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from enhancement.errors import command_line
 from enhancement.testing import command as test_from_dataset
-from enhancement.training import loop as train
+from enhancement.training import command as train
 from enhancement.units import duration
 
 OPTION_FILE = "options/quickstart.yml"

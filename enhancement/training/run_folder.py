@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import logging
 import os
@@ -14,9 +13,12 @@ from typing import IO, Any
 
 import yaml
 
-from enhancement.config.load import Options, fill_defaults, parse_yaml
+from enhancement.config.context import RunContext
+from enhancement.config.files import Options, parse_yaml
+from enhancement.config.load import parse_config
 from enhancement.errors import UserError
 from enhancement.files import replace_file
+from enhancement.paths import locate
 from enhancement.registry import SCHEDULERS, lookup, run_length_arguments
 from enhancement.training.progress import log_to_file
 from enhancement.weights.storage import read
@@ -33,39 +35,43 @@ FREE_TO_CHANGE = re.compile(
 )
 
 
-def find_state(opt: Options, resolved: Options, arguments: argparse.Namespace) -> Path | None:
-    """The training state to go on from: the run's own latest, or the one the options name.
+def find_state(context: RunContext, auto_resume: bool, debug: bool) -> Path | None:
+    """The training state to go on from: the run's own latest, or the one that the options name.
+
+    Args:
+        context: The run.
+        auto_resume: Whether to go on with a run that is there.
+        debug: Whether a run that is there does not matter.
 
     Raises:
         UserError: The folder holds a run that was not to be continued, or cannot be.
     """
-    run, latest = run_folder(opt), latest_state(opt)
-    named = opt["path"]["resume_state"]
-    resumable = latest.exists() or previous_state(opt).exists()
+    run, named = context.folder, context.config.path.resume_state
+    resumable = latest_state(run).exists() or previous_state(run).exists()
     used = resumable or weights_files(run)
-    if not used or arguments.debug:
-        return Path(named) if named else None
-    if not arguments.auto_resume:
+    if not used or debug:
+        return locate(named) if named else None
+    if not auto_resume:
         raise UserError(
             f"{run}: holds a run already; go on with --auto_resume, give this one another name "
             f"(--force_yml name=...), or remove that folder"
         )
     if not resumable:
         raise UserError(f"{run}: holds weights but no training state; it cannot be continued")
-    changed = changes_since(run, resolved)
+    changed = changes_since(run, context.config.resolved)
     if changed:
         raise UserError("\n".join([f"{run}: cannot be continued with other options:", *changed]))
-    return last_whole_state(opt)
+    return last_whole_state(run)
 
 
-def last_whole_state(opt: Options) -> Path:
+def last_whole_state(run: Path) -> Path:
     """The latest state, or the one before where the latest is damaged.
 
     Raises:
         UserError: Both are damaged.
     """
     faults = []
-    for path in (latest_state(opt), previous_state(opt)):
+    for path in (latest_state(run), previous_state(run)):
         if not path.exists():
             continue
         try:
@@ -79,24 +85,19 @@ def last_whole_state(opt: Options) -> Path:
     raise UserError("\n".join(faults))
 
 
-def run_folder(opt: Options) -> Path:
-    """Where everything of a run is kept."""
-    return Path(opt["path"]["experiments_root"])
-
-
 def weights_files(run: Path) -> list[Path]:
     """The files of weights in a run's folder."""
     return sorted(p for p in (run / "models").glob("*") if p.suffix in WEIGHTS)
 
 
-def latest_state(opt: Options) -> Path:
+def latest_state(run: Path) -> Path:
     """The state that a run goes on from."""
-    return Path(opt["path"]["training_states"], "latest.state")
+    return run / "training_states" / "latest.state"
 
 
-def previous_state(opt: Options) -> Path:
+def previous_state(run: Path) -> Path:
     """The state before the latest."""
-    return latest_state(opt).with_name("previous.state")
+    return run / "training_states" / "previous.state"
 
 
 _locks: set[IO[str]] = set()
@@ -157,7 +158,7 @@ def remove_empty(folder: Path) -> None:
 
 
 def prune(run: Path, keep: int) -> None:
-    """Remove the oldest numbered checkpoints but so many."""
+    """Keep the newest `keep` numbered checkpoints."""
     for pattern in ("models/net_g_[0-9]*", "training_states/[0-9]*.state"):
         numbered = [p for p in run.glob(pattern) if re.fullmatch(r"(net_g_)?\d+", p.stem)]
         found = sorted(numbered, key=lambda p: int(p.stem.removeprefix("net_g_")))
@@ -176,16 +177,23 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
         raise UserError(
             f"{path}: is not the options of a run any more; the run needs them to go on"
         )
-    before = fill_defaults(before)
     free = FREE_TO_CHANGE
     if not follows_total(before):
         free = re.compile(f"{free.pattern}|train\\.total_iter$")
-    old, new = (flatten(options) for options in (before, resolved))
+    old, new = (flatten(options) for options in (_with_defaults(before), resolved))
     return [
         f"  {key}: was {old.get(key)!r}, is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and not free.match(key)
     ]
+
+
+def _with_defaults(options: Options) -> Options:
+    """A run's stored options with defaults for keys that have come since; as they are if unfit."""
+    try:
+        return parse_config(options).resolved
+    except (ValueError, KeyError):
+        return options
 
 
 def follows_total(options: Options) -> bool:
@@ -207,19 +215,18 @@ def flatten(options: Any, at: str = "") -> dict[str, Any]:
     }
 
 
-def open_run(opt: Options, resolved: Options) -> Path:
-    """Make the run's folder, with its options and log; the folder.
+def open_run(context: RunContext) -> None:
+    """Make the run's folder, with its options and log.
 
     Raises:
         UserError: It cannot be written.
     """
-    run = run_folder(opt)
+    run = context.folder
     try:
         for folder in ("models", "training_states"):
             (run / folder).mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(resolved, sort_keys=False)
+        text = yaml.safe_dump(context.config.resolved, sort_keys=False)
         replace_file(run / "options.yml", text.encode())
         log_to_file(run / "train.log")
     except OSError as error:
         raise UserError(f"{run}: cannot be written ({error})") from error
-    return run

@@ -1,88 +1,112 @@
-"""What a run keeps: weights and the state to resume from, written and taken over."""
+"""What a run keeps: weights, and the state that its next iteration depends on."""
 
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
 from enhancement import distributed
-from enhancement.config.load import Options
+from enhancement.config.context import RunContext
 from enhancement.errors import UserError
-from enhancement.randomness import seed_all
-from enhancement.registry import MODEL_REGISTRY, lookup
-from enhancement.scoring.evaluation import Scores
-from enhancement.training.run_folder import latest_state, previous_state, prune, run_folder
+from enhancement.models.enhancement_model import EnhancementModel
+from enhancement.randomness import random_states, restore_random_states, seed_all
 from enhancement.weights import storage
+from enhancement.weights.provenance import git_commit
+from enhancement.weights.state_dicts import on_cpu
+
+from .run import Run
+from .run_folder import latest_state, previous_state, prune
 
 logger = logging.getLogger("enhancement")
 
-
-def keep_best(model: Any, scores: Scores, iteration: int) -> None:
-    """Write `net_g_best` where the score is the best yet."""
-    val = model.opt["val"]
-    value = scores.mean()[val["select_by"]]
-    best = model.best or {}
-    same = [best.get(k) for k in ("metric", "protocol", "dataset")] == [
-        val["select_by"], scores.protocol_of(val["select_by"]), scores.dataset
-    ]  # fmt: skip
-    if value is None or math.isnan(value) or (same and value <= best["value"]):
-        return
-    model.best = {
-        "metric": val["select_by"],
-        "value": value,
-        "protocol": scores.protocol_of(val["select_by"]),
-        "dataset": scores.dataset,
-        "iteration": iteration,
-        "on_test_set": val["on_test_set"],
-    }
-    model.save(0, iteration, "best")
+State = dict[str, Any]
 
 
-def save(model: Any, iteration: int) -> None:
+def save(run: Run) -> None:
     """Write the state to resume from, for our models, and the latest weights; by the first process.
 
     Raises:
-        UserError: It cannot be written, or the weights are no numbers.
+        UserError: It cannot be written, or the weights are not finite.
     """
-    with distributed.together():
-        if model.opt["rank"] == 0:
-            _save(model, iteration)
+    with distributed.synchronised_errors():
+        if run.is_first:
+            _save(run)
 
 
-def _save(model: Any, iteration: int) -> None:
-    networks = [getattr(model, n) for n in ("net_g", "net_g_ema") if hasattr(model, n)]
+def _save(run: Run) -> None:
+    model = run.model
+    networks = [model.net_g, *([model.average] if getattr(model, "average", None) else [])]
     if not all(v.isfinite().all() for n in networks for v in n.state_dict().values()):
         raise UserError(
-            f"iteration {iteration}: the weights are not numbers any more and are not saved; the "
-            f"checkpoint before is whole. Lower train.optim_g.lr or set train.grad_clip"
+            f"iteration {run.iteration}: the weights are not numbers any more and are not saved; "
+            f"the checkpoint before is whole. Lower train.optim_g.lr or set train.grad_clip"
         )
-    if not hasattr(model, "training_state"):
-        model.save(0, iteration)
+    if not isinstance(model, EnhancementModel):
+        model.save(0, run.iteration)
         return
-    state = {"iteration": iteration, "world_size": model.opt["world_size"]}
-    state |= model.training_state()
-    opt, keep = model.opt, model.opt["logger"]["keep_last"]
-    storage.save(latest_state(opt), state, previous=previous_state(opt))
-    model.save(0, iteration, "latest")
+    state = state_of(run)
+    latest, keep = latest_state(run.folder), run.config.logger.keep_last
+    storage.save(latest, state, previous=previous_state(run.folder))
+    save_weights(run, "latest")
     if keep:
-        storage.save(latest_state(opt).with_name(f"{iteration}.state"), state)
-        model.save(0, iteration, str(iteration))
-        prune(run_folder(opt), keep)
+        storage.save(latest.with_name(f"{run.iteration}.state"), state)
+        save_weights(run, str(run.iteration))
+        prune(run.folder, keep)
 
 
-def read_state(path: Path, opt: Options) -> dict[str, Any]:
+def save_weights(run: Run, label: str) -> Path:
+    """Write the weights file `net_g_{label}`, from which the network can be rebuilt."""
+    model: EnhancementModel = run.model
+    content: dict[str, Any] = {"params": on_cpu(model.network)}
+    if model.average:
+        own = tuple(f"{name}." for name in model.frozen)  # stored once, under both names
+        once = {k: v for k, v in content["params"].items() if k.startswith(own)}
+        content["params_ema"] = on_cpu(model.average.module) | once
+    content["meta"] = {
+        "network_g": run.config.network_g.options,
+        "name": run.config.name,
+        "iteration": run.iteration,
+        "commit": git_commit(),
+        "protocol": model.protocol,
+        "best": run.best,
+        "frozen": model.frozen,
+        "selected": "best" if label == "best" else None,
+    }
+    path = run.folder / "models" / f"net_g_{label}.{run.config.logger.weights_format}"
+    storage.save(path, content)
+    return path
+
+
+def state_of(run: Run) -> State:
+    """Everything that the next iteration depends on, as tensors and plain values."""
+    model: EnhancementModel = run.model
+    return {
+        "iteration": run.iteration,
+        "world_size": run.context.world_size,
+        "net_g": model.network.state_dict(),
+        "net_g_ema": model.average.module.state_dict() if model.average else None,
+        "averaged": int(model.average.n_averaged) if model.average else 0,
+        "optimizers": [o.state_dict() for o in model.optimizers],
+        "schedulers": [s.state_dict() for s in model.schedulers],
+        "scaler": model.scaler.state_dict(),
+        "best": run.best,
+        "skipped": [model.skipped, model.skipped_in_a_row],
+        "frozen": {name: about["sha256"] for name, about in model.frozen.items()},
+        "rng": random_states(),
+    }
+
+
+def read_state(path: Path, context: RunContext) -> State:
     """Read a training state that this run can go on from.
 
     Raises:
         UserError: It is of another kind, damaged, or beyond the run's end.
     """
-    state, total = storage.read(path), opt["train"]["total_iter"]
-    ours = hasattr(lookup(MODEL_REGISTRY, opt["model_type"]), "training_state")
-    if not ours or "net_g" not in state:
-        raise UserError(f"{path}: only runs of our own models can be resumed")
-    if state["iteration"] >= total and path != latest_state(opt):
+    state, total = storage.read(path), context.config.training.total_iter
+    if not issubclass(context.config.model, EnhancementModel) or "net_g" not in state:
+        raise UserError(f"{path}: only runs of this project's own models can be resumed")
+    if state["iteration"] >= total and path != latest_state(context.folder):
         raise UserError(
             f"{path}: is at iteration {state['iteration']}, which leaves nothing to train; "
             f"train.total_iter is {total}"
@@ -90,34 +114,66 @@ def read_state(path: Path, opt: Options) -> dict[str, Any]:
     return state
 
 
-def restore(model: Any, state: dict[str, Any], path: Path) -> None:
+def restore(
+    model: EnhancementModel, state: State, path: Path, context: RunContext
+) -> dict[str, Any] | None:
     """Take over a training state.
 
     Args:
-        model: One of ours.
+        model: A model of the same options.
         state: From `read_state`.
         path: Where it was read, for messages.
+        context: The run.
+
+    Returns:
+        The best checkpoint so far.
 
     Raises:
         UserError: It does not fit the model.
     """
-    before, now = state.get("world_size", 1), model.opt["world_size"]
-    if before != now and not model.opt["rank"]:
-        logger.warning("%s was saved by %d processes and goes on with %d: the batches differ from "
-                       "now on, and so will the weights", path, before, now)  # fmt: skip
+    before, now = state.get("world_size", 1), context.world_size
+    if before != now and context.rank == 0:
+        logger.warning(
+            "%s was saved by %d processes and goes on with %d: the batches differ from now on, and "
+            "so will the weights",
+            *(path, before, now),
+        )
+    _check_frozen(model, state.get("frozen", {}))
     try:
-        model.resume_training(state)
+        _load(model, state)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: does not fit this run's options ({reason})") from error
-    if model.opt["rank"]:  # the state holds the first process's random numbers
-        seed_all(model.opt["manual_seed"] + model.opt["rank"] + state["iteration"])
+    if context.rank:  # the state holds the first process's random numbers
+        seed_all(context.config.manual_seed + context.rank + state["iteration"])
     logger.info("Going on from iteration %d (%s)", state["iteration"], path)
+    return state["best"]
 
 
-def final_metrics(model: Any) -> dict[str, float]:
-    """The run's result, for TensorBoard's HPARAMS tab."""
-    best = getattr(model, "best", None)
-    if not best:
-        return {}
-    return {f"best/{best['dataset']}/{best['protocol']}/{best['metric']}": best["value"]}
+def _load(model: EnhancementModel, state: State) -> None:
+    model.network.load_state_dict(state["net_g"])
+    if model.average:
+        model.average.module.load_state_dict(state["net_g_ema"])
+        model.average.n_averaged.fill_(state.get("averaged", state["iteration"]))
+    for optimizer, content in zip(model.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(content)
+    for scheduler, content in zip(model.schedulers, state["schedulers"], strict=True):
+        scheduler.load_state_dict(content)
+    model.scaler.load_state_dict(state.get("scaler", {}) or model.scaler.state_dict())
+    model.skipped, model.skipped_in_a_row = state.get("skipped", (0, 0))
+    restore_random_states(state["rng"])
+
+
+def _check_frozen(model: EnhancementModel, frozen: dict[str, str]) -> None:
+    """A run that goes on freezes the same weights."""
+    if frozen.keys() != model.frozen.keys():
+        raise UserError(
+            f"train.frozen: was {', '.join(frozen) or 'nothing'} and is "
+            f"{', '.join(model.frozen) or 'nothing'}; a run that is continued freezes the same"
+        )
+    for name, digest in frozen.items():
+        if digest != model.frozen[name]["sha256"]:
+            raise UserError(
+                f"{model.frozen[name]['file']}: train.frozen.{name} holds other weights than the "
+                f"run was trained with; bring the file back, or start another run"
+            )

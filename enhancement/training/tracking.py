@@ -16,39 +16,54 @@ import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.config.schema import Config
+
 logger = logging.getLogger("enhancement")
 
 PICTURE_WIDTH = 960
 
 
-def hyper_parameters(opt: dict[str, Any]) -> dict[str, str | int | float]:
+def hyper_parameters(config: Config) -> dict[str, str | int | float]:
     """What TensorBoard's HPARAMS tab compares runs by."""
-    train, data = opt["train"], opt["datasets"].get("train", {})
+    train, data = config.training, config.datasets["train"].options
+    network, optimizer = config.network_g, train.optim_g
     chosen: dict[str, Any] = {
-        "arch": opt["network_g"]["type"],  # first in the alphabetical table
+        "arch": network.type,  # first in the alphabetical table
         "dataset": data.get("name"),
-        "total_iter": train["total_iter"],
+        "total_iter": train.total_iter,
         "batch_size": data.get("batch_size_per_gpu", 1),
         "gt_size": data.get("gt_size") or data.get("resize"),
-        "optimizer": train["optim_g"]["type"],
-        "lr": train["optim_g"].get("lr"),
-        "scheduler": (train["scheduler"] or {}).get("type"),
-        "ema_decay": train["ema_decay"],
-        "losses": ", ".join(
-            str(value["type"]) for key, value in train.items() if key.endswith("_opt") and value
-        ),
-        "seed": opt["manual_seed"],
+        "optimizer": optimizer.type,
+        "lr": optimizer.options.get("lr"),
+        "scheduler": train.scheduler.type if train.scheduler else None,
+        "ema_decay": train.ema_decay,
+        "losses": ", ".join(loss.type for loss in train.losses.values()),
+        "seed": config.manual_seed,
     }
-    chosen |= {f"arch.{k}": v for k, v in opt["network_g"].items() if k != "type"}
+    chosen |= {f"arch.{k}": v for k, v in network.arguments.items()}
     return {k: v if isinstance(v, (int, float)) else str(v) for k, v in chosen.items()}
 
 
-def start_wandb(project: str, run_id: str | None, opt: dict[str, Any], folder: Path) -> None:
-    """Mirror TensorBoard to Weights & Biases."""
-    import wandb
+def start_wandb(config: Config, folder: Path) -> None:
+    """Mirror TensorBoard to Weights & Biases, where the options ask for it and it is installed."""
+    asked = config.logger.wandb
+    if not asked or not asked.project:
+        return
+    try:
+        import wandb
+    except ImportError:
+        logger.warning("logger.wandb: wandb is not installed; TensorBoard alone is written")
+        return
 
-    wandb.init(project=project, name=opt["name"], id=run_id, resume="allow", config=opt,
-               dir=str(folder), sync_tensorboard=True)  # fmt: skip
+    wandb.init(
+        project=asked.project,
+        name=config.name,
+        id=asked.resume_id,
+        resume="allow",
+        config=config.resolved,
+        dir=str(folder),
+        sync_tensorboard=True,
+    )
 
 
 def _shown_unless_told(failure: threading.ExceptHookArgs) -> None:
@@ -77,23 +92,21 @@ class Tracker:
 
     Args:
         folder: The run's.
-        opt: Resolved options, shown as text.
+        config: The options, shown as text.
         start_iter: What a killed run wrote beyond this is dropped.
     """
 
-    def __init__(self, folder: Path, opt: dict[str, Any], start_iter: int = 0):
-        self.opt = opt
+    def __init__(self, folder: Path, config: Config, start_iter: int = 0):
+        self.config = config
         self.writer: Any = None
-        if opt["logger"]["use_tb_logger"]:
+        if config.logger.use_tb_logger:
             from torch.utils.tensorboard import SummaryWriter
 
-            wandb = opt["logger"]["wandb"] or {}
-            if wandb.get("project"):
-                start_wandb(wandb["project"], wandb.get("resume_id"), opt, folder)
+            start_wandb(config, folder)
             threading.excepthook = _shown_unless_told
             after_event_files(folder)
             self.writer = SummaryWriter(str(folder), purge_step=start_iter + 1)
-            text = yaml.safe_dump(opt, sort_keys=False)
+            text = yaml.safe_dump(config.resolved, sort_keys=False)
             self.writer.add_text("options", f"```yaml\n{text}\n```", start_iter)
 
     @contextmanager
@@ -132,8 +145,8 @@ class Tracker:
 
         with self._may_end():
             if metrics:
-                for summary in hparams(hyper_parameters(self.opt), metrics):
+                for summary in hparams(hyper_parameters(self.config), metrics):
                     self.writer.file_writer.add_summary(summary)
                 for tag, value in metrics.items():
-                    self.writer.add_scalar(tag, value, self.opt["train"]["total_iter"])
+                    self.writer.add_scalar(tag, value, self.config.training.total_iter)
             self.writer.close()

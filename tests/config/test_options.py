@@ -4,60 +4,123 @@ import pytest
 import torch
 import yaml
 from helpers import ROOT, make_pairs, tiny_options
+from networks import OURS
 
 from enhancement.config import schema
-from enhancement.config.load import Merged, load_options, parse_yaml, prepare_run
+from enhancement.config.context import RunContext
+from enhancement.config.files import OptionFile, parse_yaml
+from enhancement.config.load import load_config
 from enhancement.errors import OptionError, UserError, hint, nearest
 
-SHIPPED = sorted(p for p in (ROOT / "options").rglob("*.yml") if "base" not in p.parts)
-DATASETS = sorted(p.stem for p in (ROOT / "options/base/datasets").glob("*.yml"))
-NETWORKS = sorted(p.stem for p in (ROOT / "options/base/networks").glob("*.yml"))
-STAGES = {("capsule", name) for name in ("1_iglfm", "2_blgm", "segmentation", "3_wsgm")}
+OPTIONS = ROOT / "options"
+NETWORKS = sorted(p for p in OPTIONS.glob("*.yml") if p.stem != "quickstart")
+STAGES = sorted((OPTIONS / "capsule").glob("*.yml"))
+DATASETS = sorted(p.stem for p in (OPTIONS / "datasets").glob("*.yml"))
 WITHOUT_FILES: set[str] = set()
 
 
 def faults_of(path, *force):
     with pytest.raises(OptionError) as caught:
-        load_options(path, list(force))
+        load_config(path, list(force))
     return caught.value.faults
 
 
-class TestShippedFiles:
-    @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
-    def test_is_sound_and_says_how_to_run_it(self, path):
-        first, text = path.read_text().split("\n", 1)
-        name = path.relative_to(ROOT)
-        assert first == f"# python basicsr/train.py --opt {name}"
-        assert len(text.splitlines()) <= 15 or path.stem == "quickstart"
-        options = load_options(path, ["path:init_network_g=null"], files_of=WITHOUT_FILES)
-        assert options["name"] in (f"{path.stem}_{path.parent.name}", "quickstart")
-        assert {"train", "val", "test"} <= options["datasets"].keys()
+def resolved(path, *force):
+    return load_config(path, list(force)).resolved
 
-    def test_every_network_comes_with_every_dataset(self):
-        there = {(p.parent.name, p.stem) for p in SHIPPED if p.parent.name != "options"} - STAGES
-        assert there == {(d, n) for d in DATASETS for n in NETWORKS}
+
+class TestShippedFiles:
+    @pytest.mark.parametrize("path", [*NETWORKS, *STAGES], ids=lambda p: p.stem)
+    def test_is_sound_and_says_how_to_run_it(self, path):
+        lines = path.read_text().splitlines()
+        assert lines[0] == f"# python basicsr/train.py --opt {path.relative_to(ROOT)}"
+        assert len(lines) <= 18
+        config = load_config(path, ["path:init_network_g=null"], files_of=WITHOUT_FILES)
+        assert config.name == f"{path.stem}_{config.datasets['train'].name.lower()}"
+        assert {"train", "val", "test"} <= config.datasets.keys()
+
+    def test_the_quickstart_is_sound(self):
+        assert load_config(OPTIONS / "quickstart.yml").name == "quickstart"
 
     @pytest.mark.parametrize("dataset", DATASETS)
-    def test_networks_of_a_dataset_differ_in_network_and_schedule_alone(self, dataset):
-        loaded = [
-            load_options(
-                ROOT / f"options/{dataset}/{network}.yml", ["path:init_network_g=null"],
-                files_of=WITHOUT_FILES,
+    def test_every_network_trains_on_every_dataset(self, dataset):
+        sets = []
+        for path in NETWORKS:
+            config = load_config(
+                path, ["path:init_network_g=null"], dataset=dataset.upper(), files_of=WITHOUT_FILES
             )
-            for network in NETWORKS
-        ]  # fmt: skip
-        for options in loaded:
-            for key in ("name", "model_type", "network_g", "train", "logger"):
-                options.pop(key)
-            options["val"].pop("val_freq")
-            for key in ("gt_size", "batch_size_per_gpu"):
-                options["datasets"]["train"].pop(key, None)
-        assert all(options == loaded[0] for options in loaded)
+            assert config.name == f"{path.stem}_{dataset}"
+            options = config.resolved["datasets"]
+            for key in ("gt_size", "batch_size_per_gpu"):  # of the network's own schedule
+                options["train"].pop(key, None)
+            sets.append((options, config.val.protocol))
+        assert all(found == sets[0] for found in sets)
+
+    def test_every_registered_network_has_a_file(self):
+        types = {
+            load_config(
+                p, files_of=WITHOUT_FILES, force=["path:init_network_g=null"]
+            ).network_g.type
+            for p in NETWORKS
+        }
+        assert types == set(OURS)
 
     @pytest.mark.data
     def test_real_folders_are_found(self, real_data):
-        for name in ("lol_v1/hdrnet", "gastroscopy/lnet_gie"):
-            load_options(ROOT / f"options/{name}.yml")
+        for name in ("hdrnet", "lnet_gie"):
+            load_config(OPTIONS / f"{name}.yml")
+
+
+class TestNamedParts:
+    def write(self, folder, name, content):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+
+    @pytest.fixture
+    def own(self, in_tmp):
+        self.write(in_tmp, "net.yml", "name: net\ndataset: one\nschedule: slow\ntrain: {b: 3}")
+        self.write(in_tmp, "datasets/one.yml", "datasets: {train: {name: one}}\nval: {x: 1}")
+        self.write(in_tmp, "datasets/two.yml", "datasets: {train: {name: two}}")
+        self.write(in_tmp, "schedules/slow.yml", "train: {a: 1, b: 2}\nval: {x: 2}")
+        self.write(in_tmp, "schedules/fast.yml", "train: {a: 0}")
+        return in_tmp
+
+    def test_they_lie_beneath_the_file_and_name_the_run(self, own):
+        file = OptionFile("net.yml")
+        assert file.options == {
+            "name": "net_one",
+            "datasets": {"train": {"name": "one"}},
+            "train": {"a": 1, "b": 3},
+            "val": {"x": 2},
+        }
+        assert file.origin(("train", "a")).endswith("schedules/slow.yml")
+        assert file.origin(("train", "b")) == "net.yml"
+        assert file.origin(("datasets", "train", "name")).endswith("datasets/one.yml")
+
+    def test_another_takes_their_place(self, own):
+        file = OptionFile("net.yml", {"dataset": "TWO", "schedule": "fast"})
+        assert file.options["name"] == "net_two"
+        assert file.options["datasets"] == {"train": {"name": "two"}}
+        assert file.options["train"] == {"a": 0, "b": 3}
+
+    def test_they_are_inherited(self, own):
+        self.write(own, "sub/mine.yml", "base: ../net.yml\nname: mine\ndataset: two")
+        assert OptionFile("sub/mine.yml").options["name"] == "mine_two"
+
+    def test_unknown_ones_are_named_with_the_nearest(self, own):
+        with pytest.raises(
+            UserError, match=r"--dataset: unknown dataset 'twoo'; did you mean 'two'"
+        ):
+            OptionFile("net.yml", {"dataset": "twoo"})
+        self.write(own, "odd.yml", "name: odd\nschedule: slwo")
+        with pytest.raises(
+            UserError, match=r"odd\.yml: schedule: unknown schedule 'slwo'; did you"
+        ):
+            OptionFile("odd.yml")
+
+    def test_a_file_with_its_own_datasets_takes_no_other(self, tiny):
+        with pytest.raises(UserError, match=r"--dataset lol_v1: tiny\.yml names no `dataset`"):
+            load_config(tiny(), dataset="lol_v1")
 
 
 class TestInheritance:
@@ -69,7 +132,7 @@ class TestInheritance:
         self.write(in_tmp, "a.yml", "train: {total_iter: 1, ema_decay: 0.5}\nname: a")
         self.write(in_tmp, "sub/b.yml", "base: ../a.yml\ntrain: {total_iter: 2}")
         self.write(in_tmp, "c.yml", "base: [a.yml, sub/b.yml]\ntrain: {warmup_iter: 3}")
-        merged = Merged("c.yml")
+        merged = OptionFile("c.yml")
         assert merged.options["train"] == {"total_iter": 2, "ema_decay": 0.5, "warmup_iter": 3}
         assert merged.origin(("train", "total_iter")) == "sub/b.yml"
         assert merged.origin(("train", "ema_decay")) == "a.yml"
@@ -79,16 +142,16 @@ class TestInheritance:
     def test_a_block_of_another_type_starts_afresh(self, in_tmp):
         self.write(in_tmp, "a.yml", "network_g: {type: HDRNet, grid_depth: 4}")
         self.write(in_tmp, "b.yml", "base: a.yml\nnetwork_g: {type: AODNet}")
-        assert Merged("b.yml").options["network_g"] == {"type": "AODNet"}
+        assert OptionFile("b.yml").options["network_g"] == {"type": "AODNet"}
 
     def test_a_circle_and_a_missing_base_are_named(self, in_tmp):
         self.write(in_tmp, "a.yml", "base: b.yml")
         self.write(in_tmp, "b.yml", "base: a.yml")
         with pytest.raises(UserError, match=r"a\.yml: inherits itself, by way of .*b\.yml"):
-            Merged("a.yml")
+            OptionFile("a.yml")
         self.write(in_tmp, "c.yml", "base: aa.yml")
         with pytest.raises(UserError, match=r"no such option file \(base of .*c\.yml\); did you"):
-            Merged("c.yml")
+            OptionFile("c.yml")
 
 
 class TestYaml:
@@ -124,7 +187,7 @@ class TestYaml:
 
 class TestForce:
     def test_values_are_yaml_and_checked_like_the_file(self, tiny):
-        options = load_options(tiny(), ["train:total_iter=7", "datasets:train:gt_size=[16, 24]"])
+        options = resolved(tiny(), "train:total_iter=7", "datasets:train:gt_size=[16, 24]")
         assert options["train"]["total_iter"] == 7
         assert options["datasets"]["train"]["gt_size"] == [16, 24]
         faults = faults_of(tiny(), "train:total_itr=7", "network_g:type=AODNett")
@@ -134,7 +197,7 @@ class TestForce:
     @pytest.mark.parametrize("setting", ["train", "=3", "a::b=1"])
     def test_other_forms_are_refused(self, tiny, setting):
         with pytest.raises(UserError, match="expected key:key=value"):
-            load_options(tiny(), [setting])
+            load_config(tiny(), [setting])
 
     def test_nothing_is_executed(self, tiny, in_tmp):
         text = "__import__('pathlib').Path('made').touch()"
@@ -304,18 +367,19 @@ class TestFaults:
 
     def test_choosing_on_the_test_set_can_be_asked_for(self, tiny):
         val = {"type": "PairedDataset", "layout": "high_low", "split": "test"}
-        options = load_options(tiny(datasets={"val": val}, val={"select_on_test": True}))
-        assert options["val"]["select_on_test"]
+        config = load_config(tiny(datasets={"val": val}, val={"select_on_test": True}))
+        assert config.val.select_on_test
+        assert RunContext(config).selects_on_test
 
     def test_any_network_of_basicsr_may_be_named(self, tiny):
         edsr = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1,
                 "upscale": 1}  # fmt: skip
-        assert load_options(tiny(network_g=edsr))["network_g"] == edsr
+        assert resolved(tiny(network_g=edsr))["network_g"] == edsr
 
 
 class TestResolved:
     def test_held_out_sets_are_derived(self, tiny):
-        datasets = load_options(tiny())["datasets"]
+        datasets = resolved(tiny())["datasets"]
         assert datasets["train"]["subset"] == "train"
         assert datasets["val"]["subset"] == "val"
         assert datasets["val"]["name"] == "pairs_val"
@@ -323,24 +387,26 @@ class TestResolved:
 
     def test_written_options_load_to_the_same(self, tiny, in_tmp):
         progressive = {"gt_sizes": [8, 16], "iters": [1, 1], "mini_batch_sizes": [2, 1]}
-        options = load_options(tiny(datasets={"train": progressive}))
+        options = resolved(tiny(datasets={"train": progressive}))
         (in_tmp / "resolved.yml").write_text(yaml.safe_dump(options))
-        assert load_options("resolved.yml") == options
+        assert resolved("resolved.yml") == options
 
     def test_the_run_knows_its_folders_and_phases(self, tiny):
-        options = prepare_run(load_options(tiny(manual_seed=5)), training=True)
+        context = RunContext(load_config(tiny(manual_seed=5)))
+        options = context.as_basicsr()
+        assert str(context.folder) == "experiments/tiny"
         assert options["path"]["models"] == "experiments/tiny/models"
         assert options["datasets"]["val"]["phase"] == "val"
-        assert options["datasets"]["train"]["seed"] == 5
+        assert context.training_set.options["seed"] == 5
         assert "seed" not in options["datasets"]["val"]  # the same for every run
 
     @pytest.mark.parametrize("num_gpu", ["auto", 0, 1, 4])
     def test_any_num_gpu_works_where_there_is_none(self, tiny, num_gpu, monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        options = prepare_run(load_options(tiny(num_gpu=num_gpu)), training=True)
-        assert options["num_gpu"] == 0
-        assert "Using the CPU" in options["device_note"]
-        assert ("no CUDA device" in options["device_note"]) == (num_gpu in (1, 4))
+        context = RunContext(load_config(tiny(num_gpu=num_gpu)))
+        assert context.as_basicsr()["num_gpu"] == 0
+        assert "Using the CPU" in context.device_note
+        assert ("no CUDA device" in context.device_note) == (num_gpu in (1, 4))
 
 
 def test_hints():
@@ -353,9 +419,9 @@ def test_a_complete_file_without_base_is_enough(in_tmp):
     make_pairs(in_tmp / "datasets/high_low", "train/low", "train/high")
     make_pairs(in_tmp / "datasets/high_low", "low", "high")
     (in_tmp / "whole.yml").write_text(yaml.safe_dump(tiny_options()))
-    assert load_options("whole.yml")["network_g"]["type"] == "AODNet"
+    assert load_config("whole.yml").network_g.type == "AODNet"
 
 
 def test_every_schema_class_is_documented():
-    for kind in (schema.Root, schema.Train, schema.Val, schema.Logger, schema.PathBlock):
+    for kind in (schema.Config, schema.Train, schema.Val, schema.Logger, schema.PathBlock):
         assert kind.__doc__

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from helpers import picture, tiny_options
 
-from enhancement.config.load import load_options, prepare_run
+from enhancement.config.load import load_config
 from enhancement.data.images import read_image, write_image
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset
@@ -38,8 +38,7 @@ def option_file(in_tmp):
 def test_what_is_written_is_what_the_dataset_gives(option_file, in_tmp, monkeypatch, capsys):
     assert run(monkeypatch, "--opt", option_file, "--output", "out") == 0
     assert "out/test" in capsys.readouterr().out
-    opt = prepare_run(load_options(option_file), True)
-    direct = SynthesisDataset(opt["datasets"]["test"])
+    direct = SynthesisDataset(load_config(option_file).datasets["test"].options)
     files = PairedDataset(
         {"phase": "test", "layout": "high_low", "dataroot": "out", "split": "test"}
     )

@@ -4,19 +4,17 @@ import math
 
 import pytest
 import torch
-from helpers import run
+from helpers import model_of, run
 
 from enhancement.compat import scheduler_types
-from enhancement.config.load import load_options, prepare_run
+from enhancement.config.load import load_config
 from enhancement.errors import UserError
 from enhancement.models.mixup import Mixup
-from enhancement.registry import MODEL_REGISTRY, lookup
 
 
 class TestLearningRate:
     def model(self, tiny, **changes):
-        opt = prepare_run(load_options(tiny(train=changes)), training=True)
-        return lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
+        return model_of(tiny(train=changes))
 
     def rates(self, model, iterations, warmup=-1):
         found = []
@@ -71,7 +69,7 @@ class TestLearningRate:
         scheduler = {"type": "CosineAnnealingRestartCyclicLR", "periods": [2, 3],
                      "restart_weights": [1], "eta_mins": [0, 0]}  # fmt: skip
         with pytest.raises(UserError, match=r"scheduler: Expected `periods`, .* of one length"):
-            load_options(tiny(train={"scheduler": scheduler}))
+            load_config(tiny(train={"scheduler": scheduler}))
 
     def test_every_scheduler_is_a_class_with_a_name(self):
         assert {"CosineAnnealingLR", "CosineAnnealingRestartLR", "MultiStepLR", "OneCycleLR",
@@ -96,5 +94,5 @@ class TestMixup:
     def test_trains_and_can_be_off(self, tiny):
         augs = {"mixup": True, "mixup_beta": 1.2, "use_identity": True}
         assert run("--opt", tiny(train={"mixing_augs": augs})) == 0
-        with pytest.raises(UserError, match=r"mixing_augs: Expected `mixup_beta` above 0"):
-            load_options(tiny(train={"mixing_augs": {"mixup_beta": 0}}))
+        with pytest.raises(UserError, match=r"mixing_augs\.mixup_beta: expected greater than 0"):
+            load_config(tiny(train={"mixing_augs": {"mixup_beta": 0}}))

@@ -10,17 +10,18 @@ import pytest
 import torch
 from helpers import ROOT, picture, run, run_until
 
-from enhancement.config.load import load_options
+from enhancement.config.load import load_config
 from enhancement.data.images import read_image, write_image
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.errors import OptionError, UserError
 from enhancement.models.segmentation_losses import DiceBCELoss, StructureLoss
-from enhancement.scoring.brightness import at_level, curve
+from enhancement.scoring.brightness import at_level
+from enhancement.scoring.brightness_plot import curve
 from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.segmentation import mask_scores
 from enhancement.testing import command as test_from_dataset
-from enhancement.training import loop as training
+from enhancement.training import command as training
 from enhancement.weights import networks, state_dicts, storage
 
 SMALL = ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]
@@ -203,13 +204,13 @@ class TestMistakes:
     @pytest.mark.parametrize(("stage", "force", "text"), CASES)
     def test_is_one_line(self, stage, force, text, in_chain):
         with pytest.raises(OptionError) as caught:
-            load_options(ROOT / f"options/capsule/{stage}.yml", [*STAGES[stage], *force])
+            load_config(ROOT / f"options/capsule/{stage}.yml", [*STAGES[stage], *force])
         assert any(re.search(text, fault) for fault in caught.value.faults), caught.value.faults
 
     def test_a_guided_run_needs_its_segmentation(self, in_chain):
         force = [*STAGES["3_wsgm"], "train:frozen=null"]
         with pytest.raises(OptionError, match=r"train\.frozen\.segmentation: missing"):
-            load_options(ROOT / "options/capsule/3_wsgm.yml", force)
+            load_config(ROOT / "options/capsule/3_wsgm.yml", force)
 
     def test_segmentation_weights_must_segment(self, in_chain, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [

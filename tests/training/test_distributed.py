@@ -77,29 +77,35 @@ def test_two_processes_equal_one_with_twice_the_batch(tiny):
 
 SCORING = """
 import sys
+from argparse import Namespace
 from enhancement import distributed
-from enhancement.registry import MODEL_REGISTRY, lookup
+from enhancement.config.context import RunContext
+from enhancement.config.load import load_config
 from enhancement.data.loader import eval_loader
 from enhancement.scoring.evaluation import evaluate
 from enhancement.scoring.protocols import get_protocol
-from enhancement.config.load import load_options, prepare_run
+from enhancement.training.setup import set_up
+from enhancement.training.validation import score
 rank, world = distributed.start("pytorch", cuda=False)
-opt = prepare_run(load_options(sys.argv[1]), True, rank, world)
-model = lookup(MODEL_REGISTRY, opt["model_type"])(opt)
-for buffer in model.net_g_ema.buffers():
+context = RunContext(load_config(sys.argv[1]), rank, world)
+run = set_up(context, Namespace(auto_resume=False, debug=False, profile=None))
+run.iteration = 1
+average = run.model.tested_network
+for buffer in average.buffers():
     buffer.add_(rank)  # each process's running statistics follow its own batches
-block = opt["datasets"]["test"]
-scores = model.validation(eval_loader(block, rank, world), 1, None, save_img=True)
+block = context.config.datasets["test"]
+scores = score(run, run.model, eval_loader(block, rank, world))
 if rank == 0:
-    whole = evaluate(
-        model.net_g_ema, eval_loader(block), get_protocol("basicsr"), "x", model.device
-    )
+    protocol = get_protocol("basicsr")
+    whole = evaluate(average, eval_loader(block), protocol, "x", run.model.device)
     assert [row.name for row in scores.rows] == ["0.png", "1.png", "2.png"]
     for row in scores.rows:
         del row.output["y"], row.input["y"]
     assert scores.rows == whole.rows, (scores.rows, whole.rows)
 else:
     assert scores.rows == []
+run.close()
+run.model = average = None
 distributed.stop()
 """
 
@@ -110,7 +116,7 @@ def test_validation_is_shared_out_and_scores_as_in_one_process(tiny, in_tmp):
     network = {"type": "HDRNet", "low_resolution": 64, "batch_norm": True}
     path = tiny(
         network_g=network, train={"ema_decay": 0.9},
-        val={"metrics": {"y": {"type": "calculate_psnr", "crop_border": 0}}},
+        val={"save_img": True, "metrics": {"y": {"type": "calculate_psnr", "crop_border": 0}}},
     )  # fmt: skip
     for status, _, errors in two("-c", SCORING, path):
         assert status == 0, errors
@@ -120,7 +126,7 @@ def test_validation_is_shared_out_and_scores_as_in_one_process(tiny, in_tmp):
 
 THREADS_LEFT = """
 import os, sys
-from enhancement.training import loop as train
+from enhancement.training import command as train
 status = train.main()
 for task in os.listdir("/proc/self/task"):
     with open(f"/proc/self/task/{task}/comm") as name:
@@ -209,13 +215,14 @@ def test_a_signal_to_torchrun_and_to_its_processes_saves_before_they_end(tiny):
 @pytest.mark.slow
 def test_each_process_ends_with_the_status_that_says_try_again(tiny):
     interrupted = (
-        "import os, signal, sys\nfrom enhancement import train\n"
-        "advance = train.Progress.advance\n"
+        "import os, signal, sys\nfrom enhancement.training import command as train\n"
+        "from enhancement.training.progress import Progress\n"
+        "advance = Progress.advance\n"
         "def asked(self, iteration):\n"
         "    if iteration == 3 and os.environ['RANK'] == '1':\n"
         "        os.kill(os.getpid(), signal.SIGUSR1)\n"
         "    return advance(self, iteration)\n"
-        "train.Progress.advance = asked\n"
+        "Progress.advance = asked\n"
         "sys.exit(train.main())\n"
     )
     path = tiny(train={"total_iter": 50})

@@ -18,8 +18,9 @@ from helpers import ROOT, events, merge, run, run_until, weights
 
 from enhancement.errors import UserError
 from enhancement.registry import MODEL_REGISTRY, lookup
-from enhancement.training import loop as train
+from enhancement.training import command as train
 from enhancement.training.interrupt import Interrupt
+from enhancement.training.progress import Progress
 from enhancement.training.run_folder import locked
 from enhancement.weights import state_dicts, storage
 
@@ -66,14 +67,14 @@ class TestNothingIsLost:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_clusters_warning_saves_and_says_that_it_can_go_on(tiny, monkeypatch, capsys, number):
     path = tiny(train={"total_iter": 6}, logger={"save_checkpoint_freq": 100})
-    step, before = train.Progress.advance, signal.getsignal(number)
+    step, before = Progress.advance, signal.getsignal(number)
 
     def advance(self, current):
         if current == 3:
             os.kill(os.getpid(), number)
         return step(self, current)
 
-    monkeypatch.setattr(train.Progress, "advance", advance)
+    monkeypatch.setattr(Progress, "advance", advance)
     assert run("--opt", path) == train.EXIT_RESUMABLE == 75
     assert f"Stopped by {number.name} at iteration 3" in capsys.readouterr().out
     assert signal.getsignal(number) == before
@@ -143,14 +144,15 @@ def test_two_runs_cannot_share_a_folder(tiny, in_tmp):
 
 class TestDisk:
     FULL = (
-        "import resource, sys, torch\nfrom enhancement import train\n"
+        "import resource, sys, torch\nfrom enhancement.training import command as train\n"
+        "from enhancement.training.progress import Progress\n"
         "torch.set_num_threads(2)\n"  # sums depend on it in their last bit
-        "advance = train.Progress.advance\n"
+        "advance = Progress.advance\n"
         "def fills(self, iteration):\n"
         "    if iteration == 4:\n"  # from now on every write beyond 512 bytes fails
         "        resource.setrlimit(resource.RLIMIT_FSIZE, (512, resource.RLIM_INFINITY))\n"
         "    return advance(self, iteration)\n"
-        "train.Progress.advance = fills\n"
+        "Progress.advance = fills\n"
         "sys.exit(train.main())\n"
     )
 
@@ -202,7 +204,7 @@ def test_the_death_of_a_data_worker_loses_no_iteration(tiny, monkeypatch):
         datasets={"train": {"num_worker_per_gpu": 1}},
     )  # fmt: skip
     run("--opt", path, "--force_yml", "name=whole")
-    step = train.Progress.advance
+    step = Progress.advance
 
     def advance(self, iteration):
         if iteration == 3:
@@ -211,7 +213,7 @@ def test_the_death_of_a_data_worker_loses_no_iteration(tiny, monkeypatch):
         return step(self, iteration)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train.Progress, "advance", advance)
+        patch.setattr(Progress, "advance", advance)
         with pytest.raises(UserError, match=r"a process that reads images has ended \("):
             run("--opt", path)
     state = storage.read("experiments/tiny/training_states/latest.state")
@@ -268,10 +270,12 @@ class TestKilled:
     DYING = (
         "import os, signal, sys, torch\n"
         "torch.set_num_threads(2)\n"  # sums depend on it in their last bit
-        "from enhancement import checkpoint, train\n"
+        "from pathlib import Path\n"
+        "from enhancement.training import command as train\n"
+        "from enhancement.training.progress import Progress\n"
         "place, at = sys.argv[1], int(sys.argv[2])\n"
-        "kind, name = {'iteration': (train.Progress, 'advance'),\n"
-        "              'save': (storage.Path, 'replace')}[place]\n"
+        "kind, name = {'iteration': (Progress, 'advance'),\n"
+        "              'save': (Path, 'replace')}[place]\n"
         "step, calls = getattr(kind, name), []\n"
         "def dying(*arguments):\n"
         "    calls.append(1)\n"

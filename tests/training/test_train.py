@@ -7,25 +7,31 @@ import re
 import subprocess
 import sys
 from copy import deepcopy
+from itertools import zip_longest
 
 import pytest
 import torch
 import yaml
-from helpers import ROOT, events, make_pairs, picture, run, run_until, weights
+from helpers import ROOT, events, make_pairs, model_of, picture, run, run_until, weights
 
-from enhancement.config.load import load_options, prepare_run
+from enhancement.config.load import load_config
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
-from enhancement.registry import ARCH_REGISTRY, MODEL_REGISTRY, lookup
-from enhancement.training import loop as train
+from enhancement.models.enhancement_model import basicsr_score
+from enhancement.registry import ARCH_REGISTRY, lookup
+from enhancement.training import command as train
 from enhancement.weights import state_dicts, storage
 
-STAGES = ("1_iglfm", "2_blgm", "3_wsgm", "segmentation")  # tests/test_capsule.py
-MATRIX = sorted(
-    p.relative_to(ROOT / "options")
-    for p in (ROOT / "options").glob("*/*.yml")
-    if p.parent.name != "base" and not (p.parent.name == "capsule" and p.stem in STAGES)
-)  # fmt: skip
+NETWORKS = sorted(p.stem for p in (ROOT / "options").glob("*.yml") if p.stem != "quickstart")
+DATASETS = sorted(p.stem for p in (ROOT / "options/datasets").glob("*.yml"))
+# every network and every dataset at least once
+COVERING = list(zip_longest(NETWORKS, DATASETS, fillvalue="lnet_gie"))
+NARROW = {
+    "ded_net": ["network_g:n_feat=8"],
+    "dual_generalization": [f"network_g:{k}" for k in ("width=16", "groups=1", "blocks=1")],
+    "iglfm": [f"network_g:{k}" for k in ("width=16", "groups=1", "blocks=1")],
+    "retinexformer": ["network_g:n_feat=8"],
+}
 LOL = {
     "high_low": ("train/low", "train/high", "test/low", "test/high"),
     "LOLv1": ("Train/input", "Train/target", "Test/input", "Test/target"),
@@ -54,15 +60,14 @@ def made_data(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("path", MATRIX, ids=str)
-def test_every_option_file_trains(path, made_data, in_tmp, monkeypatch):
+@pytest.mark.parametrize(("network", "dataset"), COVERING)
+def test_networks_train_on_datasets(network, dataset, made_data, in_tmp, monkeypatch):
     monkeypatch.setenv("ENHANCEMENT_DATA", str(made_data))
     small = ["datasets:train:batch_size_per_gpu=2", "train:total_iter=2", "val:val_freq=2",
-             "datasets:train:gt_size=32", "name=x"]  # fmt: skip
-    if path.stem in ("iglfm", "dual_generalization"):
-        small += ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]
-    assert run("--opt", ROOT / "options" / path, "--force_yml", *small) == 0
-    state, meta = state_dicts.read_weights("experiments/x/models/net_g_best.pth")
+             "datasets:train:gt_size=32", *NARROW.get(network, [])]  # fmt: skip
+    path, name = ROOT / f"options/{network}.yml", f"{network}_{dataset}"
+    assert run("--opt", path, "--dataset", dataset, "--force_yml", *small) == 0
+    state, meta = state_dicts.read_weights(f"experiments/{name}/models/net_g_best.pth")
     assert all(value.isfinite().all() for value in state.values())
     assert meta["best"]["iteration"] == 2
     assert meta["best"]["dataset"].endswith("_val")
@@ -251,7 +256,7 @@ class TestWatching:
     def test_resolved_options_lie_in_the_run_folder(self, tiny):
         path = tiny()
         run("--opt", path)
-        assert load_options("experiments/tiny/options.yml") == load_options(path)
+        assert load_config("experiments/tiny/options.yml").resolved == load_config(path).resolved
 
     def test_val_metrics_of_basicsr_stand_beside_the_protocol(self, tiny, in_tmp):
         metric = {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": True}
@@ -261,15 +266,16 @@ class TestWatching:
 
 
 def test_ema_follows_the_weights(tiny):
-    opt = prepare_run(load_options(tiny(train={"ema_decay": 0.5})), training=True)
-    model = lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
-    before = deepcopy(model.net_g_ema.state_dict())
+    model = model_of(tiny(train={"ema_decay": 0.5}))
+    before = deepcopy(model.average.module.state_dict())
+    model.average.n_averaged.fill_(99)  # the decay is what was asked for by then
     batch = {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)}
     model.feed_data(batch)
     model.optimize_parameters(100)
+    average = model.average.module.state_dict()
     for name, value in model.net_g.state_dict().items():
-        torch.testing.assert_close(model.net_g_ema.state_dict()[name], (before[name] + value) / 2)
-    assert model.tested_network is model.net_g_ema
+        torch.testing.assert_close(average[name], (before[name] + value) / 2)
+    assert model.tested_network is model.average.module
 
 
 class TestBasicsrsOwn:
@@ -307,11 +313,10 @@ def test_val_metrics_get_bgr_as_basicsr_gives_it(tiny):
     from basicsr.utils import tensor2img
 
     metric = {"type": "calculate_psnr", "crop_border": 0, "test_y_channel": True}
-    opt = prepare_run(load_options(tiny(val={"metrics": {"y": metric}})), training=True)
-    model = lookup(MODEL_REGISTRY, "EnhancementModel")(opt)
+    block = load_config(tiny(val={"metrics": {"y": metric}})).val.metrics["y"]
     a, b = torch.rand(2, 1, 3, 16, 16)
     expected = calculate_psnr(tensor2img(a), tensor2img(b), 0, test_y_channel=True)
-    assert dict(model._extra_metrics(a, b)) == {"y": pytest.approx(expected)}
+    assert basicsr_score(block, a, b) == pytest.approx(expected)
 
 
 class TestCommandLine:

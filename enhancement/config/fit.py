@@ -1,0 +1,200 @@
+"""What must fit together: model, network, losses, weights, frozen parts, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from enhancement.archs.contract import contract_of
+from enhancement.compat import train_keys
+from enhancement.errors import UserError, hint
+from enhancement.paths import locate, missing_hint
+from enhancement.registry import LOSS_REGISTRY, is_ours, lookup
+from enhancement.scoring.segmentation import load_segmentation
+from enhancement.weights.parts import part_state
+from enhancement.weights.state_dicts import misfits, own_names, read_weights
+
+from .blocks import Block, constructor_fault
+from .needs import Needs, compared_by
+from .signature import Fault
+
+FILES = ("pretrain_network_g", "init_network_g", "resume_state")
+ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler", "losses"}
+MASK_MODELS = "`model_type: SegmentationModel` or `SegmentationGuidedModel`"
+
+
+def block(options: Any, *at: str) -> dict[str, Any]:
+    """A block of the options; {} where it is missing or no block."""
+    for key in at:
+        options = options.get(key) if isinstance(options, dict) else None
+    return options if isinstance(options, dict) else {}
+
+
+def model_faults(options: dict[str, Any], model: Any) -> Iterator[Fault]:
+    """BasicSR's own models ignore what they do not know; batches are computed in equal parts."""
+    train = block(options, "train")
+    if model is not None and not is_ours(model):
+        read = train_keys(model) | ALWAYS_READ
+        losses = {f"{name}_opt": given for name, given in block(train, "losses").items()}
+        for key, value in {**train, **losses}.items():
+            if key not in read and value is not None:
+                yield ("train", key), f"{model.__name__} does not read it; {hint(key, read)}"
+    parts, sets = train.get("accumulate", 1), block(options, "datasets", "train")
+    sizes = sets.get("mini_batch_sizes")
+    for size in (sets.get("batch_size_per_gpu", 1), *(sizes if isinstance(sizes, list) else ())):
+        if isinstance(parts, int) and parts > 0 and isinstance(size, int) and size % parts:
+            text = f"expected a divisor of the batch size {size}, but got {parts}"
+            yield ("train", "accumulate"), text
+
+
+def loss_faults(options: dict[str, Any], needs: Needs) -> Iterator[Fault]:
+    """Each loss compares what the model gives it, and a model of masks has a loss of masks."""
+    model, kinds = options.get("model_type"), set()
+    losses = block(options, "train", "losses")
+    for name, given in losses.items():
+        try:
+            subject = compared_by(lookup(LOSS_REGISTRY, str(block(given).get("type"))))
+        except UserError:
+            continue
+        kinds.add(subject)
+        at, loss = ("train", f"{name}_opt", "type"), block(given)["type"]
+        if subject in needs.losses:
+            continue
+        if subject == "illumination":
+            yield at, f"{loss} needs `model_type: IlluminationModel`"
+        elif subject == "mask":
+            text = f"compares masks, which {model} has none of; expected {MASK_MODELS}"
+            yield at, f"{loss} {text}"
+        else:
+            yield at, "does not compare masks"
+    if losses and needs.masks and "mask" not in kinds:
+        yield ("train",), f"{model} needs a loss of masks: DiceBCELoss or StructureLoss"
+    if needs.masks and block(options, "train", "mixing_augs"):
+        text = f"mixes images but not masks; {model} cannot use it"
+        yield ("train", "mixing_augs"), text
+
+
+def path_faults(options: dict[str, Any], training: bool) -> Iterator[Fault]:
+    """The files of weights that `path` names are there."""
+    for key in FILES if training else FILES[:1]:
+        path = block(options, "path").get(key)
+        if isinstance(path, str) and not locate(path).is_file():
+            yield ("path", key), f"{locate(path)}: no such file; {missing_hint(path)}"
+
+
+def build_light(network: Block) -> nn.Module:
+    """Build a network without memory for its weights; some of BasicSR's need it after all."""
+    try:
+        with torch.device("meta"):
+            return network.build()
+    except (RuntimeError, NotImplementedError):
+        return network.build()
+
+
+def network_faults(
+    options: dict[str, Any], found: Block, needs: Needs, training: bool, with_files: bool
+) -> Iterator[Fault]:
+    """The network can be built, gives what the model trains, and takes the weights.
+
+    Args:
+        options: The merged options.
+        found: The network.
+        needs: The model's.
+        training: Whether the network is to be trained.
+        with_files: Whether the files of frozen parts must be there.
+    """
+    networks: list[nn.Module] = []
+    fault = constructor_fault(lambda: networks.append(build_light(found)))
+    if fault:
+        yield ("network_g",), fault
+        return
+    network, model = networks[0], options.get("model_type")
+    declared = contract_of(network)
+    if needs.illumination and not declared.gives_illumination:
+        text = (
+            f"{found.type} as it is here gives no illumination map, which {model} trains; "
+            f"HDRNet with `mode: illumination` does"
+        )
+        yield ("network_g",), text
+    if declared.gives != needs.gives and (training or needs.gives == "mask"):
+        mask = needs.gives == "mask"
+        expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"
+        yield ("network_g",), f"{found.type} under {model}: expected {expected}"
+    if training:
+        yield from _frozen_faults(block(options, "train", "frozen"), network, needs, with_files)
+    yield from _weights_faults(block(options, "path"), network, training)
+
+
+def _frozen_faults(
+    files: dict[str, Any], network: nn.Module, needs: Needs, with_files: bool
+) -> Iterator[Fault]:
+    at, parts = ("train", "frozen"), dict(network.named_modules())
+    for name in set(needs.frozen) - files.keys():
+        yield (*at, name), f"missing; expected the checkpoint of a {name} network"
+    for name, path in files.items():
+        if name not in needs.frozen and (not name or name not in parts):
+            tops = [top for top, _ in network.named_children()]
+            text = (
+                f"{type(network).__name__} has no such part; {hint(name, [*tops, *needs.frozen])}"
+            )
+            yield (*at, name), text
+        elif with_files and not (isinstance(path, str) and locate(path).is_file()):
+            text = f"{path}: no such file; train that stage first, or {missing_hint(str(path))}"
+            yield (*at, name), text
+        elif with_files:
+            part = None if name in needs.frozen else parts[name]
+            fault = constructor_fault(partial(_read_frozen, locate(path), name, part))
+            if fault:
+                yield (*at, name), fault
+    trained = (n for n, _ in network.named_parameters() if n.split(".")[0] not in files)
+    if len(files) > len(needs.frozen) and not any(trained):
+        yield at, "leaves nothing to train"
+
+
+def _read_frozen(path: Path, name: str, part: nn.Module | None) -> None:
+    """Read a frozen part's weights, or a frozen network that is no part; a UserError if unfit."""
+    if part is None:
+        load_segmentation(path)
+        return
+    unfit = misfits(part, part_state(path, name, part))
+    if unfit:
+        raise UserError("\n".join(f"{path}: does not fit {name}: {text}" for text in unfit))
+
+
+def _weights_faults(paths: dict[str, Any], network: nn.Module, training: bool) -> Iterator[Fault]:
+    files = {
+        key: locate(path)
+        for key in FILES
+        if isinstance(path := paths.get(key), str) and locate(path).is_file()
+    }
+    if "pretrain_network_g" in files:
+        at, path = ("path", "pretrain_network_g"), files["pretrain_network_g"]
+        try:
+            state, _ = read_weights(path, paths.get("param_key_g"))
+        except UserError as error:
+            yield at, str(error)
+        else:
+            state, strict = own_names(network, state), paths.get("strict_load_g", True)
+            for text in misfits(network, state, strict):
+                yield at, f"{path}: does not fit: {text}"
+    if training and "init_network_g" in files:
+        fault = _initial_fault(network, files["init_network_g"])
+        if fault:
+            yield ("path", "init_network_g"), fault
+
+
+def _initial_fault(network: nn.Module, path: Path) -> str | None:
+    try:
+        contract_of(network).initialise_from(read_weights(path)[0])
+    except KeyError as error:
+        return f"{path}: has no entry {error}"
+    except (UserError, NotImplementedError) as error:
+        return str(error)
+    except ValueError as error:
+        return f"{path}: {error}"
+    return None

@@ -1,0 +1,141 @@
+"""Signatures as pydantic models, and what pydantic finds wrong in the words of this project.
+
+Keys, required keys and types of a block come from the class or function that is called with it.
+Values are read with JSON's strictness: 1 is a number where 1.0 is meant, a list fits a tuple, "1"
+fits neither.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from enhancement.errors import hint
+
+KeyPath = tuple[str, ...]
+Fault = tuple[KeyPath, str]  # the key, and what is wrong with it
+
+NOT_OPTIONS = ("self", "params", "optimizer", "last_epoch", "args", "kwargs")
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+IN_WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a block"}
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The arguments of a function or class that an option file may give, with resolved types."""
+    # a dataclass's fields may come from several modules, each with names of its own
+    plain = inspect.isclass(function) and not is_dataclass(function)
+    target = function.__init__ if plain else function
+    try:
+        hints = get_type_hints(target, include_extras=True)
+    except (NameError, TypeError):
+        hints = {}
+    found = inspect.signature(function).parameters
+    return {
+        name: p.replace(annotation=hints.get(name, p.annotation))
+        for name, p in found.items()
+        if name not in NOT_OPTIONS and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+@cache
+def arguments_model(function: Callable[..., Any]) -> type[BaseModel]:
+    """A model of the arguments that an option file may give a function or class."""
+    fields: dict[str, Any] = {}
+    for number, (name, p) in enumerate(parameters(function).items()):
+        default = ... if p.default is p.empty else p.default
+        fields[f"argument_{number}"] = (_annotation(p), Field(default, alias=name))
+    return create_model(getattr(function, "__name__", "call"), __config__=STRICT, **fields)
+
+
+def _annotation(parameter: inspect.Parameter) -> Any:
+    """The type that a parameter is declared with or, where that is not JSON's, its default's."""
+    if parameter.annotation is not parameter.empty:
+        try:
+            TypeAdapter(parameter.annotation)
+        except Exception:  # pydantic's errors of types that it does not know share no base
+            pass
+        else:
+            return parameter.annotation
+    default = parameter.default
+    if isinstance(default, bool | str) and default is not parameter.empty:
+        return type(default)
+    if isinstance(default, int | float):
+        return float  # without a declared type, 1 and 0.5 are both numbers
+    return Union[list[Any], float] if isinstance(default, list | tuple) else Any  # noqa: UP007
+
+
+def argument_faults(function: Callable[..., Any], given: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with a block for a function or class: keys and types."""
+    model = arguments_model(function)
+    try:
+        validate(model, given)
+    except ValidationError as error:
+        return list(faults_in(error, model, given))
+    return []
+
+
+def validate(model: type[BaseModel], given: Mapping[str, Any]) -> Any:
+    """An instance of a model.
+
+    Raises:
+        ValidationError: With every fault; `faults_in` puts them into words.
+    """
+    return model.model_validate_json(json.dumps(given, default=str), strict=True)
+
+
+def faults_in(
+    error: ValidationError, model: type[BaseModel], given: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """pydantic's errors as key paths and texts, one for each key and kind."""
+    expected: dict[KeyPath, set[str]] = {}
+    for found in error.errors(include_url=False):
+        path, names = _place(found["loc"], model)
+        if found["type"] == "faults":  # of a block that names its class, see blocks.py
+            at = tuple(map(str, found["loc"]))
+            yield from (((*at, *inner), text) for inner, text in found["ctx"]["faults"])
+        elif found["type"] == "missing":
+            yield path, f"missing; expected {in_words(names[path[-1]])}"
+        elif found["type"] == "extra_forbidden":
+            yield path, f"unknown key; {hint(path[-1], names)}"
+        else:
+            text = str(found["msg"]).removeprefix("Input should be ")
+            where = "".join(f"[{part}]" for part in found["loc"] if isinstance(part, int))
+            expected.setdefault(path, set()).add(f"{text} at {where}" if where else text)
+    for path, texts in expected.items():
+        value: Any = given
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        yield path, f"expected {' or '.join(sorted(texts))}, but got {value!r}"
+
+
+def _place(loc: tuple[int | str, ...], model: Any) -> tuple[KeyPath, dict[str, Any]]:
+    """The key that an error lies at, and the valid keys beside it with their types.
+
+    pydantic goes on with the members of a union and the indices of a list, which are no keys.
+    """
+    path: KeyPath = ()
+    names: dict[str, Any] = {}
+    for part in loc:
+        if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+            break
+        names = {f.alias or name: f.annotation for name, f in model.model_fields.items()}
+        path = (*path, str(part))
+        inner = [names.get(str(part)), *get_args(names.get(str(part)))]
+        model = next((m for m in inner if inspect.isclass(m) and issubclass(m, BaseModel)), None)
+    return path, names
+
+
+def in_words(annotation: Any) -> str:
+    """A type in words."""
+    if get_origin(annotation) is Annotated:
+        return in_words(annotation.__args__[0])
+    plain = get_origin(annotation) or annotation
+    if inspect.isclass(plain) and plain.__module__ != "builtins":
+        return "a block"
+    return IN_WORDS.get(plain, str(annotation).replace("typing.", ""))

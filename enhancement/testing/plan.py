@@ -1,0 +1,234 @@
+"""What is to be scored on what, and how: all of it known, and refused, before any image is read."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from enhancement.archs.contract import contract_of
+from enhancement.config.datasets import dataset_block, derive_sets
+from enhancement.config.files import OptionFile, named_files
+from enhancement.config.load import load_config
+from enhancement.config.schema import Config
+from enhancement.data.blocks import DatasetBlock
+from enhancement.data.loader import eval_loader
+from enhancement.device import get_device, resolve_num_gpu
+from enhancement.errors import UserError, hint
+from enhancement.scoring.protocols import (
+    GT_MEAN,
+    SEGMENTATION,
+    Protocol,
+    get_protocol,
+    protocols_for,
+)
+from enhancement.scoring.segmentation import load_segmentation
+from enhancement.weights.networks import build_from_file
+from enhancement.weights.state_dicts import load_weights
+
+IMAGES_ONLY = ("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels")
+
+
+@dataclass
+class Plan:
+    """Everything that scoring works with.
+
+    Attributes:
+        arguments: The command line's.
+        config: The option file, where one was given.
+        network: With its weights, on `device`.
+        meta: What the weights file says of itself.
+        block, loader: The dataset.
+        protocol: How it is scored.
+        device, device_note: Where, and why there.
+        segmenter: The network whose masks are scored beside the images, or None.
+        levels: Brightness levels to score at as well.
+    """
+
+    arguments: argparse.Namespace
+    config: Config | None
+    network: nn.Module
+    meta: dict[str, Any]
+    block: DatasetBlock
+    loader: Any
+    protocol: Protocol
+    device: torch.device
+    device_note: str
+    segmenter: nn.Module | None
+    levels: list[float]
+
+    @property
+    def label(self) -> str:
+        """The name of what is scored: the option file's run, the weights' or the file's."""
+        if self.config:
+            return self.config.name
+        return str(self.meta.get("name", Path(self.arguments.weights).stem))
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        weights = Path(self.arguments.weights).stem
+        weights += "_self_ensemble" if self.arguments.self_ensemble else ""
+        root = Path(self.arguments.result_dir)
+        return root / self.label / self.block.name / self.protocol.name / weights
+
+    @property
+    def network_g(self) -> dict[str, Any]:
+        """The network's options."""
+        return self.config.network_g.options if self.config else self.meta["network_g"]
+
+
+def make_plan(arguments: argparse.Namespace) -> Plan:
+    """Read what the command line names.
+
+    Raises:
+        UserError: Something is not there, or does not go together.
+    """
+    for level in arguments.brightness_levels or []:
+        if not 0 < level <= 1:
+            raise UserError(f"--brightness_levels: expected exposures in (0, 1], but got {level:g}")
+    config = _config(arguments)
+    network, meta = _network(arguments, config)
+    protocol = _protocol(arguments, config, network, meta)
+    block = _block(arguments, config)
+    loader = eval_loader(block)
+    masked = bool(getattr(loader.dataset, "masks", None))
+    if protocol.compares == "mask" and not masked:
+        raise UserError(f"--dataset: {block.name} has no masks; set its dataroot_mask")
+    num_gpu = config.num_gpu if config else "auto"
+    device = get_device(num_gpu)
+    segmenter = _segmenter(arguments, meta, masked)
+    return Plan(
+        arguments=arguments,
+        config=config,
+        network=network.to(device),
+        meta=meta,
+        block=block,
+        loader=loader,
+        protocol=protocol,
+        device=device,
+        device_note=resolve_num_gpu(num_gpu)[1],
+        segmenter=segmenter.to(device) if segmenter else None,
+        levels=sorted(set(arguments.brightness_levels or [])),
+    )
+
+
+def _config(arguments: argparse.Namespace) -> Config | None:
+    """The option file, checked together with the weights; None where there is none."""
+    if arguments.opt:
+        return load_config(
+            arguments.opt,
+            arguments.force_yml,
+            training=False,
+            files_of=set(),
+            weights=arguments.weights,
+        )
+    if arguments.force_yml:
+        raise UserError("--force_yml: changes an option file, but there is none; give --opt")
+    return None
+
+
+def _network(
+    arguments: argparse.Namespace, config: Config | None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network with its weights, and what the weights file says of itself."""
+    if config is None:
+        return build_from_file(arguments.weights)
+    network, path = config.network_g.build(), config.path
+    return network, load_weights(network, arguments.weights, path.param_key_g, path.strict_load_g)
+
+
+def _protocol(
+    arguments: argparse.Namespace, config: Config | None, network: nn.Module, meta: dict[str, Any]
+) -> Protocol:
+    """The protocol to score by.
+
+    Raises:
+        UserError: One that does not score what the network gives.
+    """
+    if contract_of(network).gives == "mask":
+        for flag in IMAGES_ONLY:
+            if getattr(arguments, flag):
+                kind = type(network).__name__
+                raise UserError(f"--{flag}: is for images, but {kind} gives masks")
+        return SEGMENTATION
+    trained_by = meta["protocol"] if meta.get("protocol") in protocols_for("image") else "basicsr"
+    name: str = arguments.protocol or (config.val.protocol if config else trained_by)
+    if arguments.GT_mean and not name.endswith(GT_MEAN):
+        name += GT_MEAN
+    return get_protocol(name)
+
+
+def _block(arguments: argparse.Namespace, config: Config | None) -> DatasetBlock:
+    """The dataset: one of the option file's sets, or a file under options/datasets.
+
+    Raises:
+        UserError: No such dataset; lists them.
+    """
+    name = arguments.dataset
+    own = [b for b in config.datasets.values() if b.phase == "test"] if config else []
+    own += [config.datasets["val"]] if config and "val" in config.datasets else []
+    for block in own:
+        if name is None or name in (block.key, block.name):
+            return with_root(block, arguments.data_root)
+    if name is None:
+        raise UserError("the option file has no test set; name one with --dataset")
+    known = named_files("datasets")
+    if name.lower() not in known:
+        names = {*known, *(block.name for block in own)}
+        raise UserError(f"--dataset: unknown dataset '{name}'; {hint(name, names)}")
+    file = OptionFile(known[name.lower()])
+    file.force([s for s in arguments.force_yml if s.startswith("datasets:")])
+    options = derive_sets(file.options["datasets"])["test"]
+    return with_root(dataset_block("test", options), arguments.data_root)
+
+
+def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
+    """The dataset with its images under another root."""
+    options = block.options
+    if root is None:
+        return block
+    if "dataroot_lq" in options:
+        raise UserError(
+            "--data_root: this dataset has two roots; override them with --force_yml "
+            "datasets:test:dataroot_lq=... datasets:test:dataroot_gt=..."
+        )
+    if "layout" in options:
+        return replace(block, options={**options, "dataroot": str(root)})
+    moved = {}
+    for key in ("dataroot_gt", "dataroot_mask"):
+        if options.get(key):
+            inside = Path(*Path(options[key]).parts[2:])  # datasets/KvasirSEG/images: "images"
+            moved[key] = str(root / inside)
+    if not Path(moved["dataroot_gt"]).is_dir() and "dataroot_mask" not in moved:
+        moved["dataroot_gt"] = str(root)
+    return replace(block, options={**options, **moved})
+
+
+def _segmenter(
+    arguments: argparse.Namespace, meta: dict[str, Any], masked: bool
+) -> nn.Module | None:
+    """The segmentation network to score masks with; None where there is none, or no masks.
+
+    Raises:
+        UserError: One was named, but it or the masks are not there.
+    """
+    if arguments.self_ensemble:
+        if arguments.segmentation:
+            raise UserError("--segmentation: scores masks without --self_ensemble; leave one out")
+        return None
+    if arguments.segmentation:
+        if not masked:
+            raise UserError("--segmentation: this dataset has no masks; set its dataroot_mask")
+        return load_segmentation(arguments.segmentation)
+    trained = meta.get("frozen", {}).get("segmentation", {}).get("file")
+    if not masked or not trained:
+        return None
+    if not Path(trained).is_file():
+        print(f"note: {trained} is not there; --segmentation names it elsewhere")
+        return None
+    return load_segmentation(trained)

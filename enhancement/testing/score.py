@@ -1,0 +1,83 @@
+"""The images enhanced and scored, and what is kept of them for the report."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from enhancement.data.images import save_picture
+from enhancement.inference.engines import prepare
+from enhancement.scoring.brightness import Sweep, sweep
+from enhancement.scoring.evaluation import Scores, evaluate
+from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
+from enhancement.scoring.thumbnails import COUNT as THUMBNAILS
+from enhancement.scoring.thumbnails import thumbnail
+
+from .plan import Plan
+
+ROWS_SHOWN = 4
+
+
+@dataclass
+class Results:
+    """What scoring gives.
+
+    Attributes:
+        scores: Of every image.
+        sides: Of the masks found in the input, each stage's output and the ground truth; or None.
+        sweep: Of every brightness level; or None.
+        rows: Input, output and ground truth of the first images, (1, 3, H, W) each.
+        thumbnails: The same of more images, encoded and small.
+    """
+
+    scores: Scores
+    sides: Sides | None = None
+    sweep: Sweep | None = None
+    rows: list[tuple[Tensor, ...]] = field(default_factory=list)
+    thumbnails: list[tuple[bytes, ...]] = field(default_factory=list)
+
+
+def score(plan: Plan) -> Results:
+    """Score as planned; writes the enhanced images where that was asked for."""
+    print(plan.device_note)
+    network = prepare(plan.network, plan.device, plan.arguments.engine)
+    rows: list[tuple[Tensor, ...]] = []
+    thumbnails: list[tuple[bytes, ...]] = []
+
+    def watch(name: str, *images: Tensor) -> None:
+        if len(rows) < ROWS_SHOWN:
+            rows.append(tuple(image.cpu() for image in images))
+        if len(thumbnails) < THUMBNAILS:
+            thumbnails.append(tuple(map(thumbnail, images)))
+        if plan.arguments.save_images:
+            save_picture(Path(plan.arguments.save_images, name).with_suffix(".png"), images[1])
+
+    batches = tqdm(plan.loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
+    name, ensemble = plan.block.name, plan.arguments.self_ensemble
+    if plan.protocol.compares == "mask":
+        scores = score_masks(network, batches, name, plan.device, watch)
+    else:
+        scores = evaluate(
+            network,
+            batches,
+            plan.protocol,
+            name,
+            plan.device,
+            metrics=plan.protocol.names,
+            ensemble=ensemble,
+            watch=watch,
+            multiple=plan.config.val.window_size if plan.config else 1,
+        )
+    results = Results(scores, rows=rows, thumbnails=thumbnails)
+    if plan.segmenter:
+        loader = plan.loader
+        results.sides = score_segmentation(plan.network, plan.segmenter, loader, name, plan.device)
+    if plan.levels:
+        results.sweep = sweep(
+            network, plan.block, plan.levels, plan.protocol, plan.device, ensemble
+        )
+    return results

@@ -1,0 +1,97 @@
+"""Validation: scores of held-out images, their curves and pictures, and the best checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enhancement import distributed
+from enhancement.data.images import save_picture
+from enhancement.models.enhancement_model import EnhancementModel
+from enhancement.scoring.evaluation import Scores
+from enhancement.scoring.metrics import get_metric
+
+from .run import Run
+from .state import save_weights
+
+logger = logging.getLogger("enhancement")
+
+IMAGES_SHOWN = 4
+
+
+def validate(run: Run) -> None:
+    """Score every validation set; keep the weights where the first set's score is the best yet."""
+    for key, loader in run.validation.items():
+        if not isinstance(run.model, EnhancementModel):
+            _validate_basicsr(run, loader)
+            continue
+        scores = score(run, run.model, loader)
+        with distributed.synchronised_errors():
+            if run.is_first:
+                means = scores.mean().items()
+                shown = "  ".join(f"{name} {mean:.4f}" for name, mean in means if mean is not None)
+                about = run.iteration, scores.dataset, scores.protocol, shown
+                logger.info("iteration %d  %s (%s)  %s", *about)
+                if key == "val":
+                    keep_best(run, scores)
+
+
+def _validate_basicsr(run: Run, loader: Any) -> None:
+    """BasicSR's own models score a whole set in one process, and keep their scores."""
+    with distributed.synchronised_errors():
+        if run.is_first:
+            run.model.validation(loader, run.iteration, run.tracker, run.config.val.save_img)
+
+
+def score(run: Run, model: EnhancementModel, loader: Any) -> Scores:
+    """Score a set, each process its share; log the means and a grid of pictures.
+
+    Returns:
+        The scores: in the first process of every image, in the set's order.
+    """
+    shown: list[Tensor] = []
+
+    def watch(name: str, *pictures: Tensor) -> None:
+        if len(shown) < IMAGES_SHOWN:
+            shown.append(torch.cat(pictures, 3).float().clamp(0, 1).cpu())
+        if run.config.val.save_img:
+            folder = run.folder / "visualization" / loader.name / str(run.iteration)
+            save_picture(folder / Path(name).with_suffix(".png"), pictures[1])
+
+    distributed.broadcast_weights(model.tested_network)
+    with distributed.synchronised_errors():
+        scores = model.evaluate(loader, watch)
+    scores.rows = distributed.gather(scores.rows)
+    if run.tracker:
+        for metric, mean in scores.mean().items():
+            tag = f"metrics/{scores.dataset}/{scores.protocol_of(metric)}/{metric}"
+            run.tracker.add_scalar(tag, mean, run.iteration)
+        run.tracker.add_pictures(f"{loader.name}: {model.pictures}", shown, run.iteration)
+    return scores
+
+
+def keep_best(run: Run, scores: Scores) -> None:
+    """Write `net_g_best` where the score is the best yet."""
+    name = run.config.val.select_by
+    protocol, value = scores.protocol_of(name), scores.mean()[name]
+    best = run.best or {}
+    same = [best.get(k) for k in ("metric", "protocol", "dataset")] == [
+        name,
+        protocol,
+        scores.dataset,
+    ]
+    if value is None or not get_metric(name).improves(value, best["value"] if same else None):
+        return
+    run.best = {
+        "metric": name,
+        "value": value,
+        "protocol": protocol,
+        "dataset": scores.dataset,
+        "iteration": run.iteration,
+        "on_test_set": run.context.selects_on_test,
+    }
+    save_weights(run, "best")

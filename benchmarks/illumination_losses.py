@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from enhancement.config.load import load_options, prepare_run
+from enhancement.data.blocks import DatasetBlock
 from enhancement.data.images import read_image, write_image
 from enhancement.data.loader import eval_loader
 from enhancement.testing import command as test_from_dataset
@@ -68,7 +69,7 @@ def picture(dataset: str, folders: list[Path], shown: int = 4) -> np.ndarray:
     """Input, every folder's image, ground truth, side by side."""
     opt = prepare_run(load_options(str(ROOT / f"options/{dataset}/hdrnet.yml")), training=True)
     rows = []
-    loader = eval_loader(opt["datasets"]["test"])
+    loader = eval_loader(DatasetBlock.of("test", opt["datasets"]["test"]))
     for sample, _ in zip(loader, range(shown), strict=False):
         lq, gt = (
             (sample[side][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)

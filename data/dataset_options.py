@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -79,14 +78,9 @@ class DatasetOptions:
         given = {k: v for k, v in block.items() if k in names and v is not None}
         try:
             # JSON's strictness: a list fits a tuple, 1 fits 1.0, "1" fits neither
-            return _adapter(cls).validate_json(json.dumps(given, default=str), strict=True)
+            return TypeAdapter(cls).validate_json(json.dumps(given, default=str), strict=True)
         except ValidationError as error:
             raise UserError("\n".join(_faults(error, given))) from error
-
-
-@lru_cache(maxsize=None)
-def _adapter(options: type[Options]) -> TypeAdapter[Options]:
-    return TypeAdapter(options)
 
 
 def _faults(error: ValidationError, given: dict[str, Any]) -> list[str]:

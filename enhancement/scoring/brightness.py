@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from enhancement.data.blocks import DatasetBlock
 from enhancement.data.images import write_image
 from enhancement.data.loader import eval_loader
 from enhancement.data.low_light import LowLight
@@ -66,7 +67,12 @@ def sweep(
     """Score a network at each brightness level of a dataset's ground truth."""
     return {
         level: evaluate(
-            network, eval_loader(at_level(block, level)), protocol, block["name"], device, ensemble
+            network,
+            eval_loader(DatasetBlock.of("test", at_level(block, level))),
+            protocol,
+            block["name"],
+            device,
+            ensemble,
         )
         for level in levels
     }

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from enhancement.archs.contract import contract_of
 from enhancement.config.load import Merged, Options, derive_sets, load_options, prepare_run
+from enhancement.data.blocks import DatasetBlock
 from enhancement.data.images import save_picture
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
@@ -241,7 +242,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     network, meta = build_network(arguments, opt)
     name = protocol_name(arguments, opt, network, meta)
     block = load_block(arguments, opt)
-    loader = eval_loader(block)
+    loader = eval_loader(DatasetBlock.of("test", block))
     if name == MASK_PROTOCOL and not getattr(loader.dataset, "masks", None):
         raise UserError(f"--dataset: {block['name']} has no masks; set its dataroot_mask")
     num_gpu = opt["num_gpu"] if opt else "auto"

@@ -15,7 +15,9 @@ from typing import Any
 from enhancement import distributed
 from enhancement.config.check_datasets import NO_EFFECT
 from enhancement.config.load import Options, load_options, prepare_run
-from enhancement.data.loader import OnDevice, eval_loader, train_loader
+from enhancement.data.blocks import DatasetBlock
+from enhancement.data.loader import eval_loader, train_loader
+from enhancement.data.to_device import OnDevice
 from enhancement.device import resolve_num_gpu
 from enhancement.errors import EXIT_RESUMABLE, DataError, UserError, command_line
 from enhancement.randomness import seed_all
@@ -51,7 +53,8 @@ def train(opt: Options, resolved: Options, arguments: argparse.Namespace) -> int
     Returns:
         The exit status: 0, or EXIT_RESUMABLE where a signal ended it early.
     """
-    first, sets = opt["rank"] == 0, opt["datasets"]
+    first = opt["rank"] == 0
+    sets = {key: DatasetBlock.of(key, block) for key, block in opt["datasets"].items()}
     total, freq = opt["train"]["total_iter"], opt["logger"]["save_checkpoint_freq"]
     kind = lookup(MODEL_REGISTRY, opt["model_type"])
     place = opt["rank"], opt["world_size"]

@@ -79,6 +79,7 @@ SCORING = """
 import sys
 from enhancement import distributed
 from enhancement.registry import MODEL_REGISTRY, lookup
+from enhancement.data.blocks import DatasetBlock
 from enhancement.data.loader import eval_loader
 from enhancement.scoring.evaluation import evaluate
 from enhancement.scoring.protocols import get_protocol
@@ -88,7 +89,7 @@ opt = prepare_run(load_options(sys.argv[1]), True, rank, world)
 model = lookup(MODEL_REGISTRY, opt["model_type"])(opt)
 for buffer in model.net_g_ema.buffers():
     buffer.add_(rank)  # each process's running statistics follow its own batches
-block = opt["datasets"]["test"]
+block = DatasetBlock.of("test", opt["datasets"]["test"])
 scores = model.validation(eval_loader(block, rank, world), 1, None, save_img=True)
 if rank == 0:
     whole = evaluate(

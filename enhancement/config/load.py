@@ -178,7 +178,8 @@ def load_options(
     if weights is not None:
         merged.set(["path", "pretrain_network_g"], str(Path(weights).absolute()), "--weights")
     if is_dialect(merged.options):
-        translate(merged.options)
+        for note in translate(merged.options):
+            print(f"note: {note}")
     opt = deepcopy(merged.options)
     faults = Checker(opt, merged.origin, files_of).run(training)
     if faults:

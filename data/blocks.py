@@ -26,8 +26,9 @@ class Loading:
 
     Attributes:
         batch_size_per_gpu: Samples in a batch of one process.
-        num_worker_per_gpu: Processes that read images for each training process; 0 reads there.
-        pin_memory: Page-locked batches, for faster copies to a GPU; None where there is one.
+        num_worker_per_gpu: Processes that read images for each training process; with 0 it reads
+            them itself.
+        pin_memory: Page-locked batches, for faster copies to a GPU; None: if there is a GPU.
         use_shuffle: A new order in each epoch.
         gt_sizes: Side of the crops in each stage.
         mini_batch_sizes: Samples in a batch of one process, in each stage.

@@ -88,7 +88,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         Args:
             images: One from each source, RGB (h, w, 3), uint8 or uint16.
             frame: Where the crop lies in the whole image.
-            rng: Draws whatever is random.
+            rng: For everything that is random.
 
         Returns:
             Two arrays of that size: integers as they were read, or float32 in [0, 1].

@@ -25,7 +25,7 @@ class Degradation(Protocol):
         Args:
             gt: The image, or a crop of it.
             frame: Where the crop lies in the whole image.
-            rng: Draws whatever is random.
+            rng: For everything that is random.
 
         Returns:
             The same shape and range, in 8-bit levels; and the values drawn, by name.

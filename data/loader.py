@@ -122,8 +122,8 @@ class _Samples(Dataset[Any]):
     """A dataset's samples; a user's error becomes one, and so leaves a worker as a single line."""
 
     def __init__(self, dataset: Any, seed: int):
-        ours = isinstance(dataset, EnhancementDataset)
-        self.dataset = dataset if ours else RepeatableDataset(dataset, seed)
+        repeatable = isinstance(dataset, EnhancementDataset)
+        self.dataset = dataset if repeatable else RepeatableDataset(dataset, seed)
 
     def __len__(self) -> int:
         return len(self.dataset)

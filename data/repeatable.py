@@ -2,7 +2,7 @@
 
 Those datasets draw their crops from the global random generators. Here the generators are seeded
 for each sample and restored after it, so that neither the order of the samples, the number of
-workers nor the model's own draws make any difference.
+workers nor the model's own draws make any difference. What goes wrong in a sample is one line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
+
+from enhancement.errors import UserError
+
+# what BasicSR's datasets raise for images that are too small, unequal, damaged or gone
+UNUSABLE = (ValueError, OSError, AttributeError, TypeError)
 
 
 @contextmanager
@@ -42,6 +47,9 @@ class RepeatableDataset(Dataset[Any]):
     Args:
         dataset: Draws from the global random generators.
         seed: At least 0.
+
+    Raises:
+        UserError: A sample cannot be used.
     """
 
     def __init__(self, dataset: Any, seed: int):
@@ -52,4 +60,17 @@ class RepeatableDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         with seeded(self.seed, getattr(index, "epoch", 0), int(index)):
-            return self.dataset[index]
+            try:
+                return self.dataset[index]
+            except UNUSABLE as error:
+                text = " ".join(" ".join(map(str, error.args)).split())
+                raise UserError(
+                    f"{self._where(index)}: cannot be used by {type(self.dataset).__name__} "
+                    f"({type(error).__name__}: {text})"
+                ) from error
+
+    def _where(self, index: int) -> str:
+        """The sample's file, where the dataset lists its files; else its number."""
+        paths = getattr(self.dataset, "paths", None)
+        found = paths[index] if isinstance(paths, list) else f"sample {index}"
+        return str(found.get("lq_path", found) if isinstance(found, dict) else found)

@@ -23,9 +23,9 @@ run |
 | a frequency such as `1e3` | the whole number |
 
 `gt_sizes`, `mini_batch_sizes`, `iters`, `filename_tmpl`, `use_shuffle`, `mixing_augs`,
-`window_size` and `dist_params` are keys of our own schema. Whatever is neither listed nor in the
-schema stays where it is, and is refused by name when the options are checked. Their files choose
-checkpoints on the test set: `val.select_on_test` is set, and so every score says it.
+`window_size` and `dist_params` are keys of our own schema. Any key that is neither listed nor in
+the schema stays where it is, and is refused by name when the options are checked. Their files
+choose checkpoints on the test set: `val.select_on_test` is set, and every score says so.
 """
 
 from __future__ import annotations

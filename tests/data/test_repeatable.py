@@ -8,7 +8,8 @@ import torch
 
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.loader import eval_loader, train_loader
-from enhancement.data.repeatable import seeded
+from enhancement.data.repeatable import RepeatableDataset, seeded
+from enhancement.errors import DataError, UserError
 
 
 def basicsr_block(root, phase="train", **options):
@@ -76,3 +77,28 @@ def test_the_generators_are_restored_after_an_error():
         assert draws() == one
     with seeded(1, 2, 4):
         assert all(a != b for a, b in zip(draws(), one, strict=True))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_is_too_small_is_one_line(pairs, workers):
+    text = (
+        r"low/\d\.png: cannot be used by PairedImageDataset \(ValueError: LQ \(48, 64\) is smaller"
+    )
+    with pytest.raises(DataError, match=text) as caught:
+        batches(pairs, gt_size=100, num_worker_per_gpu=workers)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_image_is_named(pairs):
+    (pairs / "low/3.png").write_text("not an image")
+    with pytest.raises(DataError, match=r"low/3\.png: cannot be used by PairedImageDataset"):
+        list(eval_loader(basicsr_block(pairs, "val")))
+
+
+def test_a_dataset_without_a_list_of_files_gives_the_number():
+    class Remote:
+        def __getitem__(self, index):
+            raise OSError("connection lost")
+
+    with pytest.raises(UserError, match=r"^sample 7: .* by Remote \(OSError: connection lost\)$"):
+        _ = RepeatableDataset(Remote(), 0)[7]

@@ -78,7 +78,8 @@ class DatasetBlock:
         """
         names = {f.name for f in fields(Loading)}
         given = {k: v for k, v in options.items() if k in names}
-        return cls(key, lookup(DATASET_REGISTRY, options["type"]), options, Loading(**given))
+        kind = lookup(DATASET_REGISTRY, str(options.get("type")))
+        return cls(key, kind, options, Loading(**given))
 
     @property
     def name(self) -> str:

@@ -158,6 +158,10 @@ class TestNotes:
             assert dialect.translate(options) == []
         assert options["logger"]["wandb"]["project"] == "low_light"
 
+    def test_outside_the_dialect_wandb_must_be_installed(self, tiny):
+        with pytest.raises(UserError, match=r"logger\.wandb: is not installed: pip install wandb"):
+            load_options(tiny(logger={"wandb": {"project": "low_light"}}))
+
     def test_other_networks_and_no_project_need_none(self):
         options = {"network_g": {"type": "DEDNet"}, "logger": {"wandb": {"project": None}}}
         assert dialect.translate(options) == []

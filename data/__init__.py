@@ -1,4 +1,8 @@
-"""Datasets: what they read (sources, layouts), how they pair, split, cut and degrade it."""
+"""Datasets: what they read, how it is paired, divided, cropped and degraded.
+
+A new dataset class is one line in this list; a layout is one entry in layouts.py, a degradation
+one in degradations.py.
+"""
 
 from . import paired_dataset, synthesis_dataset
 

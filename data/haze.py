@@ -1,4 +1,4 @@
-"""Haze clear frames by atmospheric scattering (Koschmieder), as a fogged gastroscope sees them."""
+"""Add haze to clear frames by atmospheric scattering (Koschmieder), as in a fogged gastroscope."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Float = NDArray[np.float32]
 
 
 def smooth_field(frame: Frame, cells: int, rng: np.random.Generator) -> Float:
-    """A random field over the whole image, smooth at the scale of 1 / cells of it, in [0, 1]."""
+    """A random field in [0, 1] over the whole image, smooth within each of cells x cells parts."""
     coarse = rng.random((cells + 1, cells + 1)).astype(np.float32)
     field = cv2.resize(coarse, (frame.width, frame.height), interpolation=cv2.INTER_CUBIC)
     low, high = float(field.min()), float(field.max())
@@ -30,9 +30,9 @@ class Haze:
 
     Attributes:
         transmission: t runs between two values drawn from this range.
-        airlight: A, one value for all colours before tinting.
-        tint: Largest change of A between colours.
-        cells: How many times t may vary across the image.
+        airlight: A, the same for all three colours before tinting.
+        tint: Largest change that tinting makes to A, for each colour.
+        cells: Cells of t's random field along each side of the image.
     """
 
     transmission: tuple[float, float] = (0.3, 0.8)
@@ -58,7 +58,7 @@ class Haze:
         """Haze (H, W, 3) sRGB in [0, 1].
 
         Returns:
-            The same shape and range, in 8-bit levels; and what was drawn.
+            The same shape and range, in 8-bit levels; and the values drawn, by name.
         """
         low, high = np.sort(rng.uniform(*self.transmission, size=2)).astype(np.float32)
         field = smooth_field(frame, self.cells, rng)
@@ -66,6 +66,9 @@ class Haze:
         columns = np.clip(np.arange(gt.shape[1]) + frame.left, 0, frame.width - 1)
         t = (low + (high - low) * field[np.ix_(rows, columns)])[..., None]
         airlight = rng.uniform(*self.airlight) + rng.uniform(-self.tint, self.tint, 3)
-        drawn = {"transmission_low": float(low), "transmission_high": float(high),
-                 "airlight": float(airlight.mean())}  # fmt: skip
+        drawn = {
+            "transmission_low": float(low),
+            "transmission_high": float(high),
+            "airlight": float(airlight.mean()),
+        }
         return quantise(gt * t + np.clip(airlight, 0, 1).astype(np.float32) * (1 - t)), drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enhancement.errors import UserError
+from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
 
 
@@ -13,14 +13,18 @@ class Layout:
     """A dataset's folders.
 
     Attributes:
-        dataroot: The usual place.
-        splits: For each split, the (lq, gt) folders below the root, the first that exists wins.
+        dataroot: Where it usually lies.
+        splits: The (lq, gt) folders of each split, below the root; the first pair that exists is
+            taken.
     """
 
     dataroot: str
     splits: dict[str, list[tuple[str, str]]]
 
 
+LOL_V2_SPLITS = {"train": [("Train/Low", "Train/Normal")], "test": [("Test/Low", "Test/Normal")]}
+
+# the one list of layouts: an option file's `layout` and `enhance data` read it from here
 LAYOUTS = {
     "LOL_v1": Layout(
         "datasets/LOLv1",
@@ -29,21 +33,18 @@ LAYOUTS = {
             "test": [("Test/input", "Test/target"), ("eval15/low", "eval15/high")],
         },
     ),
-    "LOL_v2_real": Layout(
-        "datasets/LOLv2/Real_captured",
-        {"train": [("Train/Low", "Train/Normal")], "test": [("Test/Low", "Test/Normal")]},
-    ),
-    "LOL_v2_synthetic": Layout(
-        "datasets/LOLv2/Synthetic",
-        {"train": [("Train/Low", "Train/Normal")], "test": [("Test/Low", "Test/Normal")]},
-    ),
+    "LOL_v2_real": Layout("datasets/LOLv2/Real_captured", LOL_V2_SPLITS),
+    "LOL_v2_synthetic": Layout("datasets/LOLv2/Synthetic", LOL_V2_SPLITS),
     "high_low": Layout(
         "datasets/high_low",
         {
             "train": [("train/low", "train/high"), ("training/low", "training/high")],
             "val": [("val/low", "val/high")],
-            "test": [("test/low", "test/high"), ("evaluation/low", "evaluation/high"),
-                     ("low", "high")],
+            "test": [
+                ("test/low", "test/high"),
+                ("evaluation/low", "evaluation/high"),
+                ("low", "high"),
+            ],
         },
     ),
     "capsule": Layout(
@@ -54,7 +55,7 @@ LAYOUTS = {
             "test": [("evaluation/low", "evaluation/high")],
         },
     ),
-}  # fmt: skip
+}
 
 
 def layout_folders(layout: str, dataroot: str | None, split: str) -> tuple[str, str]:
@@ -66,15 +67,17 @@ def layout_folders(layout: str, dataroot: str | None, split: str) -> tuple[str, 
         split: "train", "val" or "test".
 
     Raises:
-        UserError: The layout has no such split, or none of its folders exist.
+        UserError: There is no such layout, it has no such split, or none of its folders exist.
     """
-    preset = LAYOUTS[layout]
-    root = dataroot or preset.dataroot
-    if split not in preset.splits:
+    if layout not in LAYOUTS:
+        raise UserError(f"unknown layout '{layout}'; {hint(layout, LAYOUTS)}")
+    known = LAYOUTS[layout]
+    root = dataroot or known.dataroot
+    if split not in known.splits:
         raise UserError(
-            f"layout {layout} has no '{split}' split; it has: {', '.join(preset.splits)}"
+            f"layout {layout} has no '{split}' split; it has: {', '.join(known.splits)}"
         )
-    choices = preset.splits[split]
+    choices = known.splits[split]
     for lq, gt in choices:
         if locate(f"{root}/{lq}").is_dir() and locate(f"{root}/{gt}").is_dir():
             return f"{root}/{lq}", f"{root}/{gt}"

@@ -29,7 +29,7 @@ def quantise(x: Float) -> Float:
 
 
 def radial_distance(shape: tuple[int, int], frame: Frame) -> Float:
-    """Distance of each pixel from the middle of the whole image; 1 in its corners."""
+    """Distance of each pixel from the centre of the whole image; 1 in its corners."""
     y = (np.arange(shape[0], dtype=np.float32) + frame.top + 0.5) / frame.height * 2 - 1
     x = (np.arange(shape[1], dtype=np.float32) + frame.left + 0.5) / frame.width * 2 - 1
     return np.sqrt((y[:, None] ** 2 + x[None] ** 2) / 2)
@@ -44,7 +44,7 @@ class LowLight:
     Attributes:
         gamma: Exponent in linear light; above 1 deepens the shadows.
         exposure: Factor e on the light.
-        levels: Brightness levels: the exposures to choose from, in place of that range.
+        levels: Brightness levels: exposures to choose from, instead of that range.
         shot_noise: Variance of the photon noise at full light; 1 / (photons of a white pixel).
         read_noise: Standard deviation of the sensor's own noise, in linear light.
         falloff: f, the share of light lost in the corners; 0.9 for an endoscope's narrow beam.
@@ -76,7 +76,7 @@ class LowLight:
         """Darken (H, W, 3) sRGB in [0, 1].
 
         Returns:
-            The same shape and range, in 8-bit levels; and what was drawn.
+            The same shape and range, in 8-bit levels; and the values drawn, by name.
         """
         gamma, shot, read, falloff = (
             rng.uniform(*getattr(self, name))
@@ -91,6 +91,11 @@ class LowLight:
         if shot:
             light = rng.poisson(light / shot) * shot
         light = light + rng.normal(0, read, gt.shape)
-        drawn = {"gamma": gamma, "exposure": float(exposure), "falloff": falloff,
-                 "shot_noise": shot, "read_noise": read}  # fmt: skip
+        drawn = {
+            "gamma": gamma,
+            "exposure": float(exposure),
+            "falloff": falloff,
+            "shot_noise": shot,
+            "read_noise": read,
+        }
         return quantise(linear_to_srgb(np.clip(light, 0, 1).astype(np.float32))), drawn

@@ -1,4 +1,4 @@
-"""Lesion masks that go with a set's images, by name."""
+"""Lesion masks that belong to a set's images, by name."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class Masks:
     Args:
         root: Folder or LMDB of masks, in any image mode.
         gt: The images they belong to.
+        check: Also compare the sizes, which reads every header.
 
     Attributes:
-        of: Mask name by image name.
-        faults: A line for each image without a mask, or with one of another size.
+        of: The mask's name, by the image's.
+        faults: A line for each image without a mask and, if checked, with one of another size.
     """
 
     def __init__(self, root: str, gt: Source, check: bool = False) -> None:

@@ -1,9 +1,9 @@
 """Near-duplicates by perceptual hash: the one notion of "the same scene" in this toolkit.
 
-The hash is pHash (imagehash) of 16x16 bits: signs of an image's low cosine frequencies about their
-median. On LOL-v1's targets retakes of one scene differ in at most 46 of the 256 bits, and different
-scenes in at least 96; frames of different places in endoscopy, alike by the black around them, in
-at least 54 (Kvasir-SEG, WCEBleedGen). docs/data.md has the figures.
+The hash is pHash (imagehash) of 16x16 bits: whether each of an image's low cosine frequencies is
+above their median. On LOL-v1's targets retakes of one scene differ in at most 46 of the 256 bits,
+and different scenes in at least 96; endoscopic frames of different places, alike in their black
+borders, differ in at least 54 (Kvasir-SEG, WCEBleedGen). docs/data.md has the figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from .images import Array, to_float
 from .sources import Source
 
-SAME_SCENE = 48  # of BITS may differ
+SAME_SCENE = 48  # at most so many of BITS differ
 SIDE = 16
 BITS = SIDE * SIDE
 AT_ONCE = 2048
@@ -38,7 +38,7 @@ def fingerprint(image: Array) -> Hash:
 
 
 def near_pairs(a: Sequence[Hash], b: Sequence[Hash]) -> Iterator[tuple[int, int, int]]:
-    """Which of two lists of hashes are near: (index in a, index in b, bits that differ)."""
+    """The near-duplicates in two lists of hashes: (index in a, index in b, bits that differ)."""
     if not len(a) or not len(b):
         return
     others = np.asarray(b).T
@@ -49,7 +49,7 @@ def near_pairs(a: Sequence[Hash], b: Sequence[Hash]) -> Iterator[tuple[int, int,
 
 
 def scenes_of(hashes: Sequence[Hash]) -> list[int]:
-    """A scene number for each hash: those linked by near ones share one."""
+    """A scene number for each hash; near-duplicates, and theirs in turn, share a number."""
     pairs = [(i, j) for i, j, _ in near_pairs(hashes, hashes)]
     rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
     near = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(hashes), len(hashes)))

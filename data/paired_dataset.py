@@ -1,4 +1,4 @@
-"""Pairs of a low-quality image and its ground truth, from folders or LMDB."""
+"""Pairs of a low-quality image and its ground truth, from folders or LMDBs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from basicsr.utils.registry import DATASET_REGISTRY
 
 from enhancement.errors import UserError
 from enhancement.paths import locate
+from enhancement.registry import DATASET_REGISTRY
 
-from .base_dataset import DatasetOptions, EnhancementDataset, Found
+from .base_dataset import EnhancementDataset, Found
+from .dataset_options import DatasetOptions
 from .images import Array
-from .layouts import layout_folders
+from .layouts import LAYOUTS, layout_folders
 from .pairing import check_sizes, pair_by_name
 from .sources import open_source
 from .transforms import Frame
@@ -28,12 +29,10 @@ class PairedOptions(DatasetOptions):
         dataroot: Where that dataset lies; None takes the layout's usual place.
         split: Its published split.
         dataroot_lq, dataroot_gt: Two folders or LMDBs.
-        filename_tmpl: What an lq file is called after its gt, without extensions: "{}" the same.
+        filename_tmpl: How an lq file is named after its gt, without extensions: "{}" alike.
     """
 
-    layout: Literal["LOL_v1", "LOL_v2_real", "LOL_v2_synthetic", "high_low", "capsule"] | None = (
-        None
-    )
+    layout: Literal[tuple(LAYOUTS)] | None = None  # type: ignore[valid-type]
     dataroot: str | None = None
     split: Literal["train", "val", "test"] = "train"
     dataroot_lq: str | None = None
@@ -46,17 +45,17 @@ class PairedOptions(DatasetOptions):
             raise UserError(f"filename_tmpl must hold {{}} once, but is '{self.filename_tmpl}'")
 
     def masks(self) -> str | None:
-        """`dataroot_mask`, or a layout's `masks` folder beside its gt's, where it is there."""
+        """`dataroot_mask`, or else a layout's `masks` folder next to its gt's, if there is one."""
         if self.dataroot_mask or not self.layout:
             return self.dataroot_mask
-        beside = f"{self.folders()[1].rsplit('/', 1)[0]}/masks"
-        return beside if locate(beside).is_dir() else None
+        neighbour = f"{self.folders()[1].rsplit('/', 1)[0]}/masks"
+        return neighbour if locate(neighbour).is_dir() else None
 
     def folders(self) -> tuple[str, str]:
         """The (lq, gt) folders.
 
         Raises:
-            UserError: Both ways or neither were given, or the folders are not there.
+            UserError: Both ways or neither were given, or the folders do not exist.
         """
         if self.layout and not (self.dataroot_lq or self.dataroot_gt):
             return layout_folders(self.layout, self.dataroot, self.split)
@@ -76,9 +75,9 @@ class PairedDataset(EnhancementDataset):
     @classmethod
     def find(cls, options: Any) -> Found:
         lq, gt = (open_source(root) for root in options.folders())
-        pairs, lonely = pair_by_name(lq, gt, options.filename_tmpl)
-        faults = check_sizes(lq, gt, pairs) if options.on_error == "raise" else []
-        return [lq, gt], list(pairs), lonely + faults
+        pairs, unpaired = pair_by_name(lq, gt, options.filename_tmpl)
+        mismatched = check_sizes(lq, gt, pairs) if options.on_error == "raise" else []
+        return [lq, gt], list(pairs), unpaired + mismatched
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
         return images

@@ -14,7 +14,7 @@ ROLE = re.compile(r"^(low|lq|input|dark|normal|high|gt|target)(?=[\d_-])[_-]?", 
 
 
 def pair_key(name: str, strip_role: bool = True) -> str:
-    """What both files of a pair share: the name without extension and without its role."""
+    """What the names of a pair have in common: all but the extension, the case and the role."""
     path = PurePosixPath(name)
     stem = ROLE.sub("", path.stem) if strip_role else path.stem
     return (path.parent / stem).as_posix().lower()
@@ -23,6 +23,7 @@ def pair_key(name: str, strip_role: bool = True) -> str:
 def _by_key(
     source: Source, names: list[str], strip_role: bool, template: str = "{}"
 ) -> dict[str, str]:
+    """The names by their pair key."""
     keyed: dict[str, str] = {}
     for name in names:
         other = keyed.setdefault(pair_key(_untemplated(name, template), strip_role), name)
@@ -34,7 +35,7 @@ def _by_key(
 
 
 def _untemplated(name: str, template: str) -> str:
-    """The gt's name inside an lq's; the name itself where it does not follow the template."""
+    """The gt's name that an lq's was made from; the name itself if it is not of that form."""
     before, after = template.split("{}")
     path = PurePosixPath(name)
     inside = path.stem.removeprefix(before).removesuffix(after)
@@ -48,10 +49,10 @@ def pair_by_name(
 
     Args:
         lq, gt: The sources.
-        template: What an lq file is called after its gt: "{}x4" for a.png and ax4.png.
+        template: How an lq file is named after its gt: "{}x4" for a.png and ax4.png.
 
     Returns:
-        The (lq, gt) names of every pair, sorted; and a line for each image without a partner.
+        The (lq, gt) names of every pair, sorted; and a line for each unpaired image.
 
     Raises:
         UserError: Two files of one folder claim the same pair.
@@ -64,14 +65,14 @@ def pair_by_name(
         pairs += [(lqs[key], gts[key]) for key in lqs.keys() & gts.keys()]
         lq_left = [lqs[key] for key in lqs.keys() - gts.keys()]
         gt_left = [gts[key] for key in gts.keys() - lqs.keys()]
-    lonely = [(lq.where(name), gt) for name in lq_left] + [(gt.where(name), lq) for name in gt_left]
-    faults = [f"{where}: has no partner of that name in {s.root}" for where, s in sorted(
-        lonely, key=lambda item: item[0])]  # fmt: skip
+    unpaired = [(lq.where(name), gt.root) for name in lq_left]
+    unpaired += [(gt.where(name), lq.root) for name in gt_left]
+    faults = [f"{where}: has no partner of that name in {root}" for where, root in sorted(unpaired)]
     return sorted(pairs), faults
 
 
 def check_sizes(lq: Source, gt: Source, pairs: list[tuple[str, str]]) -> list[str]:
-    """One line for each pair whose images differ in size or whose header cannot be read."""
+    """A line for each pair whose images differ in size, or of which a header cannot be read."""
     faults = []
     for lq_name, gt_name in pairs:
         try:

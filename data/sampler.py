@@ -1,4 +1,4 @@
-"""The order of training samples: a function of (seed, iteration) alone, so a run can resume."""
+"""The order of training samples: a function of (seed, iteration) alone, so that runs resume."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.utils.data import Sampler
 
 
 class SampleIndex(int):
-    """A sample's index that also knows its epoch; a plain index to datasets that do not ask.
+    """A sample's index that also carries its epoch; a plain integer to other datasets.
 
     Attributes:
         epoch: How many times the whole set has been seen before.
-        gt_size: The side of the cut to take instead of the dataset's own, or None.
+        gt_size: Side of the crop to take instead of the dataset's own, or None.
     """
 
     epoch: int
@@ -28,12 +28,12 @@ class SampleIndex(int):
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with cuts and batches of one size.
+    """A part of training in which crops and batches keep their size.
 
     Attributes:
         batch_size: Samples in a batch of one process.
-        gt_size: Side of the cut; None leaves it to the dataset.
-        iters: Its length; None for the rest of the run.
+        gt_size: Side of the crops; None leaves it to the dataset.
+        iters: Its length in iterations; None for the rest of the run.
     """
 
     batch_size: int
@@ -42,19 +42,19 @@ class Stage:
 
 
 class IterationSampler(Sampler[list[int]]):
-    """Yields one batch an iteration, for the whole run.
+    """Yields the indices of one batch for each iteration of a run.
 
-    Each epoch is a fresh permutation; batches run on across the border between two epochs, so no
+    Every epoch is a new permutation. A batch may begin in one epoch and end in the next, so no
     sample is dropped and workers never stop.
 
     Args:
         length: Samples in the dataset.
-        stages: Sizes of batches and cuts, in order; the last one stays in force.
+        stages: Sizes of batches and crops, in order; the last stays in force.
         total_iter: The last iteration.
         start_iter: Iterations already done.
         seed: Of the permutations.
         rank, world_size: Every process takes its own part of each global batch.
-        shuffle: A fresh order for each epoch; else the dataset's own.
+        shuffle: A new order for each epoch; otherwise the dataset's own.
     """
 
     def __init__(

@@ -21,32 +21,44 @@ class Source(Protocol):
     names: list[str]
 
     def where(self, name: str) -> str:
-        """The path to show for an image."""
+        """The image's path, for messages."""
 
     def encoded(self, name: str) -> bytes:
-        """The image as it is kept."""
+        """The bytes of the image's file."""
 
     def size(self, name: str) -> tuple[int, int]:
-        """(height, width), from the header."""
+        """(height, width), from the image's header."""
 
     def read(self, name: str) -> Array:
         """RGB, (H, W, 3), uint8 or uint16."""
 
 
 class FolderSource:
-    """Every image below a folder."""
+    """Every image below a folder, in its subfolders too.
+
+    Raises:
+        UserError: There is no such folder, it cannot be read, or it holds no images.
+    """
 
     def __init__(self, root: str | Path):
         self.root = str(root)
         self.folder = locate(root)
+        try:
+            self.names = self._list()
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot be read ({error.strerror})") from error
+
+    def _list(self) -> list[str]:
         if not self.folder.is_dir():
             kind = "a file, not a folder" if self.folder.exists() else "no such folder"
-            raise UserError(f"{self.folder}: {kind}; {missing_hint(root)}")
-        found = (p for p in self.folder.rglob("*") if is_image(p) and not p.name.startswith("."))
-        files = (p for p in found if not p.is_dir())
-        self.names = sorted(p.relative_to(self.folder).as_posix() for p in files)
-        if not self.names:
-            raise UserError(f"{self.folder}: no images in this folder")
+            raise UserError(f"{self.folder}: {kind}; {missing_hint(self.root)}")
+        visible = [path for path in self.folder.rglob("*") if not path.name.startswith(".")]
+        images = [path for path in visible if is_image(path) and not path.is_dir()]
+        if not images:
+            arrays = any(path.suffix.lower() == ".npy" for path in visible)
+            instead = ", only .npy arrays; save them as images, such as PNG" if arrays else ""
+            raise UserError(f"{self.folder}: no images in this folder{instead}")
+        return sorted(path.relative_to(self.folder).as_posix() for path in images)
 
     def where(self, name: str) -> str:
         return str(self.folder / name)
@@ -90,17 +102,23 @@ os.register_at_fork(before=_close_environments)
 class LmdbSource:
     """An LMDB as BasicSR writes it: encoded images by key, the keys in meta_info.txt.
 
-    Environments are opened on first use and shared by every source of a process: lmdb opens a
-    path only once. They are closed before a fork, so that workers open their own.
+    Environments are opened on first use and shared by every source of a process, because lmdb
+    opens a path only once. They are closed before a fork, so that workers open their own.
+
+    Raises:
+        UserError: There is no LMDB, or it lists no images.
     """
 
     def __init__(self, root: str | Path):
         self.root = str(root)
         self.folder = locate(root)
         index = self.folder / "meta_info.txt"
-        if not index.is_file():
-            raise UserError(f"{index}: no such file; an LMDB needs it to list its images")
-        lines = index.read_text().splitlines()
+        try:
+            lines = index.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise UserError(f"{index}: no such file; an LMDB needs it to list its images") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{index}: cannot be read ({error})") from error
         self.names = sorted(line.split(" (")[0] for line in lines if line.strip())
         if not self.names:
             raise UserError(f"{index}: lists no images")
@@ -126,6 +144,6 @@ def open_source(root: str | Path) -> Source:
     """A folder or, where the name ends in `.lmdb`, an LMDB.
 
     Raises:
-        UserError: Nothing there, or no images in it.
+        UserError: Nothing is there, or it holds no images.
     """
     return LmdbSource(root) if str(root).rstrip("/").endswith(".lmdb") else FolderSource(root)

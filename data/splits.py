@@ -1,4 +1,4 @@
-"""Hold images out of a training set by scene: near-duplicates stay on one side."""
+"""Hold images out of a training set by scene, so that near-duplicates stay together."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ def split_by_scene(
 ) -> dict[str, list[int]]:
     """Divide images into subsets, whole scenes at a time.
 
-    Scenes are ranked by a hash of their file names and taken until a share is full: no random
-    state is used, so every process and every machine divides alike.
+    Scenes are ranked by a hash of their file names and taken until a share is full. Nothing is
+    random, so every process and every machine divides alike.
 
     Args:
         source: Where the (gt) images are.
         names: The images.
-        fractions: Subset name to its share; "train" takes the rest.
+        fractions: The share of each subset; "train" takes the rest.
 
     Returns:
-        Subset name to the indices of its images, ascending.
+        The indices of each subset's images, ascending.
     """
     groups: dict[int, list[int]] = {}
     for index, scene in enumerate(scenes(source, names)):

@@ -1,4 +1,4 @@
-"""Well-exposed, clear images and a degradation of each, made on the fly."""
+"""Good images, each with a degradation of it made on the fly."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from basicsr.utils.registry import DATASET_REGISTRY
 
-from .base_dataset import DatasetOptions, EnhancementDataset, Found
-from .haze import Haze
+from enhancement.errors import UserError, hint
+from enhancement.registry import DATASET_REGISTRY
+
+from .base_dataset import EnhancementDataset, Found
+from .dataset_options import DatasetOptions
+from .degradations import DEGRADATIONS, Degradation
 from .images import Array, to_float
 from .low_light import LowLight
 from .sources import open_source
 from .transforms import Frame
-
-DEGRADATIONS: dict[str, type] = {"Haze": Haze, "LowLight": LowLight}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,28 +25,38 @@ class SynthesisOptions(DatasetOptions):
 
     Attributes:
         dataroot_gt: Folder or LMDB of good images, or `package:NAME/folder`.
-        degradation: `type: LowLight` or `type: Haze`, and that class's arguments.
+        degradation: `type`, a name in data/degradations.py, and that class's arguments.
     """
 
     dataroot_gt: str
-    degradation: dict[str, Any] = field(default_factory=lambda: {"type": "LowLight"})
+    degradation: dict[str, Any] = field(default_factory=lambda: {"type": LowLight.__name__})
 
-    def build(self) -> LowLight | Haze:
-        """The degradation."""
+    def build(self) -> Degradation:
+        """The degradation.
+
+        Raises:
+            UserError: There is none of that name, or its arguments are wrong.
+        """
         arguments = dict(self.degradation)
-        return DEGRADATIONS[arguments.pop("type")](**arguments)
+        name = str(arguments.pop("type", None))
+        if name not in DEGRADATIONS:
+            raise UserError(f"degradation: unknown type '{name}'; {hint(name, DEGRADATIONS)}")
+        try:
+            return DEGRADATIONS[name](**arguments)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"degradation: {error}") from error
 
 
 @DATASET_REGISTRY.register()
 class SynthesisDataset(EnhancementDataset):
-    """Each image's degradation is fixed by (seed, index, epoch); outside training epoch is 0."""
+    """Each image's degradation follows from (seed, epoch, index); epoch is 0 outside training."""
 
     Options: ClassVar[type[DatasetOptions]] = SynthesisOptions
-    nested: ClassVar[dict[str, dict[str, type]]] = {"degradation": DEGRADATIONS}
+    nested: ClassVar[dict[str, dict[str, type[Degradation]]]] = {"degradation": DEGRADATIONS}
 
     def __init__(self, opt: dict[str, Any]):
         super().__init__(opt)
-        self.degrade = self.options.build()
+        self.degrade: Degradation = self.options.build()
 
     @classmethod
     def find(cls, options: Any) -> Found:
@@ -60,10 +71,9 @@ class SynthesisDataset(EnhancementDataset):
         """A whole sample as the dataset gives it outside training.
 
         Returns:
-            The image's name, lq and gt (H, W, 3) in [0, 1], and what the degradation drew.
+            The image's name, lq and gt (H, W, 3) in [0, 1], and the values that were drawn.
         """
-        sample = self.samples[index]
-        gt = to_float(self._cache[index][0] if self._cache else self._read(sample)[0])
+        gt = to_float(self.images(index)[0])
         rng = np.random.default_rng((self.options.seed, 0, index))
         lq, drawn = self.degrade(gt, Frame(0, 0, *gt.shape[:2]), rng)
-        return sample[0], lq, gt, drawn
+        return self.samples[index][0], lq, gt, drawn

@@ -1,7 +1,8 @@
-"""Resize, crop, flip and rotate: the same cut for every image of a sample."""
+"""Resize, crop, flip and rotate every image of a sample alike."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -12,7 +13,7 @@ from .images import Array
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a cut lies in its image, for what depends on the position (an endoscope's falloff).
+    """Where a crop lies in its image, for what depends on the position (an endoscope's falloff).
 
     Attributes:
         top, left: First row and column; negative in reflected padding.
@@ -26,8 +27,15 @@ class Frame:
 
 
 def pad_to(image: Array, height: int, width: int) -> tuple[Array, int, int]:
-    """Reflect-pad an image that is smaller than asked, evenly; also the rows and columns added
-    at the top and left."""
+    """Reflect-pad an image smaller than asked, evenly on both sides.
+
+    Args:
+        image: (h, w, channels).
+        height, width: The least size to reach.
+
+    Returns:
+        The image, and how many rows were added at the top and columns at the left.
+    """
     h, w = image.shape[:2]
     top, left = max(0, height - h) // 2, max(0, width - w) // 2
     down, right = max(0, height - h) - top, max(0, width - w) - left
@@ -39,7 +47,7 @@ def pad_to(image: Array, height: int, width: int) -> tuple[Array, int, int]:
 
 
 def resize(images: list[Array], size: tuple[int, int]) -> list[Array]:
-    """Resize each to (height, width): area averaging down, cubic up; a mask by nearest pixels."""
+    """Resize each to (height, width): down by area averaging, up by cubics, a mask by nearest."""
     height, width = size
 
     def one(image: Array) -> Array:
@@ -57,21 +65,36 @@ def resize(images: list[Array], size: tuple[int, int]) -> list[Array]:
 def random_crop(
     images: list[Array], size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[list[Array], Frame]:
-    """Cut the same random (height, width) from each; smaller images are reflect-padded first."""
+    """The same random crop (height, width) of each; smaller images are reflect-padded first."""
+
+    def place(spare: int) -> int:
+        return int(rng.integers(spare + 1))
+
+    return _crop(images, size, place)
+
+
+def central_crop(images: list[Array], size: tuple[int, int]) -> tuple[list[Array], Frame]:
+    """The middle (height, width) of each; smaller images are reflect-padded first."""
+    return _crop(images, size, lambda spare: spare // 2)
+
+
+def _crop(
+    images: list[Array], size: tuple[int, int], place: Callable[[int], int]
+) -> tuple[list[Array], Frame]:
+    """Crop where `place` says, given how many rows, then columns, are to spare."""
     height, width = size
     whole = images[0].shape[:2]
     padded = [pad_to(image, height, width) for image in images]
-    _, pad_top, pad_left = padded[0]
-    h, w = padded[0][0].shape[:2]
-    top, left = int(rng.integers(h - height + 1)), int(rng.integers(w - width + 1))
-    cut = [image[top : top + height, left : left + width] for image, _, _ in padded]
-    return cut, Frame(top - pad_top, left - pad_left, *whole)
+    first, pad_top, pad_left = padded[0]
+    top, left = place(first.shape[0] - height), place(first.shape[1] - width)
+    crops = [image[top : top + height, left : left + width] for image, _, _ in padded]
+    return crops, Frame(top - pad_top, left - pad_left, *whole)
 
 
 def random_flips(
     images: list[Array], rng: np.random.Generator, hflip: bool, rotate: bool
 ) -> list[Array]:
-    """Mirror, and turn by a random multiple of 90 degrees (of 180 where the cut is not square)."""
+    """Mirror each alike, and rotate by a multiple of 90 degrees (of 180 unless it is square)."""
     mirror = hflip and rng.random() < 0.5
     square = images[0].shape[0] == images[0].shape[1]
     turns = int(rng.integers(4)) if rotate else 0

@@ -20,29 +20,39 @@ def locate(path: str | Path) -> Path:
     """Where a path of an option file really is.
 
     `package:skimage/data` is a folder inside an installed package. A path that begins with
-    `datasets/` is looked up in the folder named by ENHANCEMENT_DATA, where that is set. Any other
-    path is relative to the current folder.
+    `datasets/` is looked up in the folder named by ENHANCEMENT_DATA, where that is set. `~` and
+    `~user` are home folders. Any other path is relative to the current folder.
+
+    Raises:
+        UserError: The path is empty, or there is no such package or user.
     """
     text = str(path)
     if not text:
         raise UserError("expected a folder or file, but got an empty text")
     if text.startswith(PACKAGE_PREFIX):
-        package, _, inside = text[len(PACKAGE_PREFIX) :].partition("/")
-        try:
-            spec = importlib.util.find_spec(package)
-        except ImportError:
-            spec = None
-        if spec is None or not spec.submodule_search_locations:
-            raise UserError(f"{text}: package '{package}' is not installed; pip install it")
-        return Path(spec.submodule_search_locations[0]) / inside
+        return _inside_package(text)
     parts = Path(text).parts
     if parts and parts[0] == DATA_FOLDER and os.environ.get(DATA_VARIABLE):
         return Path(os.environ[DATA_VARIABLE], *parts[1:])
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: no such user; check the path") from None
+
+
+def _inside_package(text: str) -> Path:
+    package, _, inside = text.removeprefix(PACKAGE_PREFIX).partition("/")
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # ValueError: an empty name
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"{text}: package '{package}' is not installed; pip install it")
+    return Path(spec.submodule_search_locations[0]) / inside
 
 
 def missing_hint(path: str | Path) -> str:
-    """What to do about a missing file: name ENHANCEMENT_DATA where it would have helped."""
+    """What to do about a missing file; names ENHANCEMENT_DATA where setting it may help."""
     if Path(path).parts[:1] == (DATA_FOLDER,):
         return f"put the data there, or set {DATA_VARIABLE} to the folder that stands for datasets/"
     return "check the path"

@@ -10,8 +10,9 @@ from typing import Any
 from pydantic_core import PydanticCustomError, core_schema
 
 from enhancement.compat import option_keys
-from enhancement.data.base_dataset import EnhancementDataset, included
+from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import DatasetBlock, Loading
+from enhancement.data.selection import included
 from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
 from enhancement.registry import DATASET_REGISTRY, lookup
@@ -102,7 +103,7 @@ def _set_faults(key: str, given: Any) -> Iterator[Fault]:
 
 def _own_faults(kind: Any, own: dict[str, Any]) -> list[Fault]:
     faults = argument_faults(kind.Options, own)
-    for name, types in getattr(kind, "nested", {}).items():
+    for name, types in kind.nested.items():
         if own.get(name) is not None:
             try:
                 found = Registered(types).read(own[name])

@@ -1,32 +1,92 @@
-"""Option files of Retinexformer and DED-Net for paired folders, read as they stand.
+"""Option files of Retinexformer, DED-Net and WTNet, read as they stand.
+
+Their datasets of paired folders (LOL, FiveK, NTIRE, the endoscopy sets of WTNet) are read with
+nothing but their roots changed.
 
 | theirs | ours |
 | --- | --- |
 | `model_type: ImageCleanModel` | `EnhancementModel` |
 | dataset `type: Dataset_PairedImage` | `PairedDataset` |
+| dataset `type` of SID, SMID or SDSD | refused: they are no folders of paired images |
 | `geometric_augs` | `use_hflip` and `use_rot` |
-| `io_backend` disk or lmdb | told by the dataroot's name |
+| `cache_data` | `cache: ram` where true |
+| `io_backend` disk or lmdb | nothing: the name of the dataroot tells |
+| `use_amp` | `train.precision`: `fp16` where true |
 | `train.use_grad_clip` | `train.grad_clip: 0.01`, the norm that their code clips to |
-| `val.rgb2bgr: true` | nothing: files are always written in the right colours |
+| `val.rgb2bgr: true` | nothing: files are always written with the right colours |
 | `val.use_image` | `val.protocol`: `basicsr` (8 bits) where true, else `retinexformer` (float) |
 | `val.max_minibatch` | nothing: images are validated one at a time |
-| `network_g.in_channels`, `out_channels` of 3 | nothing: every network of ours is RGB to RGB |
+| `network_g.in_channels`, `inp_channels`, `out_channels` of 3 | nothing for a network without \
+these arguments: it is RGB to RGB |
+| `logger.wandb.project`, where wandb is not installed | null, and a note: TensorBoard logs the \
+run |
 | a frequency such as `1e3` | the whole number |
 
 `gt_sizes`, `mini_batch_sizes`, `iters`, `filename_tmpl`, `use_shuffle`, `mixing_augs`,
-`window_size`, `wandb` and `dist_params` are keys of our own schema. What is neither listed nor in
-the schema is left where it is, for the check to refuse by name. Their files choose checkpoints on
-the test set: `val.select_on_test` is set, and so stamped on every score.
+`window_size` and `dist_params` are keys of our own schema. Any key that is neither listed nor in
+the schema stays where it is, and is refused by name when the options are checked. Their files
+choose checkpoints on the test set: `val.select_on_test` is set, and every score says so.
 """
 
 from __future__ import annotations
 
+import inspect
+from importlib.util import find_spec
 from typing import Any
 
-MODEL, DATASET = "ImageCleanModel", "Dataset_PairedImage"
+from enhancement.errors import OptionError
+from enhancement.registry import ARCH_REGISTRY, lookup, registered
+
+MODEL, DATASET, NETWORK = "ImageCleanModel", "Dataset_PairedImage", "RetinexFormer"
+ONE_LONG_EXPOSURE = (
+    "matches all short exposures of a scene to one long exposure, kept as .npy arrays; save each "
+    "pair as two images of one name"
+)
+NOT_PAIRED = {
+    "Dataset_SIDImage": ONE_LONG_EXPOSURE,
+    "Dataset_SMIDImage": ONE_LONG_EXPOSURE,
+    "Dataset_SDSDImage": "reads frames kept as .npy arrays, and takes the scenes of testing_dir "
+    "for the test set; save the frames of each set as images",
+}
 CLIP_NORM = 0.01
-FREQUENCIES = (("val", "val_freq"), ("logger", "print_freq"), ("logger", "save_checkpoint_freq"),
-               ("train", "total_iter"))  # fmt: skip
+CHANNELS = ("in_channels", "inp_channels", "out_channels")
+FREQUENCIES = (
+    ("val", "val_freq"),
+    ("logger", "print_freq"),
+    ("logger", "save_checkpoint_freq"),
+    ("train", "total_iter"),
+)
+
+
+def is_dialect(options: dict[str, Any]) -> bool:
+    """Whether a file names their model or one of their datasets."""
+    types = [str(block.get("type")) for block in _datasets(options).values()]
+    return options.get("model_type") == MODEL or any(t in (DATASET, *NOT_PAIRED) for t in types)
+
+
+def translate(options: dict[str, Any]) -> list[str]:
+    """Put options of the dialect into our own words, in place.
+
+    Returns:
+        Notes for the reader of the option file.
+
+    Raises:
+        OptionError: A dataset is not one of paired images.
+    """
+    _refuse_unpaired(options)
+    if options.get("model_type") == MODEL:
+        options["model_type"] = "EnhancementModel"
+    for block in _datasets(options).values():
+        if block.get("type") == DATASET:
+            _translate_dataset(block)
+    _translate_training(options)
+    _translate_validation(options)
+    _drop_channels(_block(options, "network_g"))
+    for section, key in FREQUENCIES:
+        value = _block(options, section).get(key)
+        if isinstance(value, float) and value.is_integer():
+            options[section][key] = int(value)
+    return _notes(options)
 
 
 def _block(options: Any, key: str) -> dict[str, Any]:
@@ -34,40 +94,22 @@ def _block(options: Any, key: str) -> dict[str, Any]:
     return block if isinstance(block, dict) else {}
 
 
-def is_dialect(options: dict[str, Any]) -> bool:
-    """Whether a file names their model or their dataset."""
-    sets = _block(options, "datasets").values()
-    types = [block.get("type") for block in sets if isinstance(block, dict)]
-    return options.get("model_type") == MODEL or DATASET in types
+def _datasets(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    sets = _block(options, "datasets")
+    return {key: block for key, block in sets.items() if isinstance(block, dict)}
 
 
-def translate(options: dict[str, Any]) -> None:
-    """Put options of the dialect into our own words, in place."""
-    if options.get("model_type") == MODEL:
-        options["model_type"] = "EnhancementModel"
-    for block in _block(options, "datasets").values():
-        if isinstance(block, dict) and block.get("type") == DATASET:
-            _translate_dataset(block)
-    train, val = _block(options, "train"), _block(options, "val")
-    if isinstance(train.get("use_grad_clip"), bool) and train.pop("use_grad_clip"):
-        train.setdefault("grad_clip", CLIP_NORM)
-    if val.get("rgb2bgr") is True:
-        del val["rgb2bgr"]
-    if isinstance(val.get("use_image"), bool):
-        val.setdefault("protocol", "basicsr" if val.pop("use_image") else "retinexformer")
-        val.pop("use_image", None)
-    if isinstance(val.get("max_minibatch"), int):
-        del val["max_minibatch"]
-    if "val" in _block(options, "datasets"):
-        options["val"] = {"select_on_test": True, **val}
-    network = _block(options, "network_g")
-    for key in ("in_channels", "out_channels"):
-        if network.get("type") in ("RetinexFormer", "DEDNet") and network.get(key) == 3:
-            del network[key]
-    for section, key in FREQUENCIES:
-        value = _block(options, section).get(key)
-        if isinstance(value, float) and value.is_integer():
-            options[section][key] = int(value)
+def _refuse_unpaired(options: dict[str, Any]) -> None:
+    found: dict[str, list[str]] = {}
+    for key, block in _datasets(options).items():
+        if str(block.get("type")) in NOT_PAIRED:
+            found.setdefault(block["type"], []).append(f"datasets.{key}.type")
+    if found:
+        raise OptionError(
+            f"{', '.join(keys)}: {kind} {NOT_PAIRED[kind]}, in a folder for lq and one for gt, and "
+            f"read them with {DATASET}"
+            for kind, keys in found.items()
+        )
 
 
 def _translate_dataset(block: dict[str, Any]) -> None:
@@ -75,8 +117,54 @@ def _translate_dataset(block: dict[str, Any]) -> None:
     if isinstance(block.get("geometric_augs"), bool):
         augment = block.pop("geometric_augs")
         block |= {"use_hflip": augment, "use_rot": augment}
+    if isinstance(block.get("cache_data"), bool) and block.pop("cache_data"):
+        block.setdefault("cache", "ram")
     kind = _block(block, "io_backend").get("type")
     roots = [str(block.get(key)) for key in ("dataroot_lq", "dataroot_gt")]
     lmdb = all(root.rstrip("/").endswith(".lmdb") for root in roots)
     if kind == ("lmdb" if lmdb else "disk"):
         del block["io_backend"]
+
+
+def _translate_training(options: dict[str, Any]) -> None:
+    train = _block(options, "train")
+    if isinstance(train.get("use_grad_clip"), bool) and train.pop("use_grad_clip"):
+        train.setdefault("grad_clip", CLIP_NORM)
+    if isinstance(options.get("use_amp"), bool) and options.pop("use_amp"):
+        train.setdefault("precision", "fp16")
+
+
+def _translate_validation(options: dict[str, Any]) -> None:
+    val = _block(options, "val")
+    if val.get("rgb2bgr") is True:
+        del val["rgb2bgr"]
+    if isinstance(val.get("use_image"), bool):
+        as_image = val.pop("use_image")
+        val.setdefault("protocol", "basicsr" if as_image else "retinexformer")
+    if isinstance(val.get("max_minibatch"), int):
+        del val["max_minibatch"]
+    if "val" in _datasets(options):
+        options["val"] = {"select_on_test": True, **val}
+
+
+def _drop_channels(network: dict[str, Any]) -> None:
+    if network.get("type") not in registered(ARCH_REGISTRY):
+        return
+    taken = inspect.signature(lookup(ARCH_REGISTRY, network["type"])).parameters
+    for key in CHANNELS:
+        if network.get(key) == 3 and key not in taken:
+            del network[key]
+
+
+def _notes(options: dict[str, Any]) -> list[str]:
+    notes = []
+    if _block(options, "network_g").get("type") == NETWORK:
+        notes.append(
+            f"network_g.type is {NETWORK}, which DED-Net's published option files name too; to "
+            f"train DED-Net set it to DEDNet"
+        )
+    wandb = _block(_block(options, "logger"), "wandb")
+    if wandb.get("project") and find_spec("wandb") is None:
+        wandb["project"] = None
+        notes.append("logger.wandb has no effect: wandb is not installed; TensorBoard logs the run")
+    return notes

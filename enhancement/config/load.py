@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ from .fit import block, loss_faults, model_faults, network_faults, path_faults
 from .needs import Needs
 from .schema import LOSS_SUFFIX, Config, gather_losses
 from .signature import Fault, KeyPath, faults_in, validate
-
-logger = logging.getLogger("enhancement")
 
 
 def load_config(
@@ -54,8 +51,8 @@ def load_config(
     if weights is not None:
         file.set(["path", "pretrain_network_g"], str(Path(weights).absolute()), "--weights")
     if is_dialect(file.options):
-        for note in translate(file.options) or ():
-            logger.info("%s: %s", path, note)
+        for note in translate(file.options):
+            print(f"note: {note}")
     options = file.options
     if not training and not options.get("train"):
         options.pop("train", None)

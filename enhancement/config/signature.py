@@ -11,7 +11,6 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
-from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -43,7 +42,6 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
-@cache
 def arguments_model(function: Callable[..., Any]) -> type[BaseModel]:
     """A model of the arguments that an option file may give a function or class."""
     fields: dict[str, Any] = {}

@@ -8,9 +8,10 @@ from typing import Any
 
 from enhancement.config.datasets import SETS, phase_of
 from enhancement.config.load import load_config
-from enhancement.data.base_dataset import EnhancementDataset, included
+from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.layouts import LAYOUTS
 from enhancement.data.pairing import check_sizes, pair_by_name
+from enhancement.data.selection import included
 from enhancement.data.sources import Source, open_source
 from enhancement.errors import UserError
 from enhancement.paths import locate

@@ -12,7 +12,8 @@ from enhancement import distributed
 from enhancement.config.context import RunContext
 from enhancement.config.datasets import NO_EFFECT
 from enhancement.config.schema import Config
-from enhancement.data.loader import OnDevice, eval_loader, train_loader
+from enhancement.data.loader import eval_loader, train_loader
+from enhancement.data.to_device import OnDevice
 from enhancement.errors import UserError
 from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.randomness import seed_all

@@ -1,99 +1,21 @@
-"""Option files of Retinexformer and DED-Net as they stand."""
+"""Option files of Retinexformer, DED-Net and WTNet as they stand."""
+
+from unittest.mock import patch
 
 import pytest
 from helpers import make_pairs
+from published_options import FRAMES, HEAD, OTHERS, PAIRED, REST, RETINEXFORMER, WTNET
 
-from enhancement.config.load import load_options
+from enhancement.config import dialect
+from enhancement.config.load import load_config
+from enhancement.data.blocks import DatasetBlock
 from enhancement.errors import UserError
-from enhancement.training import loop as train
+from enhancement.training import command as train
 
-PUBLISHED = """
-name: Enhancement_RetinexFormer_LOL_v1
-model_type: ImageCleanModel
-scale: 1
-num_gpu: 1
-manual_seed: 100
-datasets:
-  train:
-    name: TrainSet
-    type: Dataset_PairedImage
-    dataroot_gt: lol/Train/target
-    dataroot_lq: lol/Train/input
-    geometric_augs: true
-    filename_tmpl: '{}'
-    io_backend:
-      type: disk
-    use_shuffle: true
-    num_worker_per_gpu: 0
-    batch_size_per_gpu: 2
-    mini_batch_sizes: [2, 1]
-    iters: [2, 1]
-    gt_size: 24
-    gt_sizes: [16, 24]
-    dataset_enlarge_ratio: 1
-    prefetch_mode: ~
-  val:
-    name: ValSet
-    type: Dataset_PairedImage
-    dataroot_gt: lol/Test/target
-    dataroot_lq: lol/Test/input
-    io_backend:
-      type: disk
-network_g:
-  type: RetinexFormer
-  in_channels: 3
-  out_channels: 3
-  n_feat: 8
-  stage: 1
-  num_blocks: [1, 1, 1]
-path:
-  pretrain_network_g: ~
-  strict_load_g: true
-  resume_state: ~
-train:
-  total_iter: !!float 4
-  warmup_iter: -1
-  use_grad_clip: true
-  scheduler:
-    type: CosineAnnealingRestartCyclicLR
-    periods: [46000, 104000]
-    restart_weights: [1, 1]
-    eta_mins: [0.0003, 0.000001]
-  mixing_augs:
-    mixup: true
-    mixup_beta: 1.2
-    use_identity: true
-  optim_g:
-    type: Adam
-    lr: !!float 2e-4
-    betas: [0.9, 0.999]
-  pixel_opt:
-    type: L1Loss
-    loss_weight: 1
-    reduction: mean
-val:
-  window_size: 4
-  val_freq: !!float 2e0
-  save_img: false
-  rgb2bgr: true
-  use_image: false
-  max_minibatch: 8
-  metrics:
-    psnr:
-      type: calculate_psnr
-      crop_border: 0
-      test_y_channel: false
-logger:
-  print_freq: 1
-  save_checkpoint_freq: !!float 2e0
-  use_tb_logger: true
-  wandb:
-    project: ~
-    resume_id: ~
-dist_params:
-  backend: nccl
-  port: 29500
-"""
+LOL = {"train_gt": "Train/target", "train_lq": "Train/input"}
+LOL |= {"test_gt": "Test/target", "test_lq": "Test/input"}
+PUBLISHED = HEAD.format(name="Enhancement_RetinexFormer_LOL_v1")
+PUBLISHED += PAIRED.format(root="lol", **LOL) + RETINEXFORMER + REST
 
 
 @pytest.fixture
@@ -114,7 +36,7 @@ def published(in_tmp):
 
 
 def test_every_key_is_understood(published):
-    options = load_options(published())
+    options = load_config(published()).resolved
     assert options["model_type"] == "EnhancementModel"
     assert options["train"]["grad_clip"] == 0.01
     assert options["train"]["total_iter"] == 4
@@ -123,9 +45,8 @@ def test_every_key_is_understood(published):
     assert options["val"]["val_freq"] == 2
     train_set = options["datasets"]["train"]
     assert (train_set["use_hflip"], train_set["use_rot"]) == (True, True)
-    assert options["network_g"] == {
-        "type": "RetinexFormer", "n_feat": 8, "stage": 1, "num_blocks": [1, 1, 1]
-    }  # fmt: skip
+    network = {"type": "RetinexFormer", "n_feat": 8, "stage": 1, "num_blocks": [1, 1, 1]}
+    assert options["network_g"] == network
 
 
 def test_it_trains_and_stamps_the_choice_on_the_test_set(published, capsys):
@@ -141,9 +62,9 @@ def test_it_trains_and_stamps_the_choice_on_the_test_set(published, capsys):
 
 
 def test_use_image_scores_rounded_images(published):
-    assert load_options(published(("use_image: false", "use_image: true")))["val"]["protocol"] == (
-        "basicsr"
-    )
+    assert load_config(published(("use_image: false", "use_image: true"))).resolved["val"][
+        "protocol"
+    ] == ("basicsr")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +75,8 @@ def test_use_image_scores_rounded_images(published):
         ("in_channels: 3", "in_channels: 31", "network_g.in_channels: unknown key"),
         ("iters: [2, 1]", "iters: [2]", "lists of one length with iters, got gt_sizes"),
         ("mixup_beta", "mixup_bet", "train.mixing_augs.mixup_bet: unknown key; did you mean"),
-        ("project: ~", "project: low_light", "logger.wandb: is not installed: pip install wandb"),
+        ("project: low_light", "projct: low_light", "logger.wandb.projct: unknown key; did you"),
+        ("type: RetinexFormer", "type: MST_Plus_Plus", "network_g.type: unknown arch"),
         ("port: 29500", "port: 99999999", "dist_params.port: expected less than"),
         ("'{}'", "'x'", "filename_tmpl must hold {} once, but is 'x'"),
         ("geometric_augs", "geometric_aug", "datasets.train.geometric_aug: unknown key"),
@@ -162,11 +84,115 @@ def test_use_image_scores_rounded_images(published):
 )
 def test_what_cannot_be_honoured_is_refused_by_name(published, old, new, text):
     with pytest.raises(UserError) as caught:
-        load_options(published((old, new)))
+        load_config(published((old, new)))
     assert text in str(caught.value)
+
+
+@pytest.fixture
+def other(in_tmp):
+    """Writes the whole file of another dataset, and its images; returns its path."""
+
+    def write(name, network=RETINEXFORMER, head=HEAD):
+        folders = OTHERS[name]
+        make_pairs(in_tmp / name, folders["train_lq"], folders["train_gt"])
+        make_pairs(in_tmp / name, folders["test_lq"], folders["test_gt"], count=2)
+        text = head.format(name=name) + PAIRED.format(root=name, **folders) + network + REST
+        (in_tmp / "other.yml").write_text(text)
+        return "other.yml"
+
+    return write
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_paired_folders_are_read_as_they_stand(other, name):
+    options = load_config(other(name)).resolved
+    for key, count in (("train", 4), ("val", 2)):
+        assert len(DatasetBlock.of(key, options["datasets"][key]).build()) == count
+
+
+@pytest.mark.parametrize(("use_amp", "precision"), [("True", "fp16"), ("False", "fp32")])
+def test_use_amp_is_half_precision(other, use_amp, precision):
+    head = HEAD.replace("num_gpu: 1", "num_gpu: 0") + f"use_amp: {use_amp}\n"
+    assert load_config(other("NTIRE", head=head)).resolved["train"]["precision"] == precision
+
+
+def test_an_unknown_network_is_all_that_wtnets_file_is_refused_for(other):
+    with pytest.raises(UserError, match=r"network_g\.type: unknown arch 'WTNet'") as caught:
+        load_config(other("WTNet_KC", WTNET))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("SID", "matches all short exposures of a scene to one long exposure"),
+        ("SMID", "matches all short exposures of a scene to one long exposure"),
+        ("SDSD", "takes the scenes of testing_dir for the test set"),
+    ],
+)
+def test_frames_are_refused_in_one_line_with_the_way_out(in_tmp, kind, why):
+    sets = FRAMES.format(kind=f"Dataset_{kind}Image", root=kind)
+    if kind == "SDSD":
+        sets = sets.replace("padding: new_info", "padding: new_info\n    testing_dir: pair1,pair11")
+    (in_tmp / "frames.yml").write_text(HEAD.format(name=kind) + sets + RETINEXFORMER + REST)
+    with pytest.raises(UserError) as caught:
+        load_config("frames.yml")
+    text = str(caught.value)
+    assert text.startswith(f"datasets.train.type, datasets.val.type: Dataset_{kind}Image ")
+    assert why in text
+    assert text.endswith("read them with Dataset_PairedImage")
+    assert "\n" not in text
+
+
+class TestNotes:
+    def test_both_ded_nets_network_and_wandb_are_mentioned(self, published, capsys):
+        options = load_config(published()).resolved
+        out = capsys.readouterr().out.splitlines()
+        assert [line for line in out if "to train DED-Net set it to DEDNet" in line]
+        assert [line for line in out if line.startswith("note: logger.wandb has no effect")]
+        assert options["logger"]["wandb"] == {"project": None, "resume_id": None}
+
+    def test_wandb_is_kept_where_it_is_installed(self):
+        options = {"model_type": "ImageCleanModel", "logger": {"wandb": {"project": "low_light"}}}
+        with patch.object(dialect, "find_spec", return_value=True):
+            assert dialect.translate(options) == []
+        assert options["logger"]["wandb"]["project"] == "low_light"
+
+    def test_outside_the_dialect_a_missing_wandb_is_one_warning(self, tiny, capsys):
+        path = tiny(logger={"wandb": {"project": "low_light"}})
+        assert train.run_training(train.parse(["--opt", path])) == 0
+        assert capsys.readouterr().out.count("wandb is not installed; TensorBoard alone") == 1
+
+    def test_other_networks_and_no_project_need_none(self):
+        options = {"network_g": {"type": "DEDNet"}, "logger": {"wandb": {"project": None}}}
+        assert dialect.translate(options) == []
+
+
+@pytest.mark.parametrize(("cache_data", "cache"), [(True, "ram"), (False, None), ("yes", None)])
+def test_cached_data_is_cached_in_ram(cache_data, cache):
+    block = {"type": "Dataset_PairedImage", "cache_data": cache_data}
+    dialect.translate({"datasets": {"train": block}})
+    assert block.get("cache") == cache
+    assert ("cache_data" in block) == (cache_data == "yes")  # left for the check to refuse
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"datasets": []},
+        {"datasets": {"train": 3}},
+        {"datasets": {"train": {"type": ["Dataset_SIDImage"]}}},
+        {"network_g": {"type": ["RetinexFormer"], "in_channels": 3}},
+        {"model_type": ["ImageCleanModel"], "logger": {"wandb": "low_light"}, "use_amp": "yes"},
+        {"train": None, "val": 3, "logger": [], "use_amp": True},
+    ],
+)
+def test_values_of_the_wrong_kind_are_left_to_the_check(options):
+    assert not dialect.is_dialect(options)
+    assert dialect.translate(options) == []
 
 
 def test_file_names_by_template(published, in_tmp):
     for path in (in_tmp / "lol/Train/input").iterdir():
         path.rename(path.with_stem(path.stem + "x1"))
-    assert load_options(published(("'{}'", "'{}x1'")))
+    assert load_config(published(("'{}'", "'{}x1'"))).resolved

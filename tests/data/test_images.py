@@ -1,12 +1,22 @@
 """Reading every kind of file, and refusing broken ones by name."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from helpers import picture
 from PIL import Image
 
-from enhancement.data.images import image_size, read_image, to_float, write_image
+from enhancement.data.images import (
+    image_size,
+    read_image,
+    save_picture,
+    to_8_bit,
+    to_float,
+    write_image,
+)
 from enhancement.errors import UserError
 
 
@@ -88,3 +98,45 @@ def test_an_unwritable_place_is_named(tmp_path):
         write_image(tmp_path / "file" / "a.png", picture(0))
     with pytest.raises(UserError, match="cannot be written"):
         write_image(tmp_path / "a.xyz", picture(0))
+
+
+def planar_tiff(path, values):
+    """Write a 4 x 4 TIFF of 16 bits, each colour in a plane of its own."""
+    planes = [np.full((4, 4), value, "<u2").tobytes() for value in values]
+    starts = [8 + 32 * i for i in range(3)]
+    table = 8 + 96 + 2 + 10 * 12 + 4
+    shorts = {256: 4, 257: 4, 259: 1, 262: 2, 277: 3, 278: 4, 284: 2}
+    entries = {tag: struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in shorts.items()}
+    entries[258] = struct.pack("<HHII", 258, 3, 3, table)
+    entries[273] = struct.pack("<HHII", 273, 4, 3, table + 6)
+    entries[279] = struct.pack("<HHII", 279, 4, 3, table + 18)
+    directory = struct.pack("<H", 10) + b"".join(entries[tag] for tag in sorted(entries))
+    tables = struct.pack("<3H3I3I", 16, 16, 16, *starts, 32, 32, 32)
+    head = b"II*\0" + struct.pack("<I", 104)
+    path.write_bytes(head + b"".join(planes) + directory + struct.pack("<I", 0) + tables)
+
+
+def test_a_16_bit_tiff_in_planes_is_refused_rather_than_misread(tmp_path):
+    planar_tiff(tmp_path / "a.tif", (1000, 2000, 3000))
+    with Image.open(tmp_path / "a.tif") as image:
+        assert (image.mode, image.size) == ("RGB", (4, 4))
+    with pytest.raises(UserError, match=r"a\.tif: .*16-bit TIFF with a plane for each colour"):
+        read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("kind", [AttributeError, MemoryError, OverflowError, struct.error])
+def test_whatever_the_decoder_raises_names_the_file(tmp_path, monkeypatch, kind):
+    def fail(*_):
+        raise kind("odd")
+
+    write_image(tmp_path / "a.png", picture(0))
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(UserError, match=r"a\.png: cannot be read as an image \(odd\)"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_picture_is_rounded_and_clamped_to_8_bits(tmp_path):
+    values = torch.tensor([-0.1, 0.4999 / 255, 0.5001 / 255, 1.7]).reshape(1, 1, 2, 2)
+    save_picture(tmp_path / "a.png", values.expand(1, 3, 2, 2))
+    assert read_image(tmp_path / "a.png")[..., 0].tolist() == [[0, 0], [1, 255]]
+    assert to_8_bit(values).flatten().tolist() == [0, 0, 1, 255]

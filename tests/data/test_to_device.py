@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from enhancement.data.loader import OnDevice, one_ahead, train_loader
+from enhancement.data.blocks import DatasetBlock
+from enhancement.data.loader import train_loader
+from enhancement.data.to_device import OnDevice, one_ahead
 from enhancement.errors import DataError
 
 
@@ -34,10 +36,9 @@ def test_an_error_comes_where_its_item_would_have():
 
 
 def batches(workers, device):
-    block = {
-        "type": "PairedDataset", "name": "x", "layout": "high_low", "split": "train",
-        "phase": "train", "gt_size": 16, "batch_size_per_gpu": 2, "num_worker_per_gpu": workers,
-    }  # fmt: skip
+    loading = {"batch_size_per_gpu": 2, "num_worker_per_gpu": workers}
+    options = {"type": "PairedDataset", "layout": "high_low", "split": "train", "gt_size": 16}
+    block = DatasetBlock.of("train", {**options, **loading})
     return OnDevice(train_loader(block, 5, 0, seed=0, rank=0, world_size=1), torch.device(device))
 
 

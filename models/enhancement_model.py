@@ -21,6 +21,7 @@ from enhancement.inference.run import autocast, enhance
 from enhancement.randomness import random_states, restore_random_states
 from enhancement.registry import build, lookup
 from enhancement.scoring.evaluation import Scores, evaluate
+from enhancement.scoring.metrics import get_metric
 from enhancement.scoring.protocols import get_protocol
 from enhancement.weights.parts import load_part
 from enhancement.weights.provenance import git_commit
@@ -131,6 +132,10 @@ class EnhancementModel(BaseModel):
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{at}: {options['type']} cannot be built ({error})") from error
         self.losses.to(self.device)
+        try:
+            get_metric(self.opt["val"]["select_by"]).prepare(self.device)
+        except UserError as error:
+            raise UserError(f"val.select_by: {error}") from error
         self.mixup = Mixup(**train["mixing_augs"]) if train["mixing_augs"] else None
         arguments = deepcopy(train["optim_g"])
         kind = getattr(torch.optim, arguments.pop("type"))
@@ -270,11 +275,17 @@ class EnhancementModel(BaseModel):
         distributed.same_everywhere(self.tested_network)
         with distributed.together():
             scores = evaluate(
-                self.tested_network, dataloader, protocol, name, self.device,
-                self.opt["val"]["self_ensemble"], watch=watch,
+                self.tested_network,
+                dataloader,
+                protocol,
+                name,
+                self.device,
+                metrics=protocol.names_for_validation(self.opt["val"]["select_by"]),
+                ensemble=self.opt["val"]["self_ensemble"],
+                watch=watch,
                 multiple=self.opt["val"]["window_size"],
                 precision=self.opt["train"].get("precision", "fp32"),
-            )  # fmt: skip
+            )
             for metric, values in extra.items():
                 for row, value in zip(scores.rows, values, strict=True):
                     row.output[metric], row.input[metric] = value, None

@@ -7,7 +7,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhancement.scoring.protocols import gaussian_window, ssim_map
+from enhancement.scoring.ssim import gaussian_window, ssim_map
 
 LUMA = (0.299, 0.587, 0.114)  # BT.601
 LUMA_FLOOR = 1e-4  # added before the logarithm; a 39th of an 8-bit level

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from enhancement import distributed
 from enhancement.inference.run import autocast
-from enhancement.scoring.evaluation import MASK_PROTOCOL, Scores
+from enhancement.scoring.evaluation import Scores
+from enhancement.scoring.protocols import SEGMENTATION
 from enhancement.scoring.segmentation import score_masks, segment
 
 from .enhancement_model import IMAGES_SHOWN, EnhancementModel, log_means
@@ -23,7 +24,7 @@ class SegmentationModel(EnhancementModel):
     Validates by Dice and mIoU; `val.select_by` is one of them.
     """
 
-    protocol = MASK_PROTOCOL
+    protocol = SEGMENTATION.name
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""

@@ -1,4 +1,4 @@
-"""What a run's TensorBoard files tell: learning curves, and how long it trained."""
+"""What a run's TensorBoard files show: learning curves, and how long it trained."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Curve = list[tuple[int, float]]
 
 @dataclass
 class Training:
-    """A run's course.
+    """How a run was trained.
 
     Attributes:
-        seconds: Time spent, the pauses between interruptions left out; None where not recorded.
+        seconds: Time spent, without the pauses between interruptions; None where not recorded.
         loss: (iteration, total loss).
         psnr: (iteration, PSNR in dB) of the first validation set.
         validated: That set and the protocol, in words.
@@ -34,7 +34,7 @@ class Training:
 
 
 def thinned(curve: Curve, limit: int = POINTS) -> Curve:
-    """At most about `limit` points: neighbours are averaged, the last one stands as it is."""
+    """At most about `limit` points: neighbours are averaged, the last one is kept as it is."""
     size = math.ceil(len(curve) / limit)
     if size < 2:
         return curve
@@ -44,9 +44,9 @@ def thinned(curve: Curve, limit: int = POINTS) -> Curve:
 
 
 def read_training(run: Path) -> Training:
-    """Read a run folder's event files, one for each time that it was started or gone on with.
+    """Read a run folder's event files: there is one for each time that it was started or resumed.
 
-    What a later file says of an iteration replaces what earlier ones said of it and those after.
+    A later file replaces what earlier ones hold from its first iteration on.
 
     Raises:
         UserError: A file cannot be read.
@@ -59,8 +59,10 @@ def read_training(run: Path) -> Training:
         accumulator = EventAccumulator(str(file), size_guidance={"scalars": 0, "images": 1})
         try:
             accumulator.Reload()
-        except Exception as error:  # TensorBoard names no error of its own
-            raise UserError(f"{file}: cannot be read as TensorBoard's ({error})") from error
+        except Exception as error:  # TensorBoard has no error class of its own
+            raise UserError(
+                f"{file}: is not a TensorBoard file that can be read ({error})"
+            ) from error
         times = []
         for tag in accumulator.Tags()["scalars"]:
             events = accumulator.Scalars(tag)

@@ -14,12 +14,12 @@ from PIL import Image
 from enhancement.comparison.results import ImageScores, Result, mean_and_spread
 from enhancement.comparison.tables import columns, untouched
 from enhancement.errors import UserError
-from enhancement.scoring.report import INPUT, cell
-from enhancement.scoring.thumbnails import PICTURES, QUALITY, SIDE, encode, picture_path
+from enhancement.scoring.metrics import METRICS
+from enhancement.scoring.report import INPUT, cell, heading
+from enhancement.scoring.thumbnails import COUNT, SIDE, as_webp, thumbnail_path
 
 LIMIT = 14_000_000  # bytes of the page
-SIDES = (SIDE, 480, 360, 256)  # of pictures, the first that fits
-BETTER = {"lpips": "low"}  # a score that is best when low; every other one is best when high
+SIDES = (SIDE, 480, 360, 256)  # of thumbnails in pixels; the first that fits is taken
 INPUT_KEY, GT_KEY = "input", "gt"
 
 
@@ -35,7 +35,7 @@ def build_page(rows: list[Result]) -> str:
     )
     content = page_data(rows)
     room = LIMIT - len(page + css + script) - len(json.dumps(content))
-    content["images"], left_out = pictures(rows, room)
+    content["images"], left_out = thumbnails(rows, room)
     if left_out:
         content["notes"].append(f"{left_out} images have no picture here")
     # inside a script element only "<" can end it
@@ -47,48 +47,71 @@ def build_page(rows: list[Result]) -> str:
 
 def page_data(rows: list[Result]) -> dict[str, Any]:
     """Everything but the pictures."""
-    first, metrics, more = rows[0], rows[0].metrics, columns(rows)
-    heads = [{"key": "run", "title": "Run", "text": True},
-             {"key": "network", "title": "Network", "text": True}]  # fmt: skip
-    heads += [{"key": m, "title": m.upper(), "best": BETTER.get(m, "high")} for m in metrics]
-    heads += [{"key": c.key, "title": c.title.capitalize(), "best": "low"} for c in more]
-
-    def line(label: str, network: str, scores: list[ImageScores], row: Result | None) -> Any:
-        cells: dict[str, Any] = {"run": {"text": label}, "network": {"text": network}}
-        for metric in metrics:
-            mean, spread = mean_and_spread(scores, metric)
-            cells[metric] = {"text": cell(metric, mean), "value": mean}
-            cells[metric] |= {"spread": cell(metric, spread)} if spread is not None else {}
-        for column in more:
-            value = column.value(row) if row else None
-            cells[column.key] = {"text": "-" if value is None else column.show(value),
-                                 "value": value}  # fmt: skip
-        return {"cells": cells, "baseline": row is None}
-
-    lines = [{**line(r.label, r.network, r.outputs, r), "index": i} for i, r in enumerate(rows)]
+    first, more = rows[0], columns(rows)
+    heads = [
+        {"key": "run", "title": "Run", "text": True},
+        {"key": "network", "title": "Network", "text": True},
+        *({"key": m, "title": heading(m), "best": _better(m)} for m in first.metrics),
+        *({"key": c.key, "title": c.title.capitalize(), "best": "low"} for c in more),
+    ]
+    lines = [{**_line(rows, r.label, r.outputs, r), "index": i} for i, r in enumerate(rows)]
     given = untouched(rows)
     if given:
-        lines.insert(0, line(INPUT, "-", given, None))
-    validated = {r.training.validated for r in rows if r.training.psnr}
-    psnr = "Validation PSNR in dB" + (f", {validated.pop()}" if len(validated) == 1 else "")
+        lines.insert(0, _line(rows, INPUT, given, None))
+    title = first.label if len(rows) == 1 else f"{len(rows)} runs"
     return {
-        "title": f"{len(rows)} runs on {first.dataset}" if len(rows) > 1 else
-                 f"{first.label} on {first.dataset}",
+        "title": f"{title} on {first.dataset}",
         "caption": f"Scored by protocol {first.protocol} on {len(first.images)} images.",
         "notes": list(dict.fromkeys(f"{r.label}: {n}" for r in rows for n in r.notes)),
         "columns": heads,
         "rows": lines,
-        "choices": [{"key": INPUT_KEY, "label": "input"}]
-        + [{"key": f"run{i}", "label": r.label, "run": True} for i, r in enumerate(rows)]
-        + [{"key": GT_KEY, "label": "ground truth"}],
-        "charts": [
-            _chart("Training loss", [(r.label, r.training.loss) for r in rows]),
-            _chart(psnr, [
-                (f"{r.label}: {r.training.validated}" if validated else r.label, r.training.psnr)
-                for r in rows
-            ]),
+        "choices": [
+            {"key": INPUT_KEY, "label": "input"},
+            *({"key": f"run{i}", "label": r.label, "run": True} for i, r in enumerate(rows)),
+            {"key": GT_KEY, "label": "ground truth"},
         ],
-    }  # fmt: skip
+        "charts": _charts(rows),
+    }
+
+
+def _better(metric: str) -> str:
+    """Which scores are the better ones, "high" or "low"; of metrics that are not ours, high."""
+    return METRICS[metric].better if metric in METRICS else "high"
+
+
+def _line(
+    rows: list[Result], label: str, scores: list[ImageScores], row: Result | None
+) -> dict[str, Any]:
+    """One line of the table, of a run or (without one) of the untouched input."""
+    network = row.network if row else "-"
+    cells: dict[str, Any] = {"run": {"text": label}, "network": {"text": network}}
+    for metric in rows[0].metrics:
+        mean, spread = mean_and_spread(scores, metric)
+        cells[metric] = {"text": cell(metric, mean), "value": mean}
+        if spread is not None:
+            cells[metric]["spread"] = cell(metric, spread)
+    for column in columns(rows):
+        value = column.value(row) if row else None
+        cells[column.key] = {"text": column.text(row), "value": value}
+    return {"cells": cells, "baseline": row is None}
+
+
+def _charts(rows: list[Result]) -> list[dict[str, Any]]:
+    """The learning curves: training loss, and PSNR on the validation set."""
+    validated = {r.training.validated for r in rows if r.training.psnr}
+    same = len(validated) == 1
+    title = "Validation PSNR in dB" + (f", {validated.pop()}" if same else "")
+    psnr = [
+        (
+            r.label if same or not validated else f"{r.label}: {r.training.validated}",
+            r.training.psnr,
+        )
+        for r in rows
+    ]
+    return [
+        _chart("Training loss", [(r.label, r.training.loss) for r in rows]),
+        _chart(title, psnr),
+    ]
 
 
 def _chart(title: str, curves: list[tuple[str, list[tuple[int, float]]]]) -> dict[str, Any]:
@@ -103,23 +126,23 @@ def _chart(title: str, curves: list[tuple[str, list[tuple[int, float]]]]) -> dic
 
 
 def _words(scores: ImageScores) -> str:
-    return ", ".join(f"{m.upper()} {cell(m, v)}" for m, v in scores.items())
+    return ", ".join(f"{heading(m)} {cell(m, v)}" for m, v in scores.items())
 
 
-def pictures(rows: list[Result], room: int) -> tuple[list[dict[str, Any]], int]:
-    """The images' small pictures as data URIs.
+def thumbnails(rows: list[Result], room: int) -> tuple[list[dict[str, Any]], int]:
+    """The images' thumbnails as data URIs.
 
     Args:
         rows: The runs.
-        room: Bytes that all of them may take; they are made smaller, then left out, to fit.
+        room: Bytes that all of them may take; to fit, they are made smaller, then left out.
 
     Returns:
-        An entry for each image with pictures; and how many images have none.
+        An entry for each image with thumbnails; and how many images have none.
 
     Raises:
         UserError: A picture cannot be read.
     """
-    found = [_image(rows, index) for index in range(min(PICTURES, len(rows[0].images)))]
+    found = [_image(rows, index) for index in range(min(COUNT, len(rows[0].images)))]
     found = [image for image in found if image["pictures"]]
     for side in SIDES:
         fitted = [_fitted(image, side) for image in found]
@@ -134,9 +157,9 @@ def pictures(rows: list[Result], room: int) -> tuple[list[dict[str, Any]], int]:
 
 def _image(rows: list[Result], index: int) -> dict[str, Any]:
     """The files of one image: each run's output, and the first input and gt that was kept."""
-    paths = {f"run{i}": picture_path(r.folder, index, "output") for i, r in enumerate(rows)}
+    paths = {f"run{i}": thumbnail_path(r.folder, index, "output") for i, r in enumerate(rows)}
     for key in (INPUT_KEY, GT_KEY):
-        kept = (picture_path(row.folder, index, key) for row in rows)
+        kept = (thumbnail_path(row.folder, index, key) for row in rows)
         paths[key] = next((p for p in kept if p.is_file()), Path())
     scores = {f"run{i}": _words(row.outputs[index]) for i, row in enumerate(rows)}
     given = untouched(rows)
@@ -156,7 +179,7 @@ def _fitted(image: dict[str, Any], side: int) -> dict[str, Any]:
                 if max(picture.size) > side or picture.format != "WEBP":
                     smaller = picture.convert("RGB")
                     smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
-                    data = encode(smaller, QUALITY)
+                    data = as_webp(smaller)
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{path}: cannot be read as an image ({error})") from error
         uris[key] = "data:image/webp;base64," + base64.b64encode(data).decode()

@@ -1,28 +1,20 @@
-"""Runs side by side: their scores under one protocol on one dataset, and what they cost."""
+"""Runs side by side: their scores under one protocol on one dataset, read from files."""
 
 from __future__ import annotations
 
 import json
 import math
 import statistics
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from enhancement.comparison.curves import Training, read_training
+from enhancement.comparison.curves import Training
 from enhancement.errors import UserError, hint
-from enhancement.inference.complexity import multiply_adds
-from enhancement.inference.run import eval_mode, run_padded
 from enhancement.scoring.report import SCORES_FILE
-from enhancement.weights.networks import build_stored
 
-SIDE = 256  # of the image that multiply-adds and latency are given for
-ROUNDS = 9
 RUNS, OPTIONS = Path("experiments"), "options.yml"
 
 ImageScores = dict[str, float | None]
@@ -42,8 +34,8 @@ class Result:
         parameters: How many the network has.
         run: The run's folder, where it is known.
         notes: As printed under its table.
-        multiply_adds, latency: For SIDE x SIDE pixels; latency in seconds.
-        training: The run's course.
+        multiply_adds, latency: Filled in by costs.py, for one image; latency in seconds.
+        training: How the run was trained; filled in by costs.py.
     """
 
     folder: Path
@@ -86,12 +78,38 @@ def _numbers(scores: dict[str, Any]) -> ImageScores:
     return {str(k): None if v is None else float(v) for k, v in scores.items()}
 
 
-def _given(content: dict[str, Any], key: str, kind: type) -> Any:
+def _optional(content: dict[str, Any], key: str, kind: type) -> Any:
     """A value that may be left out."""
     value = content.get(key)
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{key} is {value!r}")
     return value
+
+
+def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Result:
+    """What a scores.json holds, checked on the way."""
+    trained = content.get("trained") or {}
+    name = str(content.get("name") or trained.get("name") or folder.name)
+    if run is None:
+        weights = Path(str(content.get("weights", "")))
+        places = (weights.parent.parent, RUNS / name)
+        run = next((p for p in places if (p / OPTIONS).is_file()), None)
+    result = Result(
+        folder=folder,
+        name=name,
+        dataset=str(content["dataset"]),
+        protocol=str(content["protocol"]),
+        images=[str(row["name"]) for row in content["images"]],
+        outputs=[_numbers(row["output"]) for row in content["images"]],
+        inputs=[_numbers(row["input"]) for row in content["images"]],
+        network_g=_optional(content, "network_g", dict),
+        parameters=_optional(content, "parameters", int),
+        run=run,
+        notes=[str(note) for note in content.get("notes", [])],
+    )
+    if not result.images or not result.metrics:
+        raise ValueError("it holds no image")
+    return result
 
 
 def read_result(path: Path, run: Path | None = None) -> Result:
@@ -105,30 +123,13 @@ def read_result(path: Path, run: Path | None = None) -> Result:
         UserError: It cannot be read, or is not what we write.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        trained = content.get("trained") or {}
-        name = str(content.get("name") or trained.get("name") or path.parent.name)
-        result = Result(
-            path.parent, name, str(content["dataset"]), str(content["protocol"]),
-            [str(row["name"]) for row in content["images"]],
-            [_numbers(row["output"]) for row in content["images"]],
-            [_numbers(row["input"]) for row in content["images"]],
-            _given(content, "network_g", dict), _given(content, "parameters", int), run,
-            [str(note) for note in content.get("notes", [])],
-        )  # fmt: skip
-        if not result.images or not result.metrics:
-            raise ValueError("it holds no image")
+        return _as_result(json.loads(path.read_text(encoding="utf-8")), path.parent, run)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: is not a table of scores as test_from_dataset writes it ({error!r})"
         ) from error
-    if run is None:
-        weights = Path(str(content.get("weights", "")))
-        places = (weights.parent.parent, RUNS / name)
-        result.run = next((p for p in places if (p / OPTIONS).is_file()), None)
-    return result
 
 
 def find_results(path: Path, results: Path) -> list[Result]:
@@ -174,15 +175,22 @@ def collect(
     found: dict[Path, Result] = {}
     asked = {"dataset": dataset, "protocol": protocol}
     for path in paths:
-        all_of_it = find_results(path, results)
-        mine = [r for r in all_of_it if all(v in (None, getattr(r, k)) for k, v in asked.items())]
-        if not mine:
-            there = sorted({f"{r.dataset} by {r.protocol}" for r in all_of_it})
+        every = find_results(path, results)
+        chosen = [r for r in every if all(v in (None, getattr(r, k)) for k, v in asked.items())]
+        if not chosen:
+            there = sorted({f"{r.dataset} by {r.protocol}" for r in every})
             wanted = " by ".join(filter(None, (dataset, protocol)))
             raise UserError(f"{path}: no scores on {wanted}; it has {', '.join(there)}")
-        for result in mine:
+        for result in chosen:
             found.setdefault(result.folder.resolve(), result)
     rows = list(found.values())
+    _refuse_to_mix(rows)
+    _label(rows)
+    return rows
+
+
+def _refuse_to_mix(rows: list[Result]) -> None:
+    """Raise a UserError where rows differ in protocol, dataset or images."""
     for key in ("dataset", "protocol"):
         values = sorted({str(getattr(row, key)) for row in rows})
         if len(values) > 1:
@@ -197,11 +205,10 @@ def collect(
                 f"({len(row.images)} and {len(rows[0].images)}), though both are {row.dataset}; "
                 f"test one of them again"
             )
-    _label(rows)
-    return rows
 
 
 def _label(rows: list[Result]) -> None:
+    """Give each row a label of its own: its name, with as much of its folder as it takes."""
     names = Counter(row.name for row in rows)
     for row in rows:
         row.label = row.name if names[row.name] == 1 else f"{row.name} {row.folder.name}"
@@ -209,40 +216,3 @@ def _label(rows: list[Result]) -> None:
     for row in rows:
         if labels[row.label] > 1:
             row.label = str(row.folder)
-
-
-def measure(rows: list[Result], device: torch.device | None = None) -> None:
-    """Fill in multiply-adds, the runs' courses and, on `device`, the latency.
-
-    Latencies are medians of rounds in which every network runs once, so that what else the machine
-    does hits all alike.
-    """
-    networks = {}
-    for row in rows:
-        if row.run:
-            row.training = read_training(row.run)
-        if row.network_g:
-            networks[row.label] = build_stored(row.network_g, row.folder / SCORES_FILE)
-    costs: dict[str, int] = {}
-    for row in rows:
-        network = networks.get(row.label)
-        if network is not None:
-            key = json.dumps(row.network_g, sort_keys=True)
-            costs[key] = costs.get(key) or multiply_adds(network, SIDE, SIDE)
-            row.multiply_adds = costs[key]
-    if device is None:
-        return
-    seconds: dict[str, list[float]] = {label: [] for label in networks}
-    image = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
-    for number in range(ROUNDS + 1):
-        for label, network in networks.items():
-            with eval_mode(network.to(device)):
-                began = time.perf_counter()
-                run_padded(network, image)
-                if device.type == "cuda":
-                    torch.cuda.synchronize()
-            if number:  # the first round warms up
-                seconds[label].append(time.perf_counter() - began)
-    for row in rows:
-        if row.label in seconds:
-            row.latency = statistics.median(seconds[row.label])

@@ -7,9 +7,14 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from enhancement.comparison.results import SIDE, ImageScores, Result, mean_and_spread
-from enhancement.scoring.report import INPUT, cell
+from tabulate import tabulate
+
+from enhancement.comparison.costs import SIDE
+from enhancement.comparison.results import ImageScores, Result, mean_and_spread
+from enhancement.scoring.report import INPUT, cell, heading, text_table
 from enhancement.units import duration
+
+NAMES = 2  # columns of names: run and network
 
 
 @dataclass
@@ -20,7 +25,7 @@ class Column:
         title: As shown.
         key: As a name in CSV and JSON.
         value: Of a row; None where there is none.
-        show: A value in words.
+        show: A value as text.
     """
 
     title: str
@@ -28,22 +33,31 @@ class Column:
     value: Callable[[Result], float | None]
     show: Callable[[float], str]
 
+    def text(self, row: Result | None) -> str:
+        """A row's value as it is shown; "-" where there is no value, or no run."""
+        value = self.value(row) if row else None
+        return "-" if value is None else self.show(value)
+
 
 def _operations(count: float) -> str:
     return f"{count / 1e9:.3g} G" if count >= 1e9 else f"{count / 1e6:.3g} M"
 
 
+def _milliseconds(row: Result) -> float | None:
+    return None if row.latency is None else 1000 * row.latency
+
+
+COLUMNS = (
+    Column("parameters", "parameters", lambda r: r.parameters, lambda v: f"{v:,.0f}"),
+    Column(f"multiply-adds {SIDE}x{SIDE}", "multiply_adds", lambda r: r.multiply_adds, _operations),
+    Column(f"latency {SIDE}x{SIDE}", "latency_ms", _milliseconds, lambda v: f"{v:.1f} ms"),
+    Column("training", "training_seconds", lambda r: r.training.seconds, duration),
+)
+
+
 def columns(rows: list[Result]) -> list[Column]:
-    """What rows are compared by, beside their scores; only what is known of a row at least."""
-    every = [
-        Column("parameters", "parameters", lambda r: r.parameters, lambda v: f"{v:,.0f}"),
-        Column(f"multiply-adds {SIDE}x{SIDE}", "multiply_adds",
-               lambda r: r.multiply_adds, _operations),
-        Column(f"latency {SIDE}x{SIDE}", "latency_ms",
-               lambda r: None if r.latency is None else 1000 * r.latency, lambda v: f"{v:.1f} ms"),
-        Column("training", "training_seconds", lambda r: r.training.seconds, duration),
-    ]  # fmt: skip
-    return [c for c in every if any(c.value(row) is not None for row in rows)]
+    """What rows are compared by, beside their scores: the columns in which any row has a value."""
+    return [c for c in COLUMNS if any(c.value(row) is not None for row in rows)]
 
 
 def score_cell(rows: list[ImageScores], metric: str) -> str:
@@ -67,46 +81,40 @@ def caption(rows: list[Result]) -> str:
     )
 
 
-def cells(rows: list[Result]) -> list[list[str]]:
-    """The table as texts, its head first, then the untouched input, then the runs."""
+def cells(rows: list[Result]) -> tuple[list[str], list[list[str]]]:
+    """The table's head and its lines as texts: the untouched input, then the runs."""
     metrics, more = rows[0].metrics, columns(rows)
-    table = [["run", "network", *(m.upper() for m in metrics), *(c.title for c in more)]]
+    head = ["run", "network", *map(heading, metrics), *(column.title for column in more)]
     given = untouched(rows)
+    scored: list[tuple[str, str, list[ImageScores], Result | None]]
+    scored = [(row.label, row.network, row.outputs, row) for row in rows]
     if given:
-        scores = [score_cell(given, m) for m in metrics]
-        table.append([INPUT, "-", *scores, *("-" for _ in more)])
-    for row in rows:
-        values = [(c, c.value(row)) for c in more]
-        table.append([
-            row.label, row.network, *(score_cell(row.outputs, m) for m in metrics),
-            *("-" if v is None else c.show(v) for c, v in values),
-        ])  # fmt: skip
-    return table
+        scored.insert(0, (INPUT, "-", given, None))
+    lines = [
+        [label, network, *(score_cell(scores, m) for m in metrics), *(c.text(row) for c in more)]
+        for label, network, scores, row in scored
+    ]
+    return head, lines
 
 
 def as_text(rows: list[Result]) -> str:
     """For the terminal."""
-    table = cells(rows)
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    lines = [
-        "  ".join(text.ljust(w) if i < 2 else text.rjust(w)
-                  for i, (text, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in table
-    ]  # fmt: skip
-    rule = "-" * max(map(len, lines))
-    return "\n".join([caption(rows), lines[0], rule, *lines[1:]])
+    return f"{caption(rows)}\n{text_table(*cells(rows), names=NAMES)}"
+
+
+def _safe(text: str) -> str:
+    """A text that stays one cell of a Markdown table, and holds no HTML."""
+    text = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split())
 
 
 def as_markdown(rows: list[Result]) -> str:
     """A GitHub table."""
-
-    def line(texts: list[str]) -> str:
-        safe = (t.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for t in texts)
-        return f"| {' | '.join(' '.join(t.split()) for t in safe)} |"
-
-    head, *body = cells(rows)
-    rule = "| --- | --- |" + " ---: |" * (len(head) - 2)
-    return "\n".join([f"{caption(rows)}.", "", line(head), rule, *map(line, body)]) + "\n"
+    head, lines = cells(rows)
+    align = ["left"] * NAMES + ["right"] * (len(head) - NAMES)
+    safe_head, *safe = ([_safe(text) for text in line] for line in (head, *lines))
+    table = tabulate(safe, safe_head, "pipe", disable_numparse=True, colalign=align)
+    return f"{caption(rows)}.\n\n{table}\n"
 
 
 def as_csv(rows: list[Result]) -> str:
@@ -114,14 +122,11 @@ def as_csv(rows: list[Result]) -> str:
     metrics, more = rows[0].metrics, columns(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([
-        "run", "network", "dataset", "protocol", "images",
-        *(name for m in metrics for name in (m, f"{m}_std")), *(c.key for c in more),
-    ])  # fmt: skip
+    scores = [name for metric in metrics for name in (metric, f"{metric}_std")]
+    known = ["run", "network", "dataset", "protocol", "images"]
+    writer.writerow([*known, *scores, *(column.key for column in more)])
     for row in rows:
-        scores = [v for m in metrics for v in mean_and_spread(row.outputs, m)]
-        writer.writerow([
-            row.label, row.network, row.dataset, row.protocol, len(row.images), *scores,
-            *(c.value(row) for c in more),
-        ])  # fmt: skip
+        about = [row.label, row.network, row.dataset, row.protocol, len(row.images)]
+        values = [value for m in metrics for value in mean_and_spread(row.outputs, m)]
+        writer.writerow([*about, *values, *(column.value(row) for column in more)])
     return text.getvalue()

@@ -15,7 +15,8 @@ from enhancement.models.segmentation_losses import MaskLoss
 from enhancement.models.segmentation_model import SegmentationModel
 from enhancement.paths import locate, missing_hint
 from enhancement.registry import DATASET_REGISTRY, MODEL_REGISTRY, lookup
-from enhancement.scoring.evaluation import MASK_METRICS
+from enhancement.scoring.metrics import METRICS
+from enhancement.scoring.protocols import PROTOCOLS, get_protocol
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.parts import part_state
 from enhancement.weights.state_dicts import misfits
@@ -34,12 +35,24 @@ def check_segmentation(checker: Checker, network: nn.Module, training: bool) -> 
         checker.report(
             ("network_g",), f"{type(network).__name__} under {name}: expected {expected}"
         )
+    _select_by(checker)
     if not (segments or guided):
         _without_masks(checker, name)
     elif training:
         _with_masks(checker, name)
     if training:
         _frozen(checker, network, guided)
+
+
+def _select_by(checker: Checker) -> None:
+    """Report a metric of images that the protocol has not."""
+    val = checker.block("val")
+    name, chosen = str(val.get("protocol", "basicsr")), str(val.get("select_by", "psnr"))
+    if name in PROTOCOLS and chosen in METRICS and METRICS[chosen].compares == "image":
+        names = PROTOCOLS[name].names
+        if chosen not in names:
+            text = f"protocol {name} has no {chosen}; valid: {', '.join(names)}"
+            checker.report(("val", "select_by"), text)
 
 
 def is_mask_loss(checker: Checker, block: dict[str, Any]) -> bool:
@@ -58,7 +71,7 @@ def _without_masks(checker: Checker, name: str) -> None:
                 f"{block['type']} compares masks, which {name} has none of; expected "
                 f"`model_type: SegmentationModel` or `SegmentationGuidedModel`",
             )
-    if checker.block("val").get("select_by") in MASK_METRICS:
+    if checker.block("val").get("select_by") in get_protocol("segmentation").names:
         checker.report(("val", "select_by"), f"{name} has no masks to score; expected psnr or ssim")
 
 
@@ -70,7 +83,7 @@ def _with_masks(checker: Checker, name: str) -> None:
         for loss, block in losses.items():
             if not is_mask_loss(checker, block):
                 checker.report(("train", f"{loss}_opt", "type"), "does not compare masks")
-        if checker.block("val").get("select_by") not in MASK_METRICS:
+        if checker.block("val").get("select_by") not in get_protocol("segmentation").names:
             checker.report(("val", "select_by"), f"{name} scores masks; expected dice or miou")
     if checker.block("train", "mixing_augs"):
         checker.report(

@@ -17,7 +17,8 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError
 
 from enhancement.errors import hint
-from enhancement.scoring.protocols import PROTOCOLS
+from enhancement.scoring.metrics import METRICS
+from enhancement.scoring.protocols import protocols_for
 
 KeyPath = tuple[str, ...]
 Report = Callable[[KeyPath, str], None]
@@ -84,8 +85,8 @@ class Val:
     """
 
     val_freq: Positive = 5000
-    protocol: Literal[tuple(PROTOCOLS)] = "basicsr"  # type: ignore[valid-type]
-    select_by: Literal["psnr", "ssim", "dice", "miou"] = "psnr"
+    protocol: Literal[tuple(protocols_for("image"))] = "basicsr"  # type: ignore[valid-type]
+    select_by: Literal[tuple(METRICS)] = "psnr"  # type: ignore[valid-type]
     select_on_test: bool = False
     self_ensemble: bool = False
     window_size: Positive = 1

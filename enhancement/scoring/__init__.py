@@ -1,5 +1,5 @@
 """Metrics, named protocols, and the scores that they give."""
 
-from . import protocols
+from . import basicsr_metrics
 
-__all__ = ["protocols"]
+__all__ = ["basicsr_metrics"]

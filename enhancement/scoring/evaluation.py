@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enhancement.errors import UserError
 from enhancement.inference.run import autocast, enhance, eval_mode, self_ensemble
-from enhancement.scoring.protocols import Lpips, Protocol
+from enhancement.scoring.metrics import METRICS
+from enhancement.scoring.protocols import SEGMENTATION, Protocol
 
-MASK_PROTOCOL = "segmentation"  # Dice and mIoU of masks above one half
-MASK_METRICS = ("dice", "miou")
+Watch = Callable[[str, Tensor, Tensor, Tensor], Any]
 
 
 @dataclass
@@ -49,8 +50,9 @@ class Scores:
         return list(self.rows[0].output) if self.rows else []
 
     def protocol_of(self, metric: str) -> str:
-        """The protocol that a column is scored by; masks have their own beside the images'."""
-        return MASK_PROTOCOL if metric in MASK_METRICS else self.protocol
+        """The protocol that a column is scored by: that of masks may stand beside the images'."""
+        of_masks = metric in METRICS and METRICS[metric].compares == "mask"
+        return SEGMENTATION.name if of_masks else self.protocol
 
     def mean(self, side: str = "output") -> dict[str, float | None]:
         """Means over the images; `side` is "input" or "output". None where there is no score."""
@@ -62,29 +64,54 @@ class Scores:
         return means
 
 
-def score_image(
-    image: Tensor, gt: Tensor, protocol: Protocol, lpips: Lpips | None
-) -> dict[str, float | None]:
-    """All scores of one image under a protocol.
+class Scorer:
+    """Scores pairs by those of a protocol's metrics that can be computed here.
+
+    Attributes:
+        notes: Why there is no score, for each metric that cannot be computed.
 
     Args:
-        image, gt: (1, 3, H, W) in [0, 1], on one device.
         protocol: How to score.
-        lpips: Where LPIPS is wanted as well.
+        device: Of the images.
+        metrics: Names of the protocol's metrics; None takes all but the costly ones.
     """
-    found: dict[str, float | None] = dict(protocol.score(image, gt))
-    if lpips:
-        found["lpips"] = lpips(protocol.adjust(image, gt), gt)
-    return found
+
+    def __init__(
+        self, protocol: Protocol, device: torch.device, metrics: Iterable[str] | None = None
+    ) -> None:
+        self.protocol, self.notes = protocol, list[str]()
+        chosen, self.available = protocol.select(metrics), list(protocol.select(metrics))
+        self.columns = [metric.name for metric in chosen]
+        for metric in chosen:
+            try:
+                metric.prepare(device)
+            except UserError as error:
+                self.notes.append(str(error))
+                self.available.remove(metric)
+
+    def __call__(self, output: Tensor, gt: Tensor) -> dict[str, float | None]:
+        """The scores by metric, None where one cannot be computed.
+
+        Arguments and errors are those of `Protocol.score`.
+        """
+        found = self.protocol.score(output, gt, self.available)
+        return {name: found.get(name) for name in self.columns}
 
 
-def note_lpips(scores: Scores, lpips: Lpips | None) -> None:
-    """Say in the table why it has no LPIPS, where that is so."""
-    if lpips and lpips.unavailable:
-        scores.notes.append(f"lpips {lpips.unavailable}")
+def samples(
+    batches: Iterable[dict[str, Any]], device: torch.device
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """The name of each image, and its tensors on a device.
 
-
-Watch = Callable[[str, Tensor, Tensor, Tensor], Any]
+    Args:
+        batches: Of one image each: lq, gt (1, 3, H, W), perhaps mask (1, 1, H, W); a name, or
+            lq_path.
+        device: Where to put them.
+    """
+    for batch in batches:
+        name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
+        keys = [key for key in ("lq", "gt", "mask") if key in batch]
+        yield name, {key: batch[key].to(device) for key in keys}
 
 
 def evaluate(
@@ -93,8 +120,9 @@ def evaluate(
     protocol: Protocol,
     dataset: str,
     device: torch.device,
+    *,
+    metrics: Iterable[str] | None = None,
     ensemble: bool = False,
-    with_lpips: bool = False,
     watch: Watch | None = None,
     multiple: int = 1,
     precision: str = "fp32",
@@ -107,27 +135,21 @@ def evaluate(
         protocol: How to score.
         dataset: The set's name, for the table.
         device: Where to compute.
+        metrics: Names of the protocol's metrics; None takes all but the costly ones.
         ensemble: Average over flips and rotations.
-        with_lpips: Compute LPIPS where the protocol has it.
-        multiple: What images are padded to, beside the network's own multiple.
         watch: Called with (name, lq, output as scored, gt) for each image.
+        multiple: What images are padded to, beside the network's own multiple.
         precision: Of the network; scores are computed in fp32.
     """
-    scores = Scores(protocol.name, dataset)
-    lpips = Lpips(device) if with_lpips and protocol.lpips else None
+    score = Scorer(protocol, device, metrics)
+    scores = Scores(protocol.name, dataset, notes=score.notes)
     run = self_ensemble if ensemble else enhance
-
-    def score(image: Tensor, gt: Tensor) -> dict[str, float | None]:
-        return score_image(image, gt, protocol, lpips)
-
     with eval_mode(network):
-        for batch in batches:
-            lq, gt = batch["lq"].to(device), batch["gt"].to(device)
+        for name, image in samples(batches, device):
+            lq, gt = image["lq"], image["gt"]
             with autocast(device, precision):
                 output = run(network, lq, multiple).float()
-            name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
             scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
             if watch:
                 watch(name, lq, protocol.adjust(output, gt), gt)
-    note_lpips(scores, lpips)
     return scores

@@ -14,9 +14,8 @@ from enhancement.data.masks import THRESHOLD, foreground
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.sources import Source, open_source
 from enhancement.errors import UserError
-from enhancement.scoring.evaluation import MASK_PROTOCOL, Row, Scores, note_lpips, score_image
-from enhancement.scoring.mask_metrics import dice, miou
-from enhancement.scoring.protocols import Lpips, get_protocol
+from enhancement.scoring.evaluation import Row, Scorer, Scores
+from enhancement.scoring.protocols import get_protocol
 
 Pairs = list[tuple[str, str]]
 
@@ -29,15 +28,16 @@ def open_pairs(outputs: str, gts: str) -> tuple[Source, Source, Pairs]:
     """
     a, b = open_source(outputs), open_source(gts)
     pairs, faults = pair_by_name(a, b)
-    faults += check_sizes(a, b, pairs) or unreadable([(a, x) for x, _ in pairs]
-                                                     + [(b, y) for _, y in pairs])  # fmt: skip
+    faults += check_sizes(a, b, pairs)
+    if not faults:
+        faults = unreadable([(a, x) for x, _ in pairs] + [(b, y) for _, y in pairs])
     if faults:
         raise UserError("\n".join(shortened(faults)))
     return a, b, pairs
 
 
 def unreadable(files: list[tuple[Source, str]]) -> list[str]:
-    """A line for each image that cannot be decoded whole."""
+    """A line for each image that cannot be decoded completely."""
 
     def fault(file: tuple[Source, str]) -> str | None:
         try:
@@ -58,11 +58,11 @@ def score_folders(
     device: torch.device,
     progress: Callable[[Pairs], Iterable[tuple[str, str]]] = iter,
 ) -> Scores:
-    """Score every image of a folder.
+    """Score every image of a folder by all metrics of a protocol.
 
     Args:
         outputs, gts: Folders or LMDBs.
-        protocol: A protocol's name, or MASK_PROTOCOL: Dice and mIoU of what lies above 127.
+        protocol: A protocol's name; one of masks takes what lies above 127 for the foreground.
         dataset: For the table.
         device: Where to compute.
         progress: Wraps the list of pairs, to show how far it is.
@@ -70,22 +70,17 @@ def score_folders(
     Raises:
         UserError: Files are missing, differ in size or cannot be read: before any is scored.
     """
-    masks = protocol == MASK_PROTOCOL
-    chosen = None if masks else get_protocol(protocol)
+    chosen = get_protocol(protocol)
     a, b, pairs = open_pairs(outputs, gts)
-    lpips = Lpips(device) if chosen and chosen.lpips else None
-    scores = Scores(protocol, dataset)
-    for output_name, gt_name in progress(pairs):
-        output, gt = a.read(output_name), b.read(gt_name)
-        if chosen:
-            x, y = _image(output).to(device), _image(gt).to(device)
-            with torch.inference_mode():
-                found = score_image(x, y, chosen, lpips)
-        else:
-            a_mask, b_mask = (torch.from_numpy(foreground(mask)) for mask in (output, gt))
-            found = {"dice": dice(a_mask, b_mask).item(), "miou": miou(a_mask, b_mask).item()}
-        scores.rows.append(Row(output_name, {}, found))
-    note_lpips(scores, lpips)
+    score = Scorer(chosen, device, chosen.names)
+    scores = Scores(protocol, dataset, notes=score.notes)
+    masks = chosen.compares == "mask"
+    as_tensor = _mask if masks else _image
+    with torch.inference_mode():
+        for output_name, gt_name in progress(pairs):
+            output = as_tensor(a.read(output_name)).to(device)
+            gt = as_tensor(b.read(gt_name)).to(device)
+            scores.rows.append(Row(output_name, {}, score(output, gt)))
     if masks:
         scores.notes.append(f"foreground is above {THRESHOLD} of 255")
     return scores
@@ -94,3 +89,8 @@ def score_folders(
 def _image(image: Array) -> Tensor:
     """(H, W, 3) to (1, 3, H, W) in [0, 1]."""
     return torch.from_numpy(to_float(image)).permute(2, 0, 1)[None].contiguous()
+
+
+def _mask(image: Array) -> Tensor:
+    """(H, W, 3) to a boolean mask (1, H, W)."""
+    return torch.from_numpy(foreground(image))[None]

@@ -1,4 +1,4 @@
-"""Score tables on the terminal, as CSV and JSON, and comparison pictures."""
+"""Tables of scores: on the terminal, and as CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -6,37 +6,71 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tabulate import SEPARATING_LINE, tabulate
+
 from enhancement.errors import UserError
 from enhancement.scoring.evaluation import Scores
+from enhancement.scoring.metrics import METRICS
 
-DIGITS = {"psnr": 3, "ssim": 4, "lpips": 4, "dice": 4, "miou": 4}
 INPUT, MEAN = "untouched input", "mean"
 SCORES_FILE = "scores.json"
+OTHER_DIGITS = 4  # of a metric that is not ours (`val.metrics`)
+
+
+def heading(metric: str) -> str:
+    """The title of a metric's column."""
+    return METRICS[metric].title if metric in METRICS else metric.upper()
 
 
 def cell(metric: str, value: float | None) -> str:
     """A score as text; "-" where there is none."""
-    return "-" if value is None else f"{value:.{DIGITS.get(metric, 4)}f}"
+    digits = METRICS[metric].digits if metric in METRICS else OTHER_DIGITS
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
+    """A table for the terminal.
+
+    Args:
+        head: The columns' titles.
+        rows: A text for each column; or SEPARATING_LINE.
+        names: How many columns are aligned left, as names are; numbers are aligned right.
+    """
+    align = ["left"] * names + ["right"] * (len(head) - names)
+    return tabulate(rows, head, "simple", disable_numparse=True, colalign=align, headersalign=align)
+
+
+def caption(scores: Scores) -> str:
+    """How, and on what, a table was scored."""
+    return f"Protocol {scores.protocol}, dataset {scores.dataset}, {len(scores.rows)} images"
 
 
 def table(scores: Scores) -> str:
     """The untouched input's mean first, where there is one, then each image, then the mean."""
-    rows = [(INPUT, given)] if (given := scores.mean("input")) else []
-    rows += [(row.name, row.output) for row in scores.rows]
-    rows += [(MEAN, scores.mean())]
-    width = max(len(name) for name, _ in rows)
-    head = "  ".join([f"{'':{width}}", *(f"{m.upper():>8}" for m in scores.metrics)])
-    lines = [f"Protocol {scores.protocol}, dataset {scores.dataset}, {len(scores.rows)} images"]
-    lines += [head, "-" * len(head)]
-    for name, values in rows:
-        if name == MEAN:
-            lines.append("-" * len(head))
-        cells = (f"{cell(m, values[m]):>8}" for m in scores.metrics)
-        lines.append("  ".join([f"{name:{width}}", *cells]))
-    return "\n".join([*lines, *(f"note: {note}" for note in scores.notes)])
+
+    def line(name: str, values: dict[str, float | None]) -> list[str]:
+        return [name, *(cell(metric, values[metric]) for metric in scores.metrics)]
+
+    rows = [line(row.name, row.output) for row in scores.rows]
+    if given := scores.mean("input"):
+        rows.insert(0, line(INPUT, given))
+    rows += [[SEPARATING_LINE], line(MEAN, scores.mean())]
+    shown = text_table(["", *map(heading, scores.metrics)], rows)
+    return "\n".join([caption(scores), shown, *(f"note: {note}" for note in scores.notes)])
+
+
+def sides_table(sides: dict[str, Scores]) -> str:
+    """Mean scores side by side, one row a side: what each image was before it was scored."""
+    first = next(iter(sides.values()))
+    rows = [
+        [side, *(cell(metric, value) for metric, value in scores.mean().items())]
+        for side, scores in sides.items()
+    ]
+    return f"{caption(first)}\n{text_table(['', *map(heading, first.metrics)], rows)}"
 
 
 def _plain(values: dict[str, float | None]) -> dict[str, float | str | None]:
@@ -60,7 +94,7 @@ def as_csv(scores: Scores) -> str:
 
 
 def as_json(scores: Scores, about: dict[str, Any]) -> str:
-    """Means, every image, and what else is to be known of the scores."""
+    """Means, every image's scores, and what else is known about them."""
     content = {
         "protocol": scores.protocol,
         "dataset": scores.dataset,
@@ -95,15 +129,3 @@ def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[P
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
     return csv_file, json_file
-
-
-def sides_table(sides: dict[str, Scores]) -> str:
-    """Mean scores side by side, one row a side: what each image was before it was scored."""
-    first = next(iter(sides.values()))
-    width = max(map(len, sides))
-    head = f"{'':{width}}" + "".join(f"{m.upper():>9}" for m in first.metrics)
-    lines = [f"Protocol {first.protocol}, dataset {first.dataset}, {len(first.rows)} images", head]
-    for side, scores in sides.items():
-        cells = "".join(f"{cell(m, value):>9}" for m, value in scores.mean().items())
-        lines.append(f"{side:{width}}{cells}")
-    return "\n".join(lines)

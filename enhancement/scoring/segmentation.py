@@ -1,4 +1,4 @@
-"""What enhancement does for the task behind it: masks that a segmentation network finds."""
+"""What enhancement does for the task behind it: the masks that a segmentation network finds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 from enhancement.inference.run import eval_mode, run_padded, run_stages
-from enhancement.scoring.evaluation import MASK_PROTOCOL, Row, Scores, Watch
-from enhancement.scoring.mask_metrics import dice, miou
+from enhancement.scoring.evaluation import Row, Scorer, Scores, Watch, samples
+from enhancement.scoring.protocols import SEGMENTATION
 from enhancement.weights.networks import build_from_file
 
 INPUT, TRUTH = "dark input", "ground truth"
@@ -25,14 +25,18 @@ def segment(network: nn.Module, image: Tensor) -> Tensor:
     return run_padded(network, image.clamp(0, 1))
 
 
-def mask_scores(logits: Tensor, mask: Tensor) -> dict[str, float | None]:
+def foreground(logits: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """What is foreground in logits and in a mask of 0 and 1: (B, 1, H, W) to boolean (B, H, W)."""
+    return logits[:, 0] > 0, mask[:, 0] > 0.5
+
+
+def mask_scores(logits: Tensor, mask: Tensor) -> dict[str, float]:
     """Dice and mIoU of (B, 1, H, W) logits against masks of 0 and 1."""
-    found, true = logits[:, 0] > 0, mask[:, 0] > 0.5
-    return {"dice": dice(found, true).mean().item(), "miou": miou(found, true).mean().item()}
+    return SEGMENTATION.score(*foreground(logits, mask))
 
 
 def load_segmentation(path: str | Path) -> nn.Module:
-    """The segmentation network of a checkpoint of ours, frozen.
+    """The segmentation network of one of our checkpoints, frozen.
 
     Raises:
         UserError: The file holds another kind of network.
@@ -47,38 +51,44 @@ def load_segmentation(path: str | Path) -> nn.Module:
 
 
 def score_segmentation(
-    network: nn.Module, segmenter: nn.Module, batches: Iterable[dict[str, Any]], dataset: str,
+    network: nn.Module,
+    segmenter: nn.Module,
+    batches: Iterable[dict[str, Any]],
+    dataset: str,
     device: torch.device,
-) -> Sides:  # fmt: skip
-    """Dice and mIoU of a frozen segmentation network on each side of enhancement.
+) -> Sides:
+    """Dice and mIoU of a frozen segmentation network before, during and after enhancement.
 
     Args:
-        network: Enhances; its stages count one by one where it has any.
+        network: Enhances; where it has several stages, each one is scored.
         segmenter: Gives masks; trained beforehand, never changed here.
         batches: Of one image each: lq, gt, mask, lq_path.
         dataset: The set's name.
         device: Where to compute.
 
     Returns:
-        Scores by side: the dark input, each stage's output, the ground truth.
+        Scores by what was segmented: the dark input, each stage's output, the ground truth.
     """
     sides: Sides = {}
+    score = Scorer(SEGMENTATION, device)
     with eval_mode(network), eval_mode(segmenter):
-        for batch in batches:
-            lq, gt, mask = (batch[key].to(device) for key in ("lq", "gt", "mask"))
+        for name, sample in samples(batches, device):
+            lq, gt, mask = (sample[key] for key in ("lq", "gt", "mask"))
             images = {INPUT: lq, **run_stages(network, lq), TRUTH: gt}
-            name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
             for side, image in images.items():
-                found = mask_scores(segment(segmenter, image), mask)
-                scores = sides.setdefault(side, Scores(MASK_PROTOCOL, dataset))
+                found = score(*foreground(segment(segmenter, image), mask))
+                scores = sides.setdefault(side, Scores(SEGMENTATION.name, dataset))
                 scores.rows.append(Row(name, {}, found))
     return sides
 
 
 def score_masks(
-    segmenter: nn.Module, batches: Iterable[dict[str, Any]], dataset: str, device: torch.device,
+    segmenter: nn.Module,
+    batches: Iterable[dict[str, Any]],
+    dataset: str,
+    device: torch.device,
     watch: Watch,
-) -> Scores:  # fmt: skip
+) -> Scores:
     """Dice and mIoU on well-exposed frames, for training a segmentation network.
 
     Args:
@@ -88,13 +98,12 @@ def score_masks(
         device: Where to compute.
         watch: Called with (name, gt, found mask, mask) for each image, all with three channels.
     """
-    scores = Scores(MASK_PROTOCOL, dataset)
+    scores = Scores(SEGMENTATION.name, dataset)
+    score = Scorer(SEGMENTATION, device)
     with eval_mode(segmenter):
-        for batch in batches:
-            gt, mask = (batch[key].to(device) for key in ("gt", "mask"))
+        for name, sample in samples(batches, device):
+            gt, mask = sample["gt"], sample["mask"]
             logits = segment(segmenter, gt).float()
-            found = mask_scores(logits, mask)
-            name = batch["name"][0]
-            scores.rows.append(Row(name, {}, found))
+            scores.rows.append(Row(name, {}, score(*foreground(logits, mask))))
             watch(name, gt, (logits > 0).float().expand_as(gt), mask.expand_as(gt))
     return scores

@@ -1,4 +1,4 @@
-"""Small copies of a result's pictures, kept beside its scores for `enhance compare --html`."""
+"""Thumbnails of a result's images, kept beside its scores for `enhance compare --html`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError
 
 ROLES = ("input", "output", "gt")
-PICTURES = 24  # images of a set, the first ones
+COUNT = 24  # the first images of a set
 SIDE = 640  # pixels, at most
 QUALITY = 82
 FOLDER = "pictures"
 
 
-def small_picture(image: Tensor) -> bytes:
+def thumbnail(image: Tensor) -> bytes:
     """(1, 3, H, W) in [0, 1] as a WebP file of at most SIDE pixels."""
     array = to_8_bit(image)[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy()
-    picture = Image.fromarray(array)
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return encode(picture)
+    small = Image.fromarray(array)
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return as_webp(small)
 
 
-def encode(picture: Image.Image, quality: int = QUALITY) -> bytes:
-    """A picture as WebP."""
+def as_webp(image: Image.Image, quality: int = QUALITY) -> bytes:
+    """An image as the content of a WebP file."""
     file = io.BytesIO()
-    picture.save(file, "WEBP", quality=quality)
+    image.save(file, "WEBP", quality=quality)
     return file.getvalue()
 
 
-def write_pictures(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
-    """Write `small_picture`s, one row an image in the order of the scores, one entry for each role.
+def write_thumbnails(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
+    """Write thumbnails, one row an image in the order of the scores, one entry for each role.
 
     Raises:
         UserError: The folder cannot be written.
@@ -47,11 +47,11 @@ def write_pictures(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
         (folder / FOLDER).mkdir(parents=True)
         for index, row in enumerate(rows):
             for role, data in zip(ROLES, row, strict=True):
-                picture_path(folder, index, role).write_bytes(data)
+                thumbnail_path(folder, index, role).write_bytes(data)
     except OSError as error:
         raise UserError(f"{folder / FOLDER}: cannot be written ({error})") from error
 
 
-def picture_path(folder: Path, index: int, role: str) -> Path:
-    """Where the small picture of a result's image lies."""
+def thumbnail_path(folder: Path, index: int, role: str) -> Path:
+    """Where the thumbnail of a result's image lies."""
     return folder / FOLDER / f"{index:02d}_{role}.webp"

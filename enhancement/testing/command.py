@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from enhancement.archs.contract import contract_of
 from enhancement.config.load import Merged, Options, derive_sets, load_options, prepare_run
-from enhancement.data.images import save_picture
+from enhancement.data.images import save_picture, write_image
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, command_line, hint
@@ -26,15 +26,16 @@ from enhancement.inference.side_by_side import write_picture
 from enhancement.paths import OPTIONS
 from enhancement.registry import ARCH_REGISTRY, build
 from enhancement.scoring.brightness import sweep, sweep_table, write_sweep
-from enhancement.scoring.evaluation import MASK_PROTOCOL, Scores, evaluate
-from enhancement.scoring.protocols import GT_MEAN, PROTOCOLS, get_protocol
+from enhancement.scoring.brightness_plot import curve
+from enhancement.scoring.evaluation import Scores, evaluate
+from enhancement.scoring.protocols import GT_MEAN, SEGMENTATION, get_protocol, protocols_for
 from enhancement.scoring.report import sides_table, table, write_scores
 from enhancement.scoring.segmentation import (
     load_segmentation,
     score_masks,
     score_segmentation,
 )
-from enhancement.scoring.thumbnails import PICTURES, small_picture, write_pictures
+from enhancement.scoring.thumbnails import COUNT, thumbnail, write_thumbnails
 from enhancement.weights.networks import build_from_file
 from enhancement.weights.provenance import git_commit
 from enhancement.weights.state_dicts import load_weights
@@ -53,7 +54,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data_root", type=Path, help="where that dataset lies")
     parser.add_argument(
         "--protocol",
-        choices=sorted(PROTOCOLS),
+        choices=sorted(protocols_for("image")),
         help="default: the option file's, or that of the training",
     )
     parser.add_argument(
@@ -228,8 +229,8 @@ def protocol_name(
                 raise UserError(
                     f"--{flag}: is for images, but {type(network).__name__} gives masks"
                 )
-        return MASK_PROTOCOL
-    trained_by = meta["protocol"] if meta.get("protocol") in PROTOCOLS else "basicsr"
+        return SEGMENTATION.name
+    trained_by = meta["protocol"] if meta.get("protocol") in protocols_for("image") else "basicsr"
     name: str = arguments.protocol or (opt["val"]["protocol"] if opt else trained_by)
     return name + GT_MEAN if arguments.GT_mean and not name.endswith(GT_MEAN) else name
 
@@ -242,7 +243,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     name = protocol_name(arguments, opt, network, meta)
     block = load_block(arguments, opt)
     loader = eval_loader(block)
-    if name == MASK_PROTOCOL and not getattr(loader.dataset, "masks", None):
+    if name == SEGMENTATION.name and not getattr(loader.dataset, "masks", None):
         raise UserError(f"--dataset: {block['name']} has no masks; set its dataroot_mask")
     num_gpu = opt["num_gpu"] if opt else "auto"
     device = get_device(num_gpu)
@@ -258,20 +259,26 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     def watch(image_name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
         if len(rows) < SHOWN:
             rows.append((lq.cpu(), output.cpu(), gt.cpu()))
-        if len(kept) < PICTURES:
-            kept.append(tuple(small_picture(x) for x in (lq, output, gt)))
+        if len(kept) < COUNT:
+            kept.append(tuple(thumbnail(x) for x in (lq, output, gt)))
         if arguments.save_images:
             save_picture(Path(arguments.save_images, image_name).with_suffix(".png"), output)
 
     batches = tqdm(loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
-    if name == MASK_PROTOCOL:
+    if name == SEGMENTATION.name:
         scores = score_masks(network, batches, block["name"], device, watch)
     else:
         scores = evaluate(
-            network, batches, get_protocol(name), block["name"], device,
-            arguments.self_ensemble, with_lpips=True, watch=watch,
+            network,
+            batches,
+            get_protocol(name),
+            block["name"],
+            device,
+            metrics=get_protocol(name).names,
+            ensemble=arguments.self_ensemble,
+            watch=watch,
             multiple=opt["val"]["window_size"] if opt else 1,
-        )  # fmt: skip
+        )
     scores.notes += notes_of(arguments, opt, meta)
     about = {
         "name": label,
@@ -290,13 +297,15 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
         tables.append(sides_table(sides))
     files = list(write_scores(folder, scores, about))
     picture = write_picture(folder / "comparison.png", rows)
-    write_pictures(folder, kept)
+    write_thumbnails(folder, kept)
     files.append(picture)
     if arguments.brightness_levels:
         levels = sorted(set(arguments.brightness_levels))
         found = sweep(network, block, levels, get_protocol(name), device, arguments.self_ensemble)
         tables.append(sweep_table(found))
-        files += write_sweep(folder, found)
+        files.append(write_sweep(folder, found))
+        files.append(folder / "brightness.png")
+        write_image(files[-1], curve(found))
     print("\n\n".join(tables))
     print("Written:", *files)
     if arguments.save_images:

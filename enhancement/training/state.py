@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from enhancement.errors import UserError
 from enhancement.randomness import seed_all
 from enhancement.registry import MODEL_REGISTRY, lookup
 from enhancement.scoring.evaluation import Scores
+from enhancement.scoring.metrics import get_metric
 from enhancement.training.run_folder import latest_state, previous_state, prune, run_folder
 from enhancement.weights import storage
 
@@ -23,11 +23,11 @@ def keep_best(model: Any, scores: Scores, iteration: int) -> None:
     """Write `net_g_best` where the score is the best yet."""
     val = model.opt["val"]
     value = scores.mean()[val["select_by"]]
-    best = model.best or {}
+    metric, best = get_metric(val["select_by"]), model.best or {}
     same = [best.get(k) for k in ("metric", "protocol", "dataset")] == [
         val["select_by"], scores.protocol_of(val["select_by"]), scores.dataset
     ]  # fmt: skip
-    if value is None or math.isnan(value) or (same and value <= best["value"]):
+    if not metric.improves(value, best["value"] if same else None):
         return
     model.best = {
         "metric": val["select_by"],

@@ -21,7 +21,7 @@ from enhancement.comparison.results import collect, mean_and_spread
 from enhancement.data.images import write_image
 from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.report import write_scores
-from enhancement.scoring.thumbnails import ROLES, small_picture, write_pictures
+from enhancement.scoring.thumbnails import ROLES, thumbnail, write_thumbnails
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NAUGHTY = "<script>document.title='broken'</script>\" onload='x'|*/"
@@ -40,7 +40,7 @@ def result(name, psnr=(20.0, 22.0), dataset="pairs", protocol="basicsr", weights
     write_scores(folder, Scores(protocol, dataset, rows), about)
     if pictures:
         image = torch.from_numpy(picture(1) / 255.0).permute(2, 0, 1)[None]
-        write_pictures(folder, [tuple(small_picture(image / n) for n in (4, 2, 1)) for _ in rows])
+        write_thumbnails(folder, [tuple(thumbnail(image / n) for n in (4, 2, 1)) for _ in rows])
     return folder
 
 
@@ -233,7 +233,7 @@ class TestPage:
         noise = torch.from_numpy(rng.random((1, 3, 400, 600)))
         for name in ("a", "b"):
             folder = result(name, pictures=False)
-            write_pictures(folder, [(small_picture(noise),) * 3] * 2)
+            write_thumbnails(folder, [(thumbnail(noise),) * 3] * 2)
         rows = collect([in_tmp / "results"])
         whole = len(compare_html.build_page(rows))
         monkeypatch.setattr(compare_html, "LIMIT", whole - 1)

@@ -16,7 +16,8 @@ from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.errors import OptionError, UserError
 from enhancement.models.segmentation_losses import DiceBCELoss, StructureLoss
-from enhancement.scoring.brightness import at_level, curve
+from enhancement.scoring.brightness import at_level
+from enhancement.scoring.brightness_plot import curve
 from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.segmentation import mask_scores
 from enhancement.testing import command as test_from_dataset
@@ -113,7 +114,7 @@ class TestStages:
         assert test_from_dataset.main() == 0
         out = capsys.readouterr().out
         assert "Protocol capsule" in out
-        rows = out.split("Protocol segmentation")[1].splitlines()[2:7]
+        rows = out.split("Protocol segmentation")[1].splitlines()[3:8]
         assert [r[:14].strip() for r in rows] == [
             "dark input", "iglfm", "blgm", "wsgm", "ground truth"
         ]  # fmt: skip
@@ -142,7 +143,7 @@ class TestStages:
         assert test_from_dataset.main() == 0
         out = capsys.readouterr().out
         assert "Protocol segmentation, dataset capsule_test, 2 images" in out
-        assert "DICE" in out
+        assert "Dice" in out
         monkeypatch.setattr(sys, "argv", ["test_from_dataset.py", *flags, "--self_ensemble"])
         assert test_from_dataset.main() == 2
         assert "--self_ensemble: is for images, but SegmentationNet" in capsys.readouterr().err

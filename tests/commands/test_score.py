@@ -69,16 +69,21 @@ def test_16_bits_are_scored_by_their_own_range(in_tmp, enhance):
 @pytest.mark.parametrize(
     ("break_it", "line"),
     [
-        (lambda f: write_image(f / "out/1.png", picture(1, height=30)),
-         r"out/1\.png: is 64x30, but its partner gt/1\.png is 64x48"),
-        (lambda f: (f / "gt/2.png").unlink(),
-         r"out/2\.png: has no partner of that name in gt"),
-        (lambda f: (f / "out/0.png").write_bytes((f / "out/0.png").read_bytes()[:-200]),
-         r"out/0\.png: cannot be read as an image"),
-        (lambda f: (f / "gt/0.png").write_text("no image"),
-         r"gt/0\.png: cannot be read as an image"),
+        (
+            lambda f: write_image(f / "out/1.png", picture(1, height=30)),
+            r"out/1\.png: is 64x30, but its partner gt/1\.png is 64x48",
+        ),
+        (lambda f: (f / "gt/2.png").unlink(), r"out/2\.png: has no partner of that name in gt"),
+        (
+            lambda f: (f / "out/0.png").write_bytes((f / "out/0.png").read_bytes()[:-200]),
+            r"out/0\.png: cannot be read as an image",
+        ),
+        (
+            lambda f: (f / "gt/0.png").write_text("no image"),
+            r"gt/0\.png: cannot be read as an image",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_named_before_any_work(folders, enhance, break_it, line):
     break_it(folders)
     status, out, err = enhance("score", "out", "gt", "-o", "results")

@@ -35,7 +35,7 @@ from enhancement.scoring.segmentation import (
     score_masks,
     score_segmentation,
 )
-from enhancement.scoring.thumbnails import COUNT, thumbnail, write_thumbnails
+from enhancement.scoring.thumbnails import THUMBNAILS, thumbnail, write_thumbnails
 from enhancement.weights.networks import build_from_file
 from enhancement.weights.provenance import git_commit
 from enhancement.weights.state_dicts import load_weights
@@ -259,7 +259,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     def watch(image_name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
         if len(rows) < SHOWN:
             rows.append((lq.cpu(), output.cpu(), gt.cpu()))
-        if len(kept) < COUNT:
+        if len(kept) < THUMBNAILS:
             kept.append(tuple(thumbnail(x) for x in (lq, output, gt)))
         if arguments.save_images:
             save_picture(Path(arguments.save_images, image_name).with_suffix(".png"), output)

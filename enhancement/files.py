@@ -77,3 +77,14 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def new_folder(path: Path) -> Path:
+    """A folder to write into that does not exist yet, or is empty.
+
+    Raises:
+        UserError: It is a file, or has files in it.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError(f"{path}: is there already, and not empty; name a new folder")
+    return path

@@ -21,10 +21,10 @@ INK, GRID = "#404040", "#e4e4e4"
 def new_figure(width: int, height: int) -> Figure:
     """An empty white figure of so many pixels."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure((width / DPI, height / DPI), dpi=DPI, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches, around the axes
-    return figure
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)  # inches, around the axes
+    return Figure((width / DPI, height / DPI), dpi=DPI, layout=layout)
 
 
 def style(axes: Axes) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 _one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
 
@@ -41,10 +42,14 @@ def can_run() -> bool:
 def run_kernel(name: str, *arguments: Any) -> None:
     """Run a kernel of kernels.py; numba is imported by the first call.
 
+    Fake tensors, which have shapes but no values, are left as they are.
+
     Args:
         name: The kernel.
         arguments: Its own; a tensor is handed over as an array that shares its memory.
     """
+    if any(isinstance(argument, FakeTensor) for argument in arguments):
+        return
     import numba
     from numba.core import config
 

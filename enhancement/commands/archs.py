@@ -12,7 +12,8 @@ from typing import Any
 
 from enhancement.archs.contract import contract_of
 from enhancement.inference.complexity import multiply_adds, parameter_count
-from enhancement.registry import ARCH_REGISTRY
+from enhancement.registry import ARCH_REGISTRY, is_ours
+from enhancement.scoring.report import text_table
 from enhancement.weights.state_dicts import read_weights
 
 HELP = "list the registered networks"
@@ -20,11 +21,12 @@ EXAMPLES = """
 enhance archs
 enhance archs --format json
 """
+SIDE = 256  # of the image that multiply-adds are given for
 SHIPPED = Path(__file__).resolve().parents[2] / "pretrained_weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How to print."""
+    """The format."""
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
@@ -38,37 +40,53 @@ def shipped_weights() -> dict[str, list[str]]:
 
 
 def describe() -> list[dict[str, Any]]:
-    """What there is to say of each network of ours, by name."""
+    """The facts of each of our networks, in the order of their names."""
     weights = shipped_weights()
     rows = []
     for name, kind in sorted(ARCH_REGISTRY):
-        if not kind.__module__.startswith("enhancement.archs"):
+        if not is_ours(kind):
             continue
         network = kind()
         paper = (inspect.getmodule(kind).__doc__ or "").strip().split("\n\n")[0]
-        rows.append({
+        row = {
             "name": name,
             "parameters": parameter_count(network),
-            "multiply_adds_256": multiply_adds(network),
+            "multiply_adds_256": multiply_adds(network, SIDE, SIDE),
             "size_multiple": contract_of(network).size_multiple,
             "weights": weights.get(name, []),
             "paper": " ".join(paper.split()),
-        })  # fmt: skip
+        }
+        rows.append(row)
     return rows
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print each network of ours; multiply-adds are those of an image of 256x256."""
-    rows = describe()
-    if arguments.format == "json":
-        print(json.dumps(rows, indent=2))
-        return 0
+def as_text(rows: list[dict[str, Any]]) -> str:
+    """A table of figures, then each network's paper and the weights that this checkout has."""
+    head = ["network", "parameters", "multiply-adds", "multiple"]
+    lines = [
+        [
+            row["name"],
+            f"{row['parameters']:,}",
+            f"{row['multiply_adds_256'] / 1e9:.3f} G",
+            str(row["size_multiple"]),
+        ]
+        for row in rows
+    ]
+    note = f"multiply-adds: for an image of {SIDE}x{SIDE}; multiple: what sizes are padded to\n"
     width = max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
-    print(f"{'network':<16}{'parameters':>12}{'multiply-adds':>15}{'multiple':>10}")
+    texts = [text_table(head, lines), note]
     for row in rows:
-        giga = f"{row['multiply_adds_256'] / 1e9:.3f} G"
-        print(f"{row['name']:<16}{row['parameters']:>12,}{giga:>15}{row['size_multiple']:>10}")
-        for text in (row["paper"], "weights: " + (", ".join(row["weights"]) or "none here")):
-            print(textwrap.fill(text, width, initial_indent="    ", subsequent_indent="      "))
-    print("multiply-adds: for an image of 256x256; multiple: what sizes are padded to")
+        weights = ", ".join(row["weights"]) or "none here"
+        texts.append(row["name"])
+        texts += [
+            textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ")
+            for text in (row["paper"], f"weights: {weights}")
+        ]
+    return "\n".join(texts)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the networks."""
+    rows = describe()
+    print(json.dumps(rows, indent=2) if arguments.format == "json" else as_text(rows))
     return 0

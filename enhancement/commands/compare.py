@@ -1,4 +1,4 @@
-"""`enhance compare`: runs side by side, as a table, a page, or in TensorBoard."""
+"""`enhance compare`: runs side by side, as a table, on a page, or in TensorBoard."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from enhancement.comparison.costs import SIDE, measure
 from enhancement.comparison.page import build_page
-from enhancement.comparison.results import RUNS, Result, collect, measure
+from enhancement.comparison.results import RUNS, Result, collect
 from enhancement.comparison.tables import as_csv, as_markdown, as_text
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError
-from enhancement.scoring.evaluation import MASK_PROTOCOL
 from enhancement.scoring.protocols import PROTOCOLS
 
 HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
@@ -28,17 +28,15 @@ enhance compare experiments/* --tensorboard
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The runs, which scores to take, what to write."""
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN",
-        help="a run's folder (experiments/NAME), or a folder of results",
-    )  # fmt: skip
+    a_run = "a run's folder (experiments/NAME), or a folder of results"
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=a_run)
     parser.add_argument("--dataset", metavar="NAME", help="take the scores on this dataset")
-    protocols = (*PROTOCOLS, MASK_PROTOCOL)
-    parser.add_argument("--protocol", choices=protocols, metavar="P",
-                        help=f"take the scores by this one: {', '.join(protocols)}")  # fmt: skip
-    parser.add_argument("--result_dir", type=Path, default=Path("results"),
-                        help="where runs were scored; default: results")  # fmt: skip
-    parser.add_argument("--latency", action="store_true", help="measure it here, on 256x256 pixels")
+    by_this = f"take the scores by this one: {', '.join(PROTOCOLS)}"
+    parser.add_argument("--protocol", choices=PROTOCOLS, metavar="P", help=by_this)
+    scored = "where runs were scored; default: results"
+    parser.add_argument("--result_dir", type=Path, default=Path("results"), help=scored)
+    here = f"measure it here, on {SIDE}x{SIDE} pixels"
+    parser.add_argument("--latency", action="store_true", help=here)
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table in plain numbers")
@@ -57,10 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         device = get_device("auto")
     measure(rows, device)
     print(as_text(rows))
-    for path, build in (
-        (arguments.markdown, as_markdown), (arguments.csv, as_csv), (arguments.html, build_page)
-    ):  # fmt: skip
-        if path:
+    wanted = {"markdown": as_markdown, "csv": as_csv, "html": build_page}
+    for option, build in wanted.items():
+        if path := getattr(arguments, option):
             write(path, build(rows))
     return start_tensorboard(rows, arguments.port) if arguments.tensorboard else 0
 
@@ -80,7 +77,7 @@ def write(path: Path, text: str) -> None:
 
 
 def start_tensorboard(rows: list[Result], port: int) -> int:
-    """Run TensorBoard on the runs' folders until it ends or Ctrl-C; its exit status.
+    """Run TensorBoard on the runs' folders until it ends or Ctrl-C is pressed; its exit status.
 
     Raises:
         UserError: No run's folder is known.

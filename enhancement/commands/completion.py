@@ -1,4 +1,4 @@
-"""`enhance completion`: what makes a shell complete the command."""
+"""`enhance completion`: scripts that make a shell complete the command."""
 
 from __future__ import annotations
 

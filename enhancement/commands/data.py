@@ -1,13 +1,12 @@
-"""`enhance data`: look datasets over, and make new ones."""
+"""`enhance data`: check datasets, and make new ones."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable
-from dataclasses import fields
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -17,10 +16,12 @@ from tqdm import tqdm
 from enhancement.data.images import write_image
 from enhancement.data.low_light import LowLight
 from enhancement.data.near_duplicates import BITS
-from enhancement.dataset_tools.check import Report, SetReport, check
-from enhancement.dataset_tools.histogram import histogram_picture
+from enhancement.dataset_tools.check import check
+from enhancement.dataset_tools.histogram import histogram_plot
 from enhancement.dataset_tools.image_sets import WHOLE, find_sets, sets_of_options
-from enhancement.dataset_tools.rewrite import split_set, write_lmdb
+from enhancement.dataset_tools.lmdb import write_lmdb
+from enhancement.dataset_tools.report import Report, SetReport
+from enhancement.dataset_tools.split import split_set
 from enhancement.dataset_tools.synthesize import find_blocks, folder_block, synthesize
 from enhancement.errors import UserError
 
@@ -32,25 +33,45 @@ enhance data lmdb datasets/LOLv1/Train/input -o datasets/lol_input.lmdb
 enhance data darken photos/ -o datasets/dark --exposure 0.05 0.2 --falloff 0.9
 enhance data split datasets/KvasirSEG -o datasets/kvasir --val 0.1 --test 0.2
 """
-SHOWN = 40
+SHOWN = 40  # lines of problems
+
+
+@dataclass
+class Action:
+    """Something that can be done with a dataset.
+
+    Attributes:
+        help: In one line.
+        add_arguments: To its parser.
+        run: With the parsed arguments; returns the exit status.
+        more: What its own --help says besides.
+    """
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    more: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One parser for each thing to do."""
+    """One parser for each action."""
     chosen = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for action, (help_, more, run_) in ACTIONS.items():
+    for name, action in ACTIONS.items():
+        lines = EXAMPLES.strip().splitlines()
+        examples = "\n".join(line for line in lines if f" {name} " in line)
         child = chosen.add_parser(
-            action, help=help_.splitlines()[0], description=help_,
-            epilog="examples:\n" + indent("\n".join(
-                line for line in EXAMPLES.strip().splitlines() if f" {action} " in line), "  "),
+            name,
+            help=action.help,
+            description="\n\n".join(filter(None, (action.help, action.more))),
+            epilog="examples:\n" + indent(examples, "  "),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
-        more(child)
-        child.set_defaults(act=run_)
+        )
+        action.add_arguments(child)
+        child.set_defaults(act=action.run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was chosen."""
+    """Run the chosen action."""
     return int(arguments.act(arguments))
 
 
@@ -64,7 +85,7 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--opt", metavar="FILE", help="check the datasets of an option file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
-        "--histogram", type=Path, metavar="PNG", help="draw how bright the sets are"
+        "--histogram", type=Path, metavar="PNG", help="plot how bright the sets are"
     )
 
 
@@ -76,13 +97,13 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         _show(report)
     if arguments.histogram:
-        write_image(arguments.histogram, histogram_picture(report))
+        write_image(arguments.histogram, histogram_plot(report))
         print(f"Written: {arguments.histogram}", file=sys.stderr)
     return 1 if report.problems else 0
 
 
 def _counted(found: dict[str, int], limit: int = 3) -> str:
-    """The commonest entries; how often only where they differ."""
+    """The most frequent entries, with their numbers where there are several."""
     if len(found) == 1:
         return next(iter(found))
     shown = [f"{key} ({count})" for key, count in list(found.items())[:limit]]
@@ -143,13 +164,11 @@ def _darken_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("folder", nargs="?", metavar="DIR", help="bright images, or an LMDB")
     which.add_argument("--opt", metavar="FILE", help="an option file with a SynthesisDataset")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
-    parser.add_argument("--count", type=int, help="at most so many images")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn; default: 0")
+    parser.add_argument("--count", type=int, metavar="N", help="write at most N images")
+    parser.add_argument("--seed", type=int, default=0, help="of the random parameters; default: 0")
     for name, (low, high) in RANGES.items():
-        parser.add_argument(
-            f"--{name}", type=float, nargs="+", metavar="X",
-            help=f"one value, or the lowest and the highest; default: {low:g} {high:g}",
-        )  # fmt: skip
+        range_ = f"one value, or the lowest and the highest; default: {low:g} {high:g}"
+        parser.add_argument(f"--{name}", type=float, nargs="+", metavar="X", help=range_)
 
 
 def _darken(arguments: argparse.Namespace) -> int:
@@ -183,19 +202,21 @@ def _split(arguments: argparse.Namespace) -> int:
         names = ", ".join(str(found.folder) for found in sets)
         raise UserError(f"{arguments.folder}: is divided already; name one part of it: {names}")
     shares = {"test": arguments.test, "val": arguments.val}
-    counts = split_set(sets[0], arguments.output, shares, arguments.link, partial(_bar))
+    counts = split_set(sets[0], arguments.output, shares, arguments.link, _bar)
     print(f"Written: {arguments.output}: " + ", ".join(f"{k} {n}" for k, n in counts.items()))
     return 0
 
 
+CHECK = """\
+Exit status 1 where there is a problem: an image that is unreadable, without a partner or of
+another size than its partner; a sample that is there twice; a scene in two splits."""
 ACTIONS = {
-    "check": (
-        "look for faults, near-duplicates and odd types\n\n"
-        "Exit status 1 where there is a problem: an image that is unreadable, without a partner or "
-        "of\nanother size than its partner; a sample that is there twice; a scene in two splits.",
-        _check_arguments, _check,
+    "check": Action(
+        "look for faults, near-duplicates and odd types", _check_arguments, _check, CHECK
     ),
-    "lmdb": ("write an LMDB in BasicSR's form", _lmdb_arguments, _lmdb),
-    "darken": ("write dark images to train on, with their originals", _darken_arguments, _darken),
-    "split": ("divide into train, val and test by scene", _split_arguments, _split),
-}  # fmt: skip
+    "lmdb": Action("write an LMDB in BasicSR's form", _lmdb_arguments, _lmdb),
+    "darken": Action(
+        "write dark images to train on, with their originals", _darken_arguments, _darken
+    ),
+    "split": Action("divide into train, val and test by scene", _split_arguments, _split),
+}

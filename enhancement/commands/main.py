@@ -2,7 +2,7 @@
 
 A subcommand's module has `HELP` (one line), `EXAMPLES` (lines of commands), `add_arguments(parser)`
 and `run(arguments)`, which returns the exit status: 0 done, 1 done in part (the rest is named),
-2 a mistake of the user's (a UserError), 130 stopped by Ctrl-C.
+2 the user's mistake (a UserError), 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`enhance score`: how near the images of one folder come to those of another."""
+"""`enhance score`: how close the images of one folder come to those of another."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from enhancement.device import get_device, resolve_num_gpu
-from enhancement.scoring.evaluation import MASK_PROTOCOL
 from enhancement.scoring.folders import score_folders
-from enhancement.scoring.protocols import PROTOCOLS
+from enhancement.scoring.protocols import SEGMENTATION, protocols_for
 from enhancement.scoring.report import as_csv, as_json, table, write_scores
 
 HELP = "score a folder of outputs against a folder of ground truths"
@@ -27,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("outputs", metavar="OUTPUTS", help="folder (or LMDB) of images to score")
     parser.add_argument("gts", metavar="GROUND_TRUTH", help="folder (or LMDB), paired by name")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--protocol", choices=sorted(PROTOCOLS), default="basicsr", metavar="P",
-                     help=f"{', '.join(PROTOCOLS)}; default: basicsr")  # fmt: skip
+    names = list(protocols_for("image"))
+    help_ = f"{', '.join(names)}; default: basicsr"
+    how.add_argument("--protocol", choices=names, default="basicsr", metavar="P", help=help_)
     how.add_argument(
         "--masks", action="store_true", help="Dice and mIoU of masks, thresholded at 127"
     )
@@ -49,11 +49,18 @@ def run(arguments: argparse.Namespace) -> int:
         return tqdm(pairs, desc="Scoring", unit="image", disable=not sys.stderr.isatty())
 
     scores = score_folders(
-        arguments.outputs, arguments.gts, MASK_PROTOCOL if arguments.masks else arguments.protocol,
-        arguments.dataset or arguments.gts, get_device("auto"), progress,
-    )  # fmt: skip
-    about = {"name": Path(arguments.outputs).resolve().name, "outputs": arguments.outputs,
-             "gt": arguments.gts}  # fmt: skip
+        arguments.outputs,
+        arguments.gts,
+        SEGMENTATION.name if arguments.masks else arguments.protocol,
+        arguments.dataset or arguments.gts,
+        get_device("auto"),
+        progress,
+    )
+    about = {
+        "name": Path(arguments.outputs).resolve().name,
+        "outputs": arguments.outputs,
+        "gt": arguments.gts,
+    }
     if arguments.csv:
         print(as_csv(scores), end="")
     elif arguments.json:

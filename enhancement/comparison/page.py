@@ -16,7 +16,7 @@ from enhancement.comparison.tables import columns, untouched
 from enhancement.errors import UserError
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.report import INPUT, cell, heading
-from enhancement.scoring.thumbnails import COUNT, SIDE, as_webp, thumbnail_path
+from enhancement.scoring.thumbnails import SIDE, THUMBNAILS, as_webp, thumbnail_path
 
 LIMIT = 14_000_000  # bytes of the page
 SIDES = (SIDE, 480, 360, 256)  # of thumbnails in pixels; the first that fits is taken
@@ -142,7 +142,7 @@ def thumbnails(rows: list[Result], room: int) -> tuple[list[dict[str, Any]], int
     Raises:
         UserError: A picture cannot be read.
     """
-    found = [_image(rows, index) for index in range(min(COUNT, len(rows[0].images)))]
+    found = [_image(rows, index) for index in range(min(THUMBNAILS, len(rows[0].images)))]
     found = [image for image in found if image["pictures"]]
     for side in SIDES:
         fitted = [_fitted(image, side) for image in found]

@@ -86,8 +86,10 @@ def cells(rows: list[Result]) -> tuple[list[str], list[list[str]]]:
     metrics, more = rows[0].metrics, columns(rows)
     head = ["run", "network", *map(heading, metrics), *(column.title for column in more)]
     given = untouched(rows)
-    scored = [(INPUT, "-", given, None)] if given else []
-    scored += [(row.label, row.network, row.outputs, row) for row in rows]
+    scored: list[tuple[str, str, list[ImageScores], Result | None]]
+    scored = [(row.label, row.network, row.outputs, row) for row in rows]
+    if given:
+        scored.insert(0, (INPUT, "-", given, None))
     lines = [
         [label, network, *(score_cell(scores, m) for m in metrics), *(c.text(row) for c in more)]
         for label, network, scores, row in scored

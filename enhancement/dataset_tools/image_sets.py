@@ -1,4 +1,4 @@
-"""What a folder or an option file holds: sets of images or pairs, by split."""
+"""The sets of images or pairs that a folder or an option file holds, by split."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class ImageSet:
     Attributes:
         name: "train", "test", ...; "images" where there are no splits.
         sides: What each source holds: "lq" and "gt", "masks" and "images", or "images".
-        sources: One for each side; the last holds the images that scenes are told by.
-        samples: The names in each source that make one sample.
-        faults: A line for each image without a partner, of another size, or without a header.
+        sources: One for each side; the last one's images tell scenes apart.
+        samples: The names, one in each source, that make one sample.
+        faults: A line for each image that is unpaired, of another size, or without a header.
         folder: The set's root, where it has one.
     """
 
@@ -50,12 +50,12 @@ class ImageSet:
 
     @property
     def scene_names(self) -> list[str]:
-        """The names of the images that scenes are told by."""
+        """The names of the images that tell scenes apart."""
         return [sample[-1] for sample in self.samples]
 
 
 def sides_of(folder: Path) -> tuple[str, str] | None:
-    """The two folders below one that hold its pairs, such as ("low", "high")."""
+    """The two subfolders that hold a folder's pairs, such as ("low", "high"); None without them."""
     return next(((a, b) for a, b in SIDES if (folder / a).is_dir() and (folder / b).is_dir()), None)
 
 
@@ -71,10 +71,10 @@ def _set(name: str, folder: Path) -> ImageSet:
 
 
 def find_sets(root: str | Path) -> list[ImageSet]:
-    """The sets in a folder: its splits (those of data/layouts.py by name), or it as a whole.
+    """The sets in a folder: its splits, by the names that data/layouts.py knows, or all of it.
 
-    A split, or the whole, is two folders of pairs ("low" and "high", "input" and "target", ...),
-    images with masks, or plain images; or an LMDB.
+    Each is two folders of pairs ("low" and "high", "input" and "target", ...), images with masks,
+    or plain images; or an LMDB.
 
     Raises:
         UserError: There is no such folder, or no image in it.
@@ -86,10 +86,10 @@ def find_sets(root: str | Path) -> list[ImageSet]:
 
 
 def sets_of_options(path: str | Path) -> list[ImageSet]:
-    """The sets of an option file's datasets; those that share their images by scene are one.
+    """The sets of an option file's datasets; those that divide one folder by scene count as one.
 
     Raises:
-        UserError: The file is not sound, a folder is missing, or a dataset is not one of ours.
+        UserError: The file has faults, a folder is missing, or a dataset is not one of ours.
     """
     datasets = load_config(path, training=False, files_of=set()).datasets
     found: dict[Any, ImageSet] = {}
@@ -97,7 +97,7 @@ def sets_of_options(path: str | Path) -> list[ImageSet]:
         kind: Any = block.kind
         if not issubclass(kind, EnhancementDataset):
             raise UserError(
-                f"{path}: datasets.{key} is a {kind.__name__}; only datasets of ours are checked"
+                f"{path}: datasets.{key} is a {kind.__name__}; only this project's are checked"
             )
         options: Any = kind.Options.pick({**block.options, "on_error": "raise"})
         sources, samples, faults = kind.find(options)

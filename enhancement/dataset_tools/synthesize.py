@@ -3,7 +3,7 @@
 python enhancement/synthesize.py --opt options/endoscopy/hdrnet.yml --output datasets/dark_endoscopy
 
 Every subset becomes OUTPUT/{train,val,test}/{low,high}/NAME.png, which `layout: high_low` reads,
-with what was drawn for each image in parameters.csv and a contact sheet of the first ones.
+with the parameters drawn for each image in parameters.csv, and a contact sheet of the first ones.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from enhancement.config.load import load_config
 from enhancement.data.images import Array, write_image
 from enhancement.data.low_light import LowLight
 from enhancement.data.synthesis_dataset import SynthesisDataset
-from enhancement.dataset_tools.rewrite import new_folder
 from enhancement.errors import UserError, command_line
+from enhancement.files import new_folder
 
-CELL = 200  # pixels of a picture on the contact sheet
-ACROSS = 6
+CELL = 200  # pixels of an image on the contact sheet
+ACROSS, DOWN = 6, 4  # images of the contact sheet
+CAPTION = 22  # pixels, its height
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,9 +40,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--opt", "-opt", required=True, help="option file with a SynthesisDataset")
     parser.add_argument("--output", "-o", required=True, type=Path, help="a new folder")
     parser.add_argument(
-        "--subset", nargs="+", choices=("train", "val", "test"), help="default: all there are"
+        "--subset", nargs="+", choices=("train", "val", "test"), help="default: all of them"
     )
-    parser.add_argument("--count", type=int, help="at most so many images of each subset")
+    parser.add_argument(
+        "--count", type=int, help="write at most N images of each subset", metavar="N"
+    )
     parser.add_argument("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE")
     return parser.parse_args(arguments)
 
@@ -49,10 +52,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def find_blocks(
     path: str, force: list[str] | None = None, subsets: list[str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """The dataset blocks of an option file to write, by subset.
+    """The dataset blocks that an option file synthesises, by subset.
 
     Raises:
-        UserError: A subset is not there, or is not synthesised.
+        UserError: There is no such subset, or it is not synthesised.
     """
     context = RunContext(load_config(path, force))
     sets = {**context.config.datasets, "train": context.training_set}
@@ -68,12 +71,23 @@ def find_blocks(
 
 
 def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> None:
-    """Write one subset."""
+    """Write one subset: its pairs, parameters.csv and contact_sheet.png.
+
+    Args:
+        dataset: Of the subset.
+        folder: To write into.
+        count: At most this many images; None for all.
+
+    Raises:
+        UserError: Two images would be written under one name, or one cannot be read.
+    """
     chosen = range(len(dataset))[:count]
     stems = Counter(str(Path(dataset.samples[i][0]).with_suffix("")) for i in chosen)
     twice = [stem for stem, times in stems.items() if times > 1]
     if twice:
-        raise UserError(f"{twice[0]}: several images bear that name but for their type; rename one")
+        raise UserError(
+            f"{twice[0]}: several images have this name and differ only in their type; rename one"
+        )
     shown: list[tuple[str, Array, Array]] = []
     rows: list[dict[str, Any]] = []
     for index in tqdm(chosen, desc=folder.name, unit="image", disable=not sys.stderr.isatty()):
@@ -83,7 +97,7 @@ def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> Non
             write_image((folder / side / name).with_suffix(".png"), image)
         mean = {"mean_low": low.mean() / 255, "mean_high": high.mean() / 255}
         rows.append({"image": name} | {k: f"{v:.6g}" for k, v in {**drawn, **mean}.items()})
-        if len(shown) < 4 * ACROSS:
+        if len(shown) < DOWN * ACROSS:
             caption = "  ".join(f"{k[:4]} {v:.2f}" for k, v in list(drawn.items())[:3])
             shown.append((caption, low, high))
     with (folder / "parameters.csv").open("w", newline="", encoding="utf-8") as file:
@@ -94,7 +108,7 @@ def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> Non
 
 
 def contact_sheet(shown: list[tuple[str, Array, Array]]) -> Array:
-    """Captioned pictures, each dark one above its ground truth: (H, W, 3) uint8."""
+    """Captioned images, each dark one above its ground truth: (H, W, 3) uint8."""
 
     def fit(image: Array) -> Array:
         scale = CELL / max(image.shape[:2])
@@ -105,10 +119,9 @@ def contact_sheet(shown: list[tuple[str, Array, Array]]) -> Array:
 
     cells = []
     for caption, low, high in shown:
-        line = np.full((22, CELL, 3), 255, np.uint8)
-        cv2.putText(
-            line, caption, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA
-        )
+        line = np.full((CAPTION, CELL, 3), 255, np.uint8)
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(line, caption, (4, CAPTION - 7), font, 0.36, (0, 0, 0), 1, cv2.LINE_AA)
         cells.append(np.concatenate((line, fit(low), fit(high))))
     cells += [np.full_like(cells[0], 255)] * (-len(cells) % min(ACROSS, len(cells)))
     across = min(ACROSS, len(cells))
@@ -117,12 +130,12 @@ def contact_sheet(shown: list[tuple[str, Array, Array]]) -> Array:
 
 
 def folder_block(folder: str, degradation: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A dataset block for a plain folder, darkened.
+    """A dataset block that darkens the images of a plain folder.
 
     Args:
         folder: Of bright images; or an LMDB.
         degradation: Arguments of LowLight that differ from its defaults.
-        seed: Of what is drawn.
+        seed: Of the random parameters.
 
     Raises:
         UserError: An argument is out of its range.
@@ -132,18 +145,21 @@ def folder_block(folder: str, degradation: dict[str, Any], seed: int) -> dict[st
     except ValueError as error:
         raise UserError(str(error)) from error
     return {
-        "type": SynthesisDataset.__name__, "dataroot_gt": folder, "phase": "test", "seed": seed,
+        "type": SynthesisDataset.__name__,
+        "dataroot_gt": folder,
+        "phase": "test",
+        "seed": seed,
         "degradation": {"type": LowLight.__name__, **degradation},
-    }  # fmt: skip
+    }
 
 
 def synthesize(blocks: dict[str, dict[str, Any]], output: Path, count: int | None) -> None:
-    """Write each subset, say where.
+    """Write each subset, and say where.
 
     Args:
         blocks: Dataset blocks by the folder below `output`; "" is `output` itself.
         output: A new folder.
-        count: At most so many images of each.
+        count: At most this many images of each; None for all.
 
     Raises:
         UserError: `output` is not empty or cannot be written, or an image cannot be read.
@@ -166,8 +182,6 @@ def synthesize(blocks: dict[str, dict[str, Any]], output: Path, count: int | Non
 def main() -> None:
     """The command `enhancement/synthesize.py`."""
     arguments = parse()
-    new_folder(arguments.output)
-    synthesize(
-        find_blocks(arguments.opt, arguments.force_yml, arguments.subset),
-        arguments.output, arguments.count,
-    )  # fmt: skip
+    new_folder(arguments.output)  # before the option file is read
+    blocks = find_blocks(arguments.opt, arguments.force_yml, arguments.subset)
+    synthesize(blocks, arguments.output, arguments.count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from enhancement.archs.processor import plain_arithmetic
@@ -18,11 +19,22 @@ def parameter_count(network: nn.Module) -> int:
 def multiply_adds(network: nn.Module, height: int = 256, width: int = 256) -> int:
     """Multiply-adds of convolutions and matrix products for one image, padded as the network asks.
 
-    Element-wise work and slicing are not counted; 3x3 convolutions count as plain ones.
+    Element-wise work and slicing are not counted; 3x3 convolutions count as plain ones. The network
+    is run on fake tensors, which have shapes but no values; one that needs values is run for real.
     """
     device = next(network.parameters()).device
     was_training = network.training
+    network.eval()
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            return _counted(network, torch.zeros(1, 3, height, width, device=device))
+    except RuntimeError:  # a compiled kernel, or a size that depends on values
+        return _counted(network, torch.zeros(1, 3, height, width, device=device))
+    finally:
+        network.train(was_training)
+
+
+def _counted(network: nn.Module, image: torch.Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad(), plain_arithmetic():
-        run_padded(network.eval(), torch.zeros(1, 3, height, width, device=device))
-    network.train(was_training)
+        run_padded(network, image)
     return counter.get_total_flops() // 2

@@ -16,48 +16,46 @@ from enhancement.data.low_light import LowLight
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset, SynthesisOptions
 from enhancement.errors import UserError
-from enhancement.registry import DATASET_REGISTRY, lookup
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.protocols import Protocol
 from enhancement.scoring.report import cell, heading, text_table
 
 Sweep = dict[float, Scores]
-Block = dict[str, Any]  # of a dataset, in an option file
 
 
-def at_level(block: Block, level: float) -> Block:
-    """A dataset block whose ground truth is darkened to one brightness level.
+def at_level(block: DatasetBlock, level: float) -> DatasetBlock:
+    """A dataset with its ground truth darkened to one brightness level.
 
     Args:
-        block: A SynthesisDataset or PairedDataset, ready to build.
+        block: A SynthesisDataset or PairedDataset.
         level: Exposure of linear light; 1 is the ground truth's.
 
     Raises:
         UserError: Another kind of dataset.
     """
-    kind = lookup(DATASET_REGISTRY, block["type"])
+    kind: Any = block.kind
     if issubclass(kind, PairedDataset):
-        root = kind.Options.pick(block).folders()[1]
+        root = kind.Options.pick(block.options).folders()[1]
     elif issubclass(kind, SynthesisDataset):
-        root = block["dataroot_gt"]
+        root = block.options["dataroot_gt"]
     else:
         raise UserError(
-            f"--brightness_levels darkens a ground truth, which {block['type']} does not name; "
+            f"--brightness_levels darkens a ground truth, which {kind.__name__} does not name; "
             f"expected a SynthesisDataset or a PairedDataset"
         )
     names = {f.name for f in fields(SynthesisOptions)} | {"name", "phase", "scale"}
-    kept = {k: v for k, v in block.items() if k in names}
-    degradation = dict(block.get("degradation") or {})
+    degradation = dict(block.options.get("degradation") or {})
     if degradation.get("type") != LowLight.__name__:
         degradation = {"type": LowLight.__name__}
     degradation |= {"gamma": [1.0, 1.0], "levels": [level]}
-    return {
-        **kept,
+    options = {
+        **{k: v for k, v in block.options.items() if k in names},
         "type": SynthesisDataset.__name__,
         "dataroot_gt": root,
         "degradation": degradation,
         "cache": "none",
     }
+    return DatasetBlock.of(block.key, options)
 
 
 def sweep(
@@ -69,16 +67,10 @@ def sweep(
     ensemble: bool = False,
 ) -> Sweep:
     """Score a network at each brightness level of a dataset's ground truth."""
+    loaders = {level: eval_loader(at_level(block, level)) for level in levels}
     return {
-        level: evaluate(
-            network,
-            eval_loader(DatasetBlock.of(block.key, at_level(block.options, level))),
-            protocol,
-            block.name,
-            device,
-            ensemble=ensemble,
-        )
-        for level in levels
+        level: evaluate(network, loader, protocol, block.name, device, ensemble=ensemble)
+        for level, loader in loaders.items()
     }
 
 

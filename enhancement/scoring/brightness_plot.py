@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from enhancement.data.images import Array
 from enhancement.plots import INK, new_figure, pixels, style
 from enhancement.scoring.brightness import Sweep
@@ -19,7 +21,8 @@ def curve(found: Sweep) -> Array:
     axes = figure.add_subplot()
     style(axes)
     for side, label, colour in LINES:
-        values = [found[level].mean(side)[PSNR.name] for level in levels]
+        means = [found[level].mean(side)[PSNR.name] for level in levels]
+        values = np.array(means, float)  # NaN, which is left out, where there is no score
         axes.plot(levels, values, "o-", color=colour, label=label, linewidth=2, markersize=5)
     axes.set_xscale("log")
     axes.set_xticks(levels, [f"{level:g}" for level in levels])

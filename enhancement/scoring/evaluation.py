@@ -110,8 +110,8 @@ def samples(
     """
     for batch in batches:
         name = batch["name"][0] if "name" in batch else Path(batch["lq_path"][0]).name
-        tensors = {key: batch[key].to(device) for key in ("lq", "gt", "mask") if key in batch}
-        yield name, tensors
+        keys = [key for key in ("lq", "gt", "mask") if key in batch]
+        yield name, {key: batch[key].to(device) for key in keys}
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError
 
 ROLES = ("input", "output", "gt")
-COUNT = 24  # the first images of a set
+THUMBNAILS = 24  # of a set, those of its first images
 SIDE = 640  # pixels, at most
 QUALITY = 82
 FOLDER = "pictures"

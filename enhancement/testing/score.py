@@ -14,8 +14,7 @@ from enhancement.inference.engines import prepare
 from enhancement.scoring.brightness import Sweep, sweep
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
-from enhancement.scoring.thumbnails import COUNT as THUMBNAILS
-from enhancement.scoring.thumbnails import thumbnail
+from enhancement.scoring.thumbnails import THUMBNAILS, thumbnail
 
 from .plan import Plan
 

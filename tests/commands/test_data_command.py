@@ -37,13 +37,13 @@ class TestNearDuplicates:
         "change",
         [
             lambda x: x // 2,
-            lambda x: (x.astype(np.uint16) * 257),
+            lambda x: x.astype(np.uint16) * 257,
             noisy,
             lambda x: x[::2, ::2],
             lambda x: (255 * (x / 255) ** 0.5).astype(np.uint8),
         ],
         ids=["darker", "16 bits", "noise", "half the size", "gamma"],
-    )  # fmt: skip
+    )
     def test_retakes_are_near(self, change):
         image = np.asarray(picture(3, height=96, width=128))
         pairs = list(near_pairs([fingerprint(image)], [fingerprint(change(image))]))
@@ -63,6 +63,7 @@ class TestNearDuplicates:
         assert scenes_of([a, c]) == [0, 1]
         assert scenes_of([a, b, c, -a]) == [0, 0, 0, 1]
 
+    @pytest.mark.slow
     @pytest.mark.data
     def test_lol_v1s_test_scenes_in_its_training_set(self, real_data, enhance):
         if not (real_data / "LOLv1/Test/target").is_dir():
@@ -110,8 +111,9 @@ class TestCheck:
         train = report["sets"][0]
         assert train["sizes"] == {"lq": {"128x96": 3}, "gt": {"128x96": 3}}
         bright = train["brightness"]["gt"]
-        expected = np.mean([picture(i, height=96, width=128) @ (0.299, 0.587, 0.114)
-                            for i in range(3)])  # fmt: skip
+        expected = np.mean(
+            [picture(i, height=96, width=128) @ (0.299, 0.587, 0.114) for i in range(3)]
+        )
         assert bright["mean"] == pytest.approx(expected, abs=0.5)
         assert sum(bright["histogram"]) == pytest.approx(1)
 
@@ -160,10 +162,15 @@ class TestLmdb:
         make_pairs(in_tmp, "low", "high", count=3)
         for side in ("low", "high"):
             assert enhance("data", "lmdb", side, "-o", f"{side}.lmdb")[0] == 0
-        theirs = PairedImageDataset({
-            "io_backend": {"type": "lmdb"}, "dataroot_lq": "low.lmdb", "dataroot_gt": "high.lmdb",
-            "phase": "val", "scale": 1,
-        })  # fmt: skip
+        theirs = PairedImageDataset(
+            {
+                "io_backend": {"type": "lmdb"},
+                "dataroot_lq": "low.lmdb",
+                "dataroot_gt": "high.lmdb",
+                "phase": "val",
+                "scale": 1,
+            }
+        )
         np.testing.assert_allclose(
             theirs[1]["gt"].permute(1, 2, 0) * 255, read_image("high/1.png"), atol=1e-3
         )
@@ -220,8 +227,9 @@ class TestDarken:
         status, out, _ = enhance(*dark, "-o", "dark", "--count", "2")
         assert status == 0
         assert "Written: dark/{low,high}" in out
-        data = PairedDataset({"phase": "test", "layout": "high_low", "dataroot": "dark",
-                              "split": "test"})  # fmt: skip
+        data = PairedDataset(
+            {"phase": "test", "layout": "high_low", "dataroot": "dark", "split": "test"}
+        )
         assert len(data) == 2
         assert data[0]["lq"].mean() < 0.6 * data[0]["gt"].mean()
         rows = (in_tmp / "dark/parameters.csv").read_text().splitlines()
@@ -236,9 +244,13 @@ class TestDarken:
         for i in range(3):
             write_image(in_tmp / f"bright/{i}.png", picture(i))
         options = tiny_options()
-        options["datasets"] = {"train": {
-            "type": "SynthesisDataset", "dataroot_gt": "bright", "gt_size": 32,
-        }}  # fmt: skip
+        options["datasets"] = {
+            "train": {
+                "type": "SynthesisDataset",
+                "dataroot_gt": "bright",
+                "gt_size": 32,
+            }
+        }
         (in_tmp / "dark.yml").write_text(yaml.safe_dump(options))
         assert enhance("data", "darken", "--opt", "dark.yml", "-o", "dark")[0] == 0
         assert len(list((in_tmp / "dark/train/low").iterdir())) == 3

@@ -1,4 +1,4 @@
-"""`enhance score`, and the scores of masks."""
+"""`enhance score`."""
 
 import csv
 import io
@@ -7,58 +7,17 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from helpers import make_pairs, picture
 from skimage.metrics import peak_signal_noise_ratio
 
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
-from enhancement.scoring.mask_metrics import dice, miou
 
 
 @pytest.fixture
 def folders(in_tmp):
     make_pairs(in_tmp, "out", "gt", count=3)
     return in_tmp
-
-
-def masks(*rows):
-    return torch.tensor(rows, dtype=torch.bool)
-
-
-class TestMaskMetrics:
-    a = masks([1, 1, 0, 0], [1, 0, 0, 0])
-    b = masks([1, 0, 0, 0], [1, 1, 0, 0])
-
-    def test_by_hand(self):
-        assert dice(self.a, self.b).item() == pytest.approx(2 * 2 / 6)
-        assert miou(self.a, self.b).item() == pytest.approx((2 / 4 + 4 / 6) / 2)
-
-    def test_equal_masks_score_one_and_opposite_ones_nothing(self):
-        assert dice(self.a, self.a) == miou(self.a, self.a) == 1
-        assert dice(self.a, ~self.a) == miou(self.a, ~self.a) == 0
-
-    def test_both_empty_and_both_full_agree(self):
-        empty = torch.zeros(4, 4, dtype=torch.bool)
-        assert dice(empty, empty) == miou(empty, empty) == 1
-        assert dice(~empty, ~empty) == miou(~empty, ~empty) == 1
-        assert dice(empty, ~empty) == miou(empty, ~empty) == 0
-
-    def test_one_empty(self):
-        empty = torch.zeros_like(self.a)
-        assert dice(self.a, empty) == 0
-        assert miou(self.a, empty).item() == pytest.approx(5 / 8 / 2)
-
-    def test_a_batch_gives_each_masks_score(self):
-        x, y = torch.stack((self.a, self.a)), torch.stack((self.b, self.a))
-        assert dice(x, y).tolist() == [dice(self.a, self.b).item(), 1]
-        assert miou(x, y).tolist() == [miou(self.a, self.b).item(), 1]
-
-    @pytest.mark.parametrize("metric", [dice, miou])
-    @pytest.mark.parametrize("wrong", [torch.zeros(2, 3).bool(), torch.zeros(2, 4)])
-    def test_other_shapes_and_types_are_refused(self, metric, wrong):
-        with pytest.raises(UserError, match="two boolean masks of one shape"):
-            metric(self.a, wrong)
 
 
 def test_the_table_is_that_of_the_protocol(folders, enhance):
@@ -110,16 +69,21 @@ def test_16_bits_are_scored_by_their_own_range(in_tmp, enhance):
 @pytest.mark.parametrize(
     ("break_it", "line"),
     [
-        (lambda f: write_image(f / "out/1.png", picture(1, height=30)),
-         r"out/1\.png: is 64x30, but its partner gt/1\.png is 64x48"),
-        (lambda f: (f / "gt/2.png").unlink(),
-         r"out/2\.png: has no partner of that name in gt"),
-        (lambda f: (f / "out/0.png").write_bytes((f / "out/0.png").read_bytes()[:-200]),
-         r"out/0\.png: cannot be read as an image"),
-        (lambda f: (f / "gt/0.png").write_text("no image"),
-         r"gt/0\.png: cannot be read as an image"),
+        (
+            lambda f: write_image(f / "out/1.png", picture(1, height=30)),
+            r"out/1\.png: is 64x30, but its partner gt/1\.png is 64x48",
+        ),
+        (lambda f: (f / "gt/2.png").unlink(), r"out/2\.png: has no partner of that name in gt"),
+        (
+            lambda f: (f / "out/0.png").write_bytes((f / "out/0.png").read_bytes()[:-200]),
+            r"out/0\.png: cannot be read as an image",
+        ),
+        (
+            lambda f: (f / "gt/0.png").write_text("no image"),
+            r"gt/0\.png: cannot be read as an image",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_named_before_any_work(folders, enhance, break_it, line):
     break_it(folders)
     status, out, err = enhance("score", "out", "gt", "-o", "results")
@@ -139,10 +103,10 @@ def test_folders_that_are_not_there(in_tmp, enhance):
 
 
 def test_capsule_adds_lpips_or_says_why_not(folders, enhance, monkeypatch):
-    def unavailable(self, device):
-        self.unavailable, self._network = "not computed: no weights", None
+    def unavailable():
+        raise UserError("lpips not computed: no weights")
 
-    monkeypatch.setattr("enhancement.scoring.protocols.Lpips.__init__", unavailable)
+    monkeypatch.setattr("enhancement.scoring.lpips.lpips_network", unavailable)
     _, out, _ = enhance("score", "out", "gt", "--protocol", "capsule")
     assert "LPIPS" in out
     assert "note: lpips not computed: no weights" in out

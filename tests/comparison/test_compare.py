@@ -21,14 +21,23 @@ from enhancement.comparison.results import collect, mean_and_spread
 from enhancement.data.images import write_image
 from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.report import write_scores
-from enhancement.scoring.thumbnails import ROLES, small_picture, write_pictures
+from enhancement.scoring.thumbnails import ROLES, thumbnail, write_thumbnails
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NAUGHTY = "<script>document.title='broken'</script>\" onload='x'|*/"
 
 
-def result(name, psnr=(20.0, 22.0), dataset="pairs", protocol="basicsr", weights="net_g_best",
-           network="LNetGIE", images=None, pictures=True, **about):  # fmt: skip
+def result(
+    name,
+    psnr=(20.0, 22.0),
+    dataset="pairs",
+    protocol="basicsr",
+    weights="net_g_best",
+    network="LNetGIE",
+    images=None,
+    pictures=True,
+    **about,
+):
     """Write what test_from_dataset writes for a run."""
     images = images or [f"{i}.png" for i in range(len(psnr))]
     rows = [
@@ -40,7 +49,7 @@ def result(name, psnr=(20.0, 22.0), dataset="pairs", protocol="basicsr", weights
     write_scores(folder, Scores(protocol, dataset, rows), about)
     if pictures:
         image = torch.from_numpy(picture(1) / 255.0).permute(2, 0, 1)[None]
-        write_pictures(folder, [tuple(small_picture(image / n) for n in (4, 2, 1)) for _ in rows])
+        write_thumbnails(folder, [tuple(thumbnail(image / n) for n in (4, 2, 1)) for _ in rows])
     return folder
 
 
@@ -129,10 +138,15 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "[]", '{"protocol": "basicsr"}', '{"protocol": "p", "dataset": "d", "images": []}',
-         '{"protocol": "p", "dataset": "d", "network_g": [1], "images": '
-         '[{"name": "x", "output": {"psnr": 1}, "input": {}}]}'],
-    )  # fmt: skip
+        [
+            "",
+            "[]",
+            '{"protocol": "basicsr"}',
+            '{"protocol": "p", "dataset": "d", "images": []}',
+            '{"protocol": "p", "dataset": "d", "network_g": [1], "images": '
+            '[{"name": "x", "output": {"psnr": 1}, "input": {}}]}',
+        ],
+    )
     def test_what_is_no_table_of_scores(self, in_tmp, enhance, text):
         (in_tmp / "scores.json").write_text(text)
         err = self.refused(enhance, "scores.json")
@@ -167,6 +181,15 @@ class TestTables:
         assert float(rows[0]["training_seconds"]) == pytest.approx(60)
         assert rows[1]["training_seconds"] == ""
         assert float(rows[0]["latency_ms"]) > 0
+
+    def test_a_hostile_name_stays_one_cell_of_markdown(self, in_tmp, enhance):
+        result(NAUGHTY.replace("/", "\\") + "\n| x | <b>")
+        status, _, _ = enhance("compare", "results", "--markdown", "t.md")
+        assert status == 0
+        *_, rule, untouched, row = (in_tmp / "t.md").read_text().splitlines()
+        assert len(re.findall(r"(?<!\\)\|", row)) == rule.count("|") == untouched.count("|")
+        assert "<" not in row
+        assert "onload='x'\\|*\\\\ \\| x \\| &lt;b>" in row
 
     def test_outputs_of_others_stand_beside_ours(self, in_tmp, enhance):
         result("a", images=["0.png", "1.png"])
@@ -228,12 +251,24 @@ class TestPage:
         inside = page.split('type="application/json" id="data">')[1].split("</script>")[0]
         assert json.loads(inside)["rows"][1]["cells"]["run"]["text"] == NAUGHTY
 
+    def test_the_better_score_is_marked_as_its_metric_says(self, in_tmp):
+        scores = {"psnr": 20.0, "lpips": 0.2, "dice": 0.5, "niqe": 4.0}
+        table = Scores("capsule", "pairs", [Row("0.png", {}, scores)])
+        write_scores(in_tmp / "theirs", table, {"name": "theirs"})
+        columns = compare_html.page_data(collect([in_tmp / "theirs"]))["columns"]
+        assert [(c["title"], c["best"]) for c in columns[2:]] == [
+            ("PSNR", "high"),
+            ("LPIPS", "low"),
+            ("Dice", "high"),
+            ("NIQE", "high"),
+        ]
+
     def test_it_stays_below_its_limit(self, in_tmp, monkeypatch):
         rng = np.random.default_rng(0)
         noise = torch.from_numpy(rng.random((1, 3, 400, 600)))
         for name in ("a", "b"):
             folder = result(name, pictures=False)
-            write_pictures(folder, [(small_picture(noise),) * 3] * 2)
+            write_thumbnails(folder, [(thumbnail(noise),) * 3] * 2)
         rows = collect([in_tmp / "results"])
         whole = len(compare_html.build_page(rows))
         monkeypatch.setattr(compare_html, "LIMIT", whole - 1)
@@ -272,11 +307,20 @@ def browse(in_tmp):
             "document.getElementById('answer').textContent = JSON.stringify(answer); };</script>"
         )
         done = subprocess.run(
-            [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-             "--virtual-time-budget=5000", f"--user-data-dir={in_tmp / 'profile'}",
-             (in_tmp / "outer.html").as_uri()],
-            capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            [
+                BROWSER,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--dump-dom",
+                "--virtual-time-budget=5000",
+                f"--user-data-dir={in_tmp / 'profile'}",
+                (in_tmp / "outer.html").as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         found = re.search(r'<pre id="answer">(.+?)</pre>', done.stdout, re.DOTALL)
         assert found, done.stderr[-2000:]
         return json.loads(html.unescape(found[1]))
@@ -298,19 +342,23 @@ class TestBrowser:
         return compare_html.build_page(rows)
 
     def test_it_sorts_and_fits_a_phone(self, page, browse):
-        answer = browse(page, """
+        answer = browse(
+            page,
+            """
             const psnr = d.querySelectorAll('thead button')[2], orders = [texts()];
             psnr.click(); orders.push(texts(), psnr.parentNode.getAttribute('aria-sort'));
             psnr.click(); orders.push(texts(), psnr.parentNode.getAttribute('aria-sort'));
             d.querySelector('thead button').click(); orders.push(texts());
             return {orders, bold: [...d.querySelectorAll('td.best')].map((c) => c.textContent),
                     wide: d.documentElement.scrollWidth, focusable: psnr.tabIndex};
-        """)  # fmt: skip
+        """,
+        )
         given, down, descending, up, ascending, by_name = answer["orders"]
         assert given == ["untouched input", "middle_run", "best", "worst"]
         assert (down, descending) == (
-            ["best", "middle_run", "worst", "untouched input"], "descending"
-        )  # fmt: skip
+            ["best", "middle_run", "worst", "untouched input"],
+            "descending",
+        )
         assert (up, ascending) == (down[::-1], "ascending")
         assert by_name == ["best", "middle_run", "untouched input", "worst"]
         assert answer["bold"][0].startswith("24.500")
@@ -318,7 +366,9 @@ class TestBrowser:
         assert answer["focusable"] == 0
 
     def test_the_slider_uncovers_and_pictures_are_chosen(self, page, browse):
-        answer = browse(page, """
+        answer = browse(
+            page,
+            """
             const stage = d.querySelector('.stage'), slider = get('slider'), found = {};
             const cut = () => w.getComputedStyle(get('image-left')).clipPath;
             found.before = cut();
@@ -334,7 +384,8 @@ class TestBrowser:
                 .map((b) => b.getAttribute('aria-pressed'));
             found.size = [get('image-left').naturalWidth, get('image-left').naturalHeight];
             return found;
-        """)  # fmt: skip
+        """,
+        )
         assert answer["before"] == "inset(0px 50% 0px 0px)"
         assert answer["after"] == "inset(0px 20% 0px 0px)"
         assert answer["ring"] == "solid"
@@ -344,7 +395,9 @@ class TestBrowser:
         assert answer["pressed"] == ["false", "true"]
 
     def test_curves_are_read_by_keyboard(self, page, browse):
-        answer = browse(page, """
+        answer = browse(
+            page,
+            """
             const svg = d.querySelector('.chart svg'), text = (s) => d.querySelector(s).textContent;
             const at = () => text('.chart .at') + text('.legend li');
             const press = (key) => svg.dispatchEvent(new w.KeyboardEvent('keydown', {key}));
@@ -353,11 +406,15 @@ class TestBrowser:
             press('ArrowLeft'); found.push(at());
             svg.dispatchEvent(new w.Event('blur')); found.push(at());
             return found;
-        """)  # fmt: skip
+        """,
+        )
         assert answer == [
-            "iterations; last values:best0.2", "at iteration 10:best0.5",
-            "at iteration 30:best0.2", "at iteration 20:best0.3", "iterations; last values:best0.2",
-        ]  # fmt: skip
+            "iterations; last values:best0.2",
+            "at iteration 10:best0.5",
+            "at iteration 30:best0.2",
+            "at iteration 20:best0.3",
+            "iterations; last values:best0.2",
+        ]
 
     def test_a_run_named_like_a_script_is_inert(self, in_tmp, browse):
         answer = browse(page_of(NAUGHTY), "return [texts()[1], d.title, d.scripts.length];")

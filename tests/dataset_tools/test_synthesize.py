@@ -27,10 +27,14 @@ def option_file(in_tmp):
     options = tiny_options()
     options["datasets"] = {
         "train": {
-            "name": "dark", "type": "SynthesisDataset", "dataroot_gt": "bright",
-            "degradation": {"type": "LowLight"}, "gt_size": 32, "test_fraction": 0.2,
+            "name": "dark",
+            "type": "SynthesisDataset",
+            "dataroot_gt": "bright",
+            "degradation": {"type": "LowLight"},
+            "gt_size": 32,
+            "test_fraction": 0.2,
         }
-    }  # fmt: skip
+    }
     (in_tmp / "dark.yml").write_text(yaml.safe_dump(options))
     return in_tmp / "dark.yml"
 

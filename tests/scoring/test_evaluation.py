@@ -69,6 +69,6 @@ def test_means_and_infinities():
     assert scores.mean("input") == {"psnr": 2.0}
     assert scores.mean()["psnr"] == math.inf
     assert _plain(scores.mean()) == {"psnr": "inf"}
-    assert "untouched input     2.000" in table(scores)
+    assert "untouched input   2.000" in table(scores)
     rows[0].output["psnr"] = None
     assert scores.mean()["psnr"] is None

@@ -12,7 +12,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from enhancement.data.images import read_image, to_float
 from enhancement.errors import UserError
 from enhancement.registry import METRIC_REGISTRY, lookup
-from enhancement.scoring.protocols import PROTOCOLS, Lpips, get_protocol
+from enhancement.scoring import lpips as lpips_metric
+from enhancement.scoring.evaluation import Scorer, Scores
+from enhancement.scoring.metrics import LPIPS, METRICS, PSNR, get_metric
+from enhancement.scoring.protocols import PROTOCOLS, get_protocol, protocols_for
 
 
 def tensor(array):
@@ -112,24 +115,106 @@ def test_metrics_are_offered_to_basicsr():
     assert calculate(a, b, crop_border=0) == pytest.approx(expected, abs=1e-6)
 
 
-def test_lpips_is_a_score_or_says_why_not(monkeypatch):
+@pytest.fixture
+def no_weights(monkeypatch):
+    """A machine that cannot download AlexNet's weights."""
     import lpips
 
     def refuse(*_, **__):
         raise OSError("no network")
 
     monkeypatch.setattr(lpips, "LPIPS", refuse)
-    metric = Lpips(torch.device("cpu"))
-    assert metric(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)) is None
-    assert "could not be downloaded" in metric.unavailable
+    lpips_metric.lpips_network.cache_clear()
 
 
-def test_lpips_of_equal_images_is_zero(monkeypatch):
-    """With random AlexNet weights: the wiring, not the published score."""
+@pytest.fixture
+def random_weights(monkeypatch):
+    """AlexNet with random weights: the wiring, not the published score."""
     import lpips
 
     real = lpips.LPIPS
     monkeypatch.setattr(lpips, "LPIPS", lambda **k: real(**k, pnet_rand=True))
-    metric, x = Lpips(torch.device("cpu")), torch.rand(1, 3, 64, 64)
-    assert metric(x, x) == 0
-    assert metric(x, 1 - x) > 0
+    lpips_metric.lpips_network.cache_clear()
+    yield
+    lpips_metric.lpips_network.cache_clear()
+
+
+def test_lpips_without_weights_is_refused_where_it_is_needed(no_weights):
+    reason = "lpips not computed: AlexNet's weights could not be downloaded"
+    with pytest.raises(UserError, match=reason):
+        get_metric("lpips").prepare(torch.device("cpu"))
+
+
+def test_lpips_without_weights_is_an_empty_column_with_a_note(no_weights):
+    protocol = get_protocol("capsule")
+    score = Scorer(protocol, torch.device("cpu"), protocol.names)
+    found = score(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16))
+    assert list(found) == ["psnr", "ssim", "lpips"]
+    assert found["lpips"] is None
+    assert found["psnr"] > 0
+    assert score.notes == ["lpips not computed: AlexNet's weights could not be downloaded"]
+
+
+def test_lpips_of_equal_images_is_zero(random_weights):
+    LPIPS.prepare(torch.device("cpu"))
+    x = torch.rand(1, 3, 64, 64)
+    found = get_protocol("capsule").score(x, x, [LPIPS])
+    assert found == {"lpips": 0}
+    assert LPIPS.function(x, 1 - x) > 0
+
+
+def test_lpips_is_computed_only_where_it_is_asked_for():
+    protocol = get_protocol("capsule")
+    assert [m.name for m in protocol.select()] == ["psnr", "ssim"]
+    assert protocol.names_for_validation("psnr") == ("psnr", "ssim")
+    assert protocol.names_for_validation("lpips") == ("psnr", "ssim", "lpips")
+    assert protocol.names_for_validation("dice") == ("psnr", "ssim")
+    assert protocol.select(["lpips", "psnr"]) == (PSNR, LPIPS)
+    with pytest.raises(UserError, match=r"protocol basicsr has no 'lpips'; .*valid: psnr, ssim"):
+        get_protocol("basicsr").select(["lpips"])
+
+
+@pytest.mark.parametrize(("name", "better", "worse"), [("psnr", 30.0, 20.0), ("lpips", 0.1, 0.2)])
+def test_the_better_score_wins_and_no_score_never_does(name, better, worse):
+    metric = get_metric(name)
+    assert metric.improves(better, worse)
+    assert not metric.improves(worse, better)
+    assert not metric.improves(better, better)
+    assert metric.improves(worse, None)
+    assert metric.improves(worse, math.nan)
+    for nothing in (None, math.nan):
+        assert not metric.improves(nothing, worse)
+        assert not metric.improves(nothing, None)
+
+
+def test_an_infinite_score_is_the_best():
+    assert get_metric("psnr").improves(math.inf, 60.0)
+    assert not get_metric("psnr").improves(60.0, math.inf)
+
+
+def test_every_metric_bears_its_own_name_and_belongs_to_a_protocol():
+    assert all(name == metric.name for name, metric in METRICS.items())
+    assert {m.name for p in PROTOCOLS.values() for m in p.metrics} == METRICS.keys()
+    with pytest.raises(
+        UserError, match=r"unknown metric 'pnsr'; did you mean 'psnr'\? valid: dice"
+    ):
+        get_metric("pnsr")
+
+
+def test_a_protocol_compares_images_or_masks():
+    assert {**protocols_for("image"), **protocols_for("mask")} == PROTOCOLS
+    assert list(protocols_for("mask")) == ["segmentation"]
+    for protocol in PROTOCOLS.values():
+        assert {metric.compares for metric in protocol.metrics} == {protocol.compares}
+
+
+def test_masks_are_scored_by_a_protocol_like_the_others():
+    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[:, :2] = True
+    protocol = get_protocol("segmentation")
+    assert protocol.score(mask, mask) == {"dice": 1, "miou": 1}
+    assert protocol.score(mask, ~mask) == {"dice": 0, "miou": 0}
+    assert Scorer(protocol, torch.device("cpu"))(mask, mask) == {"dice": 1, "miou": 1}
+    beside_images = Scores("capsule", "x")
+    columns = ("psnr", "dice", "of val.metrics")
+    assert [beside_images.protocol_of(c) for c in columns] == ["capsule", "segmentation", "capsule"]

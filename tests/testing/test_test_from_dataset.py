@@ -163,14 +163,14 @@ def test_lol_v1s_untouched_input_scores_7_773(real_data, weights, tiny, monkeypa
     assert scores.mean("input")["psnr"] == pytest.approx(7.773, abs=5e-4)
 
 
-def test_small_pictures_are_kept_for_the_comparison_page(tiny, weights, monkeypatch):
+def test_thumbnails_are_kept_for_the_comparison_page(tiny, weights, monkeypatch):
     monkeypatch.setattr("enhancement.scoring.thumbnails.SIDE", 40)
-    monkeypatch.setattr(tester, "PICTURES", 1)
+    monkeypatch.setattr(tester, "THUMBNAILS", 1)
     _, folder = score("--opt", tiny(), "--weights", weights)
     kept = sorted(p.name for p in (folder / "pictures").iterdir())
     assert kept == ["00_gt.webp", "00_input.webp", "00_output.webp"]
     assert read_image(folder / "pictures/00_gt.webp").shape == (30, 40, 3)
-    monkeypatch.setattr(tester, "PICTURES", 24)
+    monkeypatch.setattr(tester, "THUMBNAILS", 24)
     score("--opt", tiny(), "--weights", weights)
     assert len(list((folder / "pictures").iterdir())) == 6
     assert json.loads((folder / "scores.json").read_text())["name"] == "tiny"

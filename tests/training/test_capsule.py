@@ -114,7 +114,7 @@ class TestStages:
         assert test_from_dataset.main() == 0
         out = capsys.readouterr().out
         assert "Protocol capsule" in out
-        rows = out.split("Protocol segmentation")[1].splitlines()[2:7]
+        rows = out.split("Protocol segmentation")[1].splitlines()[3:8]
         assert [r[:14].strip() for r in rows] == [
             "dark input", "iglfm", "blgm", "wsgm", "ground truth"
         ]  # fmt: skip
@@ -143,7 +143,7 @@ class TestStages:
         assert test_from_dataset.main() == 0
         out = capsys.readouterr().out
         assert "Protocol segmentation, dataset capsule_test, 2 images" in out
-        assert "DICE" in out
+        assert "Dice" in out
         monkeypatch.setattr(sys, "argv", ["test_from_dataset.py", *flags, "--self_ensemble"])
         assert test_from_dataset.main() == 2
         assert "--self_ensemble: is for images, but SegmentationNet" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+"""Divide a dataset into training, validation and test folders, by scene."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from enhancement.data.sources import FolderSource
+from enhancement.data.splits import split_by_scene
+from enhancement.dataset_tools.image_sets import ImageSet
+from enhancement.errors import UserError
+from enhancement.files import new_folder
+
+Progress = Callable[[Any], Iterable[Any]]
+Job = tuple[str, tuple[str, ...]]  # a subset's name, and the names of a sample's files
+
+
+def split_set(
+    chosen: ImageSet, output: Path, shares: dict[str, float], link: bool, progress: Progress = iter
+) -> dict[str, int]:
+    """Divide a set by scene into OUTPUT/{train,val,test}, pairs and masks together.
+
+    Args:
+        chosen: From image_sets.py.
+        output: A new folder. Each subset keeps the names of the set's own folders ("low", "high"),
+            and split.csv says where each image went.
+        shares: Subset name to its share; "train" takes the rest.
+        link: Make symbolic links instead of copies.
+        progress: Wraps the list of samples, to show how far it is.
+
+    Returns:
+        Subset name to its number of samples.
+
+    Raises:
+        UserError: The set has faults, leaves nothing for a subset, or cannot be written.
+    """
+    _refuse(chosen, shares)
+    new_folder(output)
+    wanted = {subset: share for subset, share in shares.items() if share}
+    subsets = split_by_scene(chosen.sources[-1], chosen.scene_names, wanted)
+    empty = [subset for subset, indices in subsets.items() if not indices]
+    if empty:
+        raise UserError(
+            f"{chosen.sources[-1].root}: {len(chosen.samples)} images leave none for '{empty[0]}'"
+        )
+    jobs = [(subset, chosen.samples[i]) for subset, found in subsets.items() for i in found]
+    try:
+        for subset, sample in progress(jobs):
+            _place(chosen, sample, output / subset, link)
+        (output / "split.csv").write_text(_as_csv(chosen.sides, jobs), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error})") from error
+    return {subset: len(indices) for subset, indices in subsets.items()}
+
+
+def _refuse(chosen: ImageSet, shares: dict[str, float]) -> None:
+    """Raise a UserError for a set or for shares by which nothing can be divided."""
+    if not all(isinstance(source, FolderSource) for source in chosen.sources):
+        raise UserError(f"{chosen.sources[0].root}: an LMDB cannot be divided; name a folder")
+    if chosen.faults:
+        raise UserError("\n".join(chosen.faults[:10]))
+    if not any(shares.values()) or min(shares.values()) < 0 or sum(shares.values()) >= 1:
+        raise UserError(
+            "--val and --test: expected shares from 0 that leave something to train on, but got "
+            + " and ".join(str(share) for share in shares.values())
+        )
+
+
+def _place(chosen: ImageSet, sample: tuple[str, ...], folder: Path, link: bool) -> None:
+    """Copy or link a sample's files below a subset's folder."""
+    for source, name in zip(chosen.sources, sample, strict=True):
+        side = Path(source.root).name if len(chosen.sources) > 1 else ""
+        target = folder / side / PurePosixPath(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            target.symlink_to(Path(source.where(name)).resolve())
+        else:
+            shutil.copy2(source.where(name), target)
+
+
+def _as_csv(sides: tuple[str, ...], jobs: list[Job]) -> str:
+    """Where each image went."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["subset", *sides])
+    writer.writerows([subset, *sample] for subset, sample in jobs)
+    return text.getvalue()

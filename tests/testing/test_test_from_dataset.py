@@ -9,11 +9,13 @@ import pytest
 import torch
 from helpers import ROOT, make_pairs, picture, run
 
+from enhancement.config.files import named_files
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.scoring.protocols import get_protocol
 from enhancement.testing import command as tester
+from enhancement.testing import score as scoring
 
 
 def score(*arguments):
@@ -93,7 +95,7 @@ def test_known_datasets_by_name_and_root(tiny, weights, in_tmp):
     assert len(scores.rows) == 2
 
 
-@pytest.mark.parametrize("dataset", sorted(tester.known_datasets().keys() - {"high_low"}))
+@pytest.mark.parametrize("dataset", sorted(named_files("datasets").keys() - {"high_low"}))
 def test_every_dataset_can_be_named_or_says_where_it_should_lie(tiny, weights, dataset):
     with pytest.raises(UserError, match="set ENHANCEMENT_DATA"):
         score("--opt", tiny(), "--weights", weights, "--dataset", dataset)
@@ -165,12 +167,12 @@ def test_lol_v1s_untouched_input_scores_7_773(real_data, weights, tiny, monkeypa
 
 def test_thumbnails_are_kept_for_the_comparison_page(tiny, weights, monkeypatch):
     monkeypatch.setattr("enhancement.scoring.thumbnails.SIDE", 40)
-    monkeypatch.setattr(tester, "THUMBNAILS", 1)
+    monkeypatch.setattr(scoring, "THUMBNAILS", 1)
     _, folder = score("--opt", tiny(), "--weights", weights)
     kept = sorted(p.name for p in (folder / "pictures").iterdir())
     assert kept == ["00_gt.webp", "00_input.webp", "00_output.webp"]
     assert read_image(folder / "pictures/00_gt.webp").shape == (30, 40, 3)
-    monkeypatch.setattr(tester, "THUMBNAILS", 24)
+    monkeypatch.setattr(scoring, "THUMBNAILS", 24)
     score("--opt", tiny(), "--weights", weights)
     assert len(list((folder / "pictures").iterdir())) == 6
     assert json.loads((folder / "scores.json").read_text())["name"] == "tiny"

@@ -25,14 +25,14 @@ Block = dict[str, Any]  # of a dataset, in an option file
 
 
 def at_level(block: Block, level: float) -> Block:
-    """A dataset block whose ground truth is darkened to one brightness level.
+    """A dataset block that darkens the ground truth to one brightness level.
 
     Args:
         block: A SynthesisDataset or PairedDataset, ready to build.
         level: Exposure of linear light; 1 is the ground truth's.
 
     Raises:
-        UserError: Another kind of dataset.
+        UserError: It is another kind of dataset.
     """
     kind = lookup(DATASET_REGISTRY, block["type"])
     if issubclass(kind, PairedDataset):

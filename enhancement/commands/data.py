@@ -44,7 +44,7 @@ class Action:
         help: In one line.
         add_arguments: To its parser.
         run: With the parsed arguments; returns the exit status.
-        more: What its own --help says besides.
+        more: What its own --help adds.
     """
 
     help: str

@@ -1,4 +1,4 @@
-"""A comparison as one page that needs nothing else: assets/ filled with JSON."""
+"""A comparison as one self-contained page: assets/ filled with JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def build_page(rows: list[Result]) -> str:
     """The page.
 
     Raises:
-        UserError: A picture cannot be read.
+        UserError: A thumbnail cannot be read.
     """
     source = files(__package__) / "assets"
     page, css, script = (
@@ -46,7 +46,7 @@ def build_page(rows: list[Result]) -> str:
 
 
 def page_data(rows: list[Result]) -> dict[str, Any]:
-    """Everything but the pictures."""
+    """Everything but the thumbnails."""
     first, more = rows[0], columns(rows)
     heads = [
         {"key": "run", "title": "Run", "text": True},
@@ -140,7 +140,7 @@ def thumbnails(rows: list[Result], room: int) -> tuple[list[dict[str, Any]], int
         An entry for each image with thumbnails; and how many images have none.
 
     Raises:
-        UserError: A picture cannot be read.
+        UserError: A thumbnail cannot be read.
     """
     found = [_image(rows, index) for index in range(min(THUMBNAILS, len(rows[0].images)))]
     found = [image for image in found if image["pictures"]]

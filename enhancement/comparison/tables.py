@@ -56,7 +56,7 @@ COLUMNS = (
 
 
 def columns(rows: list[Result]) -> list[Column]:
-    """What rows are compared by, beside their scores: the columns in which any row has a value."""
+    """What rows are compared by besides their scores: the columns in which any row has a value."""
     return [c for c in COLUMNS if any(c.value(row) is not None for row in rows)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from enhancement.errors import OptionError, UserError
+from enhancement.errors import OptionError, UserError, hint
 from enhancement.registry import ARCH_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.scoring.protocols import SEGMENTATION, protocols_for
 
@@ -160,11 +160,18 @@ def _set_faults(
 
 def _selection_faults(options: Options, needs: Needs) -> Iterator[Fault]:
     """`val.select_by` is a metric that validation scores."""
-    val = block(options, "val")
+    val, model = block(options, "val"), options.get("model_type")
     chosen = val.get("select_by", "psnr")
     protocol = protocols_for("image").get(str(val.get("protocol", "basicsr")))
-    images = protocol.names if protocol and needs.gives == "image" else ()
-    scored = (*images, *(SEGMENTATION.names if needs.masks else ()))
-    if isinstance(chosen, str) and scored and chosen not in scored:
-        model, names = options.get("model_type"), " or ".join(scored)
-        yield ("val", "select_by"), f"{model} does not score '{chosen}'; expected {names}"
+    if protocol is None or not isinstance(chosen, str):
+        return  # reported already
+    images, masks = protocol.names, SEGMENTATION.names
+    if needs.gives == "mask" and chosen not in masks:
+        text = f"{model} scores masks; expected {' or '.join(masks)}"
+    elif needs.gives == "image" and chosen in masks and not needs.masks:
+        text = f"{model} has no masks to score; expected {' or '.join(images)}"
+    elif needs.gives == "image" and chosen not in (*images, *masks):
+        text = f"protocol {protocol.name} has no {chosen}; {hint(chosen, images)}"
+    else:
+        return
+    yield ("val", "select_by"), text

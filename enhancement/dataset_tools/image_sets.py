@@ -89,7 +89,7 @@ def sets_of_options(path: str | Path) -> list[ImageSet]:
     """The sets of an option file's datasets; those that divide one folder by scene count as one.
 
     Raises:
-        UserError: The file has faults, a folder is missing, or a dataset is not one of ours.
+        UserError: The file has faults, a folder is missing, or a dataset is not this project's.
     """
     datasets = load_config(path, training=False, files_of=set()).datasets
     found: dict[Any, ImageSet] = {}

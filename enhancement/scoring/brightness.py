@@ -31,7 +31,7 @@ def at_level(block: DatasetBlock, level: float) -> DatasetBlock:
         level: Exposure of linear light; 1 is the ground truth's.
 
     Raises:
-        UserError: Another kind of dataset.
+        UserError: It is another kind of dataset.
     """
     kind: Any = block.kind
     if issubclass(kind, PairedDataset):

@@ -50,7 +50,7 @@ class Scores:
         return list(self.rows[0].output) if self.rows else []
 
     def protocol_of(self, metric: str) -> str:
-        """The protocol that a column is scored by: that of masks may stand beside the images'."""
+        """The protocol that a column was scored by: columns of masks may follow those of images."""
         of_masks = metric in METRICS and METRICS[metric].compares == "mask"
         return SEGMENTATION.name if of_masks else self.protocol
 
@@ -67,13 +67,13 @@ class Scores:
 class Scorer:
     """Scores pairs by those of a protocol's metrics that can be computed here.
 
-    Attributes:
-        notes: Why there is no score, for each metric that cannot be computed.
-
     Args:
         protocol: How to score.
         device: Of the images.
         metrics: Names of the protocol's metrics; None takes all but the costly ones.
+
+    Attributes:
+        notes: Why there is no score, for each metric that cannot be computed.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ def evaluate(
         metrics: Names of the protocol's metrics; None takes all but the costly ones.
         ensemble: Average over flips and rotations.
         watch: Called with (name, lq, output as scored, gt) for each image.
-        multiple: What images are padded to, beside the network's own multiple.
+        multiple: What images are padded to, besides the network's own multiple.
         precision: Of the network; scores are computed in fp32.
     """
     score = Scorer(protocol, device, metrics)

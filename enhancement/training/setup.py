@@ -89,7 +89,7 @@ def prepare_selection(config: Config, device: torch.device) -> None:
     try:
         get_metric(config.val.select_by).prepare(device)
     except UserError as error:
-        raise UserError(f"val.select_by: {config.val.select_by}: {error}") from error
+        raise UserError(f"val.select_by: {error}") from error
 
 
 def build_model(context: RunContext) -> Any:

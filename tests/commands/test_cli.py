@@ -72,13 +72,14 @@ def test_completion_knows_the_subcommands(shell, enhance):
 
 
 def test_bench_measures_or_foresees(enhance):
-    limits = ("--frames", "3", "--seconds", "0.2")
-    status, out, _ = enhance("bench", "AODNet", "--sizes", "64x48", "4k", *limits)
+    status, out, _ = enhance("bench", "AODNet", "--sizes", "64x48", "--frames", "3")
     assert status == 0
-    lines = out.splitlines()
-    assert lines[2].startswith("64x48")
-    assert lines[2].endswith(" 3")
-    assert "foreseen from 320x192" in lines[3]
+    measured = out.splitlines()[2]
+    assert measured.startswith("64x48")
+    assert measured.endswith(" 3")
+    status, out, _ = enhance("bench", "AODNet", "--sizes", "4k", "--seconds", "0.001")
+    assert status == 0
+    assert "foreseen from 320x192" in out.splitlines()[2]
 
 
 @pytest.mark.parametrize(

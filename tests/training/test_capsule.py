@@ -11,6 +11,7 @@ import torch
 from helpers import ROOT, picture, run, run_until
 
 from enhancement.config.load import load_config
+from enhancement.data.blocks import DatasetBlock
 from enhancement.data.images import read_image, write_image
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset
@@ -307,9 +308,10 @@ class TestBrightness:
         block = {"type": "SynthesisDataset", "dataroot_gt": gt, "phase": "test", "name": "x",
                  "degradation": {"type": "LowLight", "gamma": [2, 3], "shot_noise": [0, 0],
                                  "read_noise": [0, 0]}}  # fmt: skip
-        means = [SynthesisDataset(at_level(block, v))[0]["lq"].mean() for v in (0.05, 0.3, 1.0)]
+        block = DatasetBlock.of("test", block)
+        means = [at_level(block, v).build()[0]["lq"].mean() for v in (0.05, 0.3, 1.0)]
         assert means[0] < means[1] < means[2]
-        whole = SynthesisDataset(at_level(block, 1.0))[0]
+        whole = at_level(block, 1.0).build()[0]
         torch.testing.assert_close(whole["lq"], whole["gt"], atol=1 / 255, rtol=0)
 
     def test_pairs_are_darkened_from_their_ground_truth(self, tmp_path):
@@ -317,7 +319,7 @@ class TestBrightness:
             write_image(tmp_path / f"evaluation/{side}/0.png", picture(0))
         block = {"type": "PairedDataset", "layout": "capsule", "dataroot": str(tmp_path),
                  "split": "test", "phase": "test", "name": "x"}  # fmt: skip
-        assert SynthesisDataset(at_level(block, 0.1))[0]["lq"].mean() < 0.3
+        assert at_level(DatasetBlock.of("test", block), 0.1).build()[0]["lq"].mean() < 0.3
 
     def test_the_curve_shows_both_lines(self):
         scores = {

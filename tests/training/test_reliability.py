@@ -24,6 +24,8 @@ from enhancement.training.progress import Progress
 from enhancement.training.run_folder import locked
 from enhancement.weights import state_dicts, storage
 
+THREADS = torch.get_num_threads()  # the suite's, which conftest.py sets
+
 
 class TestNothingIsLost:
     def test_a_loss_that_is_not_a_number_stops_the_run(self, tiny):
@@ -99,7 +101,7 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, in_tmp, monkeypa
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "keep_best", die)
+        patch.setattr("enhancement.training.validation.keep_best", die)
         with pytest.raises(KilledError):
             run("--opt", path)
     assert run("--opt", path, "--auto_resume") == 0
@@ -146,7 +148,7 @@ class TestDisk:
     FULL = (
         "import resource, sys, torch\nfrom enhancement.training import command as train\n"
         "from enhancement.training.progress import Progress\n"
-        "torch.set_num_threads(2)\n"  # sums depend on it in their last bit
+        f"torch.set_num_threads({THREADS})\n"  # sums depend on it in their last bit
         "advance = Progress.advance\n"
         "def fills(self, iteration):\n"
         "    if iteration == 4:\n"  # from now on every write beyond 512 bytes fails
@@ -269,7 +271,7 @@ class TestKilled:
 
     DYING = (
         "import os, signal, sys, torch\n"
-        "torch.set_num_threads(2)\n"  # sums depend on it in their last bit
+        f"torch.set_num_threads({THREADS})\n"  # sums depend on it in their last bit
         "from pathlib import Path\n"
         "from enhancement.training import command as train\n"
         "from enhancement.training.progress import Progress\n"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enhancement.archs.published import PublishedWeights
+from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 
 from .storage import read
@@ -70,10 +70,8 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
 
 
 def own_names(network: nn.Module, state: State) -> State:
-    """The state under the network's own names, where it bears its authors' (archs/published.py)."""
-    if isinstance(network, PublishedWeights) and network.published.applies(state):
-        return network.from_published(state)
-    return state
+    """The state under the network's own names, whether it bears those or its authors'."""
+    return contract_of(network).own_names(state)
 
 
 def weights_hash(network: nn.Module) -> str:

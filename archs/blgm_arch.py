@@ -14,6 +14,8 @@ pixel count (65536 there, which is 256x256).
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -97,11 +99,12 @@ class DynamicDepthwise(nn.Module):
         """The same without groups, whose number is fixed in a recorded graph."""
         height, width = x.shape[-2:]
         padded = F.pad(x, (1, 1, 1, 1))
-        return sum(
+        terms = (
             padded[..., i : i + height, j : j + width] * kernels[..., i, j, None, None]
             for i in range(3)
             for j in range(3)
         )
+        return reduce(torch.add, terms)
 
 
 class Up(nn.Module):

@@ -8,7 +8,7 @@ plain `nn.Module`, by `contract_of(network)` and in no other way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -94,14 +94,17 @@ class Network(nn.Module):
 class _Foreign(Network):
     """Speaks for a network that does not inherit `Network`, by the attributes that it has."""
 
+    network: nn.Module
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        object.__setattr__(self, "network", network)  # not as a submodule: its mode is its own
+        self.__dict__["network"] = network  # not as a submodule: its mode is its own
         windows = [getattr(module, "window_size", 1) for module in network.modules()]
-        self.__dict__["size_multiple"] = max((w for w in windows if isinstance(w, int)), default=1)
+        declared: dict[str, Any] = self.__dict__
+        declared["size_multiple"] = max((w for w in windows if isinstance(w, int)), default=1)
         for name in Network.__annotations__:
             if hasattr(network, name):
-                self.__dict__[name] = getattr(network, name)
+                declared[name] = getattr(network, name)
 
     def forward(self, x: Tensor) -> Tensor:
         """The network's output; of several the first."""

@@ -74,9 +74,15 @@ class CoefficientBranch(nn.Module):
     """
 
     def __init__(
-        self, low_resolution: int, grid_depth: int, width_multiplier: float, fusion: str,
-        deep: bool, batch_norm: bool, start: Tensor,
-    ) -> None:  # fmt: skip
+        self,
+        low_resolution: int,
+        grid_depth: int,
+        width_multiplier: float,
+        fusion: str,
+        deep: bool,
+        batch_norm: bool,
+        start: Tensor,
+    ) -> None:
         super().__init__()
         self.low_resolution, self.grid_depth = low_resolution, grid_depth
         dims = [max(1, int(width_multiplier * n)) for n in (8, 16, 32, 64)]
@@ -99,9 +105,12 @@ class CoefficientBranch(nn.Module):
         self.global_conv = nn.Sequential(*(m for s in strides for m in layer(dim, dim, s)))
         pooled = dim * (low_resolution // 64) ** 2
         self.global_fc = nn.Sequential(
-            nn.Linear(pooled, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, 2 * dim), nn.ReLU(),
+            nn.Linear(pooled, 4 * dim),
+            nn.ReLU(),
+            nn.Linear(4 * dim, 2 * dim),
+            nn.ReLU(),
             nn.Linear(2 * dim, dim),
-        )  # fmt: skip
+        )
         self.fuse = nn.Conv2d(2 * dim, dim, 1) if fusion == "concat" else None
         self.project = nn.Conv2d(dim, grid_depth * AFFINE, 1)
         nn.init.normal_(self.project.weight, std=1e-2)
@@ -173,9 +182,11 @@ class HDRNet(Network):
                 f"but got {grid_depth} and {width_multiplier}."
             )
         for name, value, choices in (
-            ("mode", mode, ("affine", "illumination")), ("fusion", fusion, ("add", "concat")),
-            ("guide", guide, ("curves", "pointwise")), ("trunk", trunk, ("shallow", "deep")),
-        ):  # fmt: skip
+            ("mode", mode, ("affine", "illumination")),
+            ("fusion", fusion, ("add", "concat")),
+            ("guide", guide, ("curves", "pointwise")),
+            ("trunk", trunk, ("shallow", "deep")),
+        ):
             if value not in choices:
                 raise ValueError(f"Expected `{name}` to be one of {choices}, but got {value!r}.")
         self.mode = mode

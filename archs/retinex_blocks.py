@@ -130,11 +130,10 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, ffn: str) -> None:
         super().__init__()
-        layers = [nn.Conv2d(dim, 4 * dim, 1, bias=False), *_spatial_convs(4 * dim, ffn),
-                  nn.Conv2d(4 * dim, dim, 1, bias=False)]  # fmt: skip
-        self.net = nn.Sequential(layers[0])
-        for layer in layers[1:]:
-            self.net.append(nn.GELU()).append(layer)
+        layers: list[nn.Module] = [nn.Conv2d(dim, 4 * dim, 1, bias=False)]
+        for layer in (*_spatial_convs(4 * dim, ffn), nn.Conv2d(4 * dim, dim, 1, bias=False)):
+            layers += [nn.GELU(), layer]
+        self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""
@@ -186,27 +185,26 @@ class IGR(nn.Module):
         super().__init__()
         self.embedding = nn.Conv2d(3, dim, 3, 1, 1, bias=False)
         self.encoder_layers = nn.ModuleList()
+        layers: tuple[nn.Module, ...]
         for level, count in enumerate(num_blocks[:-1]):
             width, heads = dim * 2**level, 2**level
-            self.encoder_layers.append(
-                nn.ModuleList([
-                    GuidedBlocks(width, heads, count, ffn),
-                    nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-                    nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-                ])
-            )  # fmt: skip
+            layers = (
+                GuidedBlocks(width, heads, count, ffn),
+                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+            )
+            self.encoder_layers.append(nn.ModuleList(layers))
         levels = len(num_blocks) - 1
         self.bottleneck = GuidedBlocks(dim * 2**levels, 2**levels, num_blocks[-1], ffn)
         self.decoder_layers = nn.ModuleList()
         for level in reversed(range(levels)):
             width, heads = dim * 2**level, 2**level
-            self.decoder_layers.append(
-                nn.ModuleList([
-                    nn.ConvTranspose2d(2 * width, width, 2, 2),
-                    nn.Conv2d(2 * width, width, 1, bias=False),
-                    GuidedBlocks(width, heads, num_blocks[level], ffn),
-                ])
-            )  # fmt: skip
+            layers = (
+                nn.ConvTranspose2d(2 * width, width, 2, 2),
+                nn.Conv2d(2 * width, width, 1, bias=False),
+                GuidedBlocks(width, heads, num_blocks[level], ffn),
+            )
+            self.decoder_layers.append(nn.ModuleList(layers))
         self.mapping = nn.Conv2d(dim, 3, 3, 1, 1, bias=False)
 
     def forward(self, image: Tensor, guidance: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +53,11 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
     own = network.state_dict()
     faults = []
     if strict:
-        for title, names in (("lacks", own.keys() - state.keys()),
-                             ("has", state.keys() - own.keys())):  # fmt: skip
-            if names:
-                what = "of the network's entries" if title == "lacks" else "unknown entries"
-                shown = ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
-                faults.append(f"{title} {len(names)} {what} ({shown})")
+        missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
+        if missing:
+            faults.append(f"lacks {len(missing)} of the network's entries ({_some(missing)})")
+        if unknown:
+            faults.append(f"has {len(unknown)} unknown entries ({_some(unknown)})")
     elif not own.keys() & state.keys():
         faults.append("shares no entry with the network")
     for name in own.keys() & state.keys():
@@ -67,6 +66,11 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
                 f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
             )
     return faults
+
+
+def _some(names: Collection[str]) -> str:
+    """The first names."""
+    return ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def own_names(network: nn.Module, state: State) -> State:
@@ -83,8 +87,9 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
-                 strict: bool = True) -> dict[str, Any]:  # fmt: skip
+def load_weights(
+    network: nn.Module, path: str | Path, key: str | None = None, strict: bool = True
+) -> dict[str, Any]:
     """Load a weights file into a network; its `meta`.
 
     Raises:

@@ -217,6 +217,14 @@ def test_the_recorded_depthwise_convolution_is_the_same():
     torch.testing.assert_close(layer(x, vector), layer.by_shifts(x, kernels))
 
 
+def test_folded_networks_have_no_prelu():
+    for network in (IGLFM(**REDUCED), DualGeneralization(blgm_width=8, **REDUCED)):
+        folded = network.fold()
+        assert type(folded) is type(network)
+        assert not any(isinstance(m, torch.nn.PReLU) for m in folded.modules())
+        assert any(isinstance(m, torch.nn.PReLU) for m in network.modules())
+
+
 def test_haar_is_orthonormal_and_inverts():
     haar, x = Haar(), torch.rand(2, 3, 6, 8)
     bands = haar(x)

@@ -1,17 +1,6 @@
-"""Every network, one a file. A new network is one line in this list."""
+"""Every network, one a file. A new network is one line in `__all__`."""
 
-from . import (
-    aod_net_arch,
-    blgm_arch,
-    ded_net_arch,
-    dual_generalization_arch,
-    hdrnet_arch,
-    iglfm_arch,
-    lnet_gie_arch,
-    retinexformer_arch,
-    segmentation_arch,
-    wsgm_arch,
-)
+from importlib import import_module
 
 __all__ = [
     "aod_net_arch",
@@ -25,3 +14,6 @@ __all__ = [
     "segmentation_arch",
     "wsgm_arch",
 ]
+
+for _name in __all__:
+    import_module(f"{__name__}.{_name}")

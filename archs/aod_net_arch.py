@@ -11,16 +11,19 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from .blocks import haze_free, start_at_identity
 from .contract import Network
+from .haze import haze_free, start_at_identity
+from .published import Published
 
 
 @ARCH_REGISTRY.register()
 class AODNet(Network):
     """Estimates K(x), which joins transmission and airlight, and solves for the clear image.
 
-    1761 parameters; sees 13 pixels around each.
+    1761 parameters; an output pixel depends on the 8 pixels around it in each direction.
     """
+
+    published = Published(marks=tuple(rf"e_conv{i}\.weight" for i in range(1, 6)))
 
     def __init__(self) -> None:
         super().__init__()

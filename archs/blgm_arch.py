@@ -1,25 +1,28 @@
-"""BLGM: the brightness-level generalization module, stage 2 of the dual-generalization framework.
+"""BLGM: the brightness level generalization module, for capsule endoscopy.
 
-Source: the dual-generalization framework for capsule endoscopy (Dual-Gen-Frame). A part of
-`DualGeneralization`: it maps IGLFM's feature, not an image.
+A Dual-Generalization Low-Light Enhancement Framework for Capsule Endoscopy Image Restoration and
+Segmentation (Wang et al., IEEE Transactions on Medical Imaging 2025).
+Published code: https://github.com/superwsc/Dual-Gen-Frame
+
+Stage 2 of the framework, a part of `DualGeneralization`: it maps IGLFM's feature, not an image.
 Published weights load by `load_published_state_dict`; the modules that the published forward never
 calls are left out (36.1 M parameters there, 3,239,875 here).
-Differs in: the same numbers by less work. What depends on the illumination vector alone is computed
-once an image, and the modulation is folded into the projection behind it; a processor takes the 3x3
-convolutions Winograd's way (processor.py). The histogram is divided by the image's own pixel count
-(65536 there, which is 256x256).
+Differs in: what depends on the illumination vector alone is computed once an image, where the
+published code spreads the vector over all pixels first. The histogram is divided by the image's own
+pixel count (65536 there, which is 256x256).
 """
 
 from __future__ import annotations
+
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import ChannelNorm
+from .contract import Network
 from .padding import is_recording
-from .processor import Conv3x3, Fused, add_by_rows, depthwise, enlarge, mix
-from .published import Published, PublishedWeights
+from .published import Published
 
 BINS = 64
 
@@ -39,23 +42,25 @@ def illumination_vector(image: Tensor) -> Tensor:
     return counts.to(image.dtype) / (image.shape[-2] * image.shape[-1])
 
 
-class DoubleConv(Fused):
+class DoubleConv(nn.Sequential):
     """Two 3x3 convolutions without bias, a ReLU after each."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
-            Conv3x3(in_channels, out_channels, bias=False), nn.ReLU(),
-            Conv3x3(out_channels, out_channels, bias=False), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            nn.ReLU(inplace=True),
+        )
 
 
 class FiLM(nn.Module):
-    """Scales and shifts a feature's channels as the illumination vector says."""
+    """Feature-wise linear modulation: the illumination vector scales and shifts the channels."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.conv = Conv3x3(dim, dim)
-        self.norm = ChannelNorm(dim)
+        self.conv = nn.Conv2d(dim, dim, 3, padding=1)
+        self.norm = nn.LayerNorm(dim)
         self.into = nn.Linear(dim, dim)
         self.out = nn.Linear(dim, dim)
         self.vector = nn.Sequential(
@@ -65,20 +70,14 @@ class FiLM(nn.Module):
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 64) to (B, C, H, W)."""
-        x = self.conv(x)
-        y = self.vector(vector)
-        weight = self.out.weight * self.scale(y)[:, None]  # (B, C, C), out behind the scale
-        bias = self.out(self.shift(y))
-
-        def change(x: Tensor) -> Tensor:
-            inner = F.gelu(mix(self.norm(x), self.into.weight, self.into.bias))
-            return mix(inner, weight, bias)
-
-        return add_by_rows(change, x)
+        x = self.conv(x).permute(0, 2, 3, 1)  # (B, H, W, C)
+        y = self.vector(vector)[:, None, None]  # (B, 1, 1, C), the same for all pixels
+        modulated = F.gelu(self.into(self.norm(x))) * self.scale(y) + self.shift(y)
+        return (self.out(modulated) + x).permute(0, 3, 1, 2)
 
 
 class DynamicDepthwise(nn.Module):
-    """A depthwise 3x3 convolution whose kernel is made for each image from its vector."""
+    """A depthwise 3x3 convolution whose kernel is predicted for each image from its vector."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -88,33 +87,40 @@ class DynamicDepthwise(nn.Module):
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 64) to (B, C, H, W)."""
-        kernels = self.hypernet(vector).unflatten(1, (-1, 3, 3))
-        if is_recording():  # a recorded convolution has a fixed number of groups
-            height, width = x.shape[-2:]
-            around = F.pad(x, (1, 1, 1, 1))
-            return sum(
-                around[..., i : i + height, j : j + width] * kernels[..., i, j, None, None]
-                for i in range(3)
-                for j in range(3)
-            )
-        return depthwise(x, kernels[:, :, None])
+        kernels = self.hypernet(vector).unflatten(1, (-1, 3, 3))  # (B, C, 3, 3)
+        if is_recording():
+            return self.by_shifts(x, kernels)
+        together = x.flatten(0, 1)[None]  # (1, B C, H, W)
+        weight = kernels.flatten(0, 1)[:, None]  # (B C, 1, 3, 3)
+        return F.conv2d(together, weight, padding=1, groups=len(weight)).view_as(x)
+
+    @staticmethod
+    def by_shifts(x: Tensor, kernels: Tensor) -> Tensor:
+        """The same without groups, whose number is fixed in a recorded graph."""
+        height, width = x.shape[-2:]
+        padded = F.pad(x, (1, 1, 1, 1))
+        terms = (
+            padded[..., i : i + height, j : j + width] * kernels[..., i, j, None, None]
+            for i in range(3)
+            for j in range(3)
+        )
+        return reduce(torch.add, terms)
 
 
 class Up(nn.Module):
-    """Twice the size by a transposed convolution, the skip beside it, two convolutions."""
+    """Twice the size by a transposed convolution, joined with the skip, two convolutions."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(2 * dim, dim, 2, 2)
+        self.up = nn.ConvTranspose2d(2 * dim, dim, 2, stride=2)
         self.conv = DoubleConv(2 * dim, dim)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(B, 2 C, H / 2, W / 2) and (B, C, H, W) to (B, C, H, W)."""
-        x = enlarge(x, self.up.weight, self.up.bias)
-        return self.conv(skip, beside=x)
+        return self.conv(torch.cat((skip, self.up(x)), 1))
 
 
-class BLGM(PublishedWeights, nn.Module):
+class BLGM(Network):
     """A two-level U-Net on IGLFM's feature, conditioned on the illumination vector.
 
     Args:
@@ -124,6 +130,8 @@ class BLGM(PublishedWeights, nn.Module):
 
     size_multiple = 4
     published = Published(
+        # also under our own names, for a part's file does not name its network
+        marks=(r"film1\.(Conv_1|vector\.0)\.weight",),
         renames={
             r"double_conv\.": "",
             r"^down(\d)\.maxpool_conv\.1\.": r"down\1.",
@@ -167,8 +175,9 @@ class BLGM(PublishedWeights, nn.Module):
         Returns:
             (B, 3, H, W).
         """
-        feature = feature.contiguous(memory_format=torch.channels_last)
         full = self.film1(self.inc(feature), vector)
-        half = self.film2(self.down1(F.max_pool2d(self.dynamic(full, vector), 2)), vector)
-        quarter = self.film3(self.down2(F.max_pool2d(half, 2)), vector)
+        half = F.max_pool2d(self.dynamic(full, vector), 2)  # (B, C, H/2, W/2)
+        half = self.film2(self.down1(half), vector)
+        quarter = F.max_pool2d(half, 2)  # (B, 2 C, H/4, W/4)
+        quarter = self.film3(self.down2(quarter), vector)
         return self.out(self.up1(self.up2(quarter, half), full))

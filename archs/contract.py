@@ -1,18 +1,19 @@
 """The contract of a network: what it may declare beside its forward pass, and how it is asked.
 
 A network of ours inherits `Network`, maps images (B, 3, H, W) in [0, 1] to the same shape, and
-overrides what differs from the defaults below. The rest of the code asks any network, also
-BasicSR's or a plain `nn.Module`, by `contract_of(network)` and in no other way.
+overrides what differs from the defaults below. Other code asks any network, also BasicSR's or a
+plain `nn.Module`, by `contract_of(network)` and in no other way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from .published import Published
+from .published import Published, State
 
 
 class Network(nn.Module):
@@ -20,13 +21,13 @@ class Network(nn.Module):
 
     Attributes:
         size_multiple: Height and width are padded to multiples of it before `forward` sees them.
-        smallest_size: They are padded to at least this.
+        smallest_size: They are padded to at least this, so that a 1x1 image works.
         gives: What `forward` returns: an "image", or the logits of a "mask" (B, 1, H, W).
         gives_illumination: Whether `forward(x, with_illumination=True)` returns the illumination
             map (B, 3, H, W) as well.
         whole_image: It must be given the whole image; it cannot be run in tiles.
         only_before_training: Constructor arguments without meaning once there are weights.
-        published: How the authors' files are recognised and read.
+        published: How its authors' files are recognised and read; None if there are none.
     """
 
     size_multiple: ClassVar[int] = 1
@@ -42,7 +43,7 @@ class Network(nn.Module):
         return {"output": self(x)}
 
     def survey(self, image: Tensor) -> bool:
-        """Make the calls of `global_statistics` (tile_context.py) for a whole image alone.
+        """Make the calls of `global_statistics` (tile_context.py) for a whole image, and no more.
 
         Returns:
             Whether that was done. False, the default, leaves it to a forward pass over a reduced
@@ -51,7 +52,11 @@ class Network(nn.Module):
         return False
 
     def fold(self) -> nn.Module:
-        """The network in its form for inference, which computes the same with less; or itself."""
+        """The network in its form for inference, which computes the same with less work.
+
+        Returns:
+            A new module, or the network itself, which is left as it is in any case.
+        """
         return self
 
     def initialise_from(self, state: Mapping[str, Tensor]) -> None:
@@ -63,24 +68,46 @@ class Network(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} takes no initial weights from elsewhere")
 
+    def own_names(self, state: State) -> State:
+        """A state dict under the network's own names, whether it bears those or its authors'."""
+        if self.published is not None and self.published.applies(state):
+            return self.from_published(state)
+        return state
+
+    def from_published(self, state: State) -> State:
+        """A published state dict as the network's own, for networks that declare `published`."""
+        assert self.published is not None
+        return self.published.rename(state)
+
+    def load_published_state_dict(self, state: State) -> None:
+        """Load a published checkpoint strictly.
+
+        Args:
+            state: Tensors by published name; may lie under `state_dict`, and bear `module.`.
+
+        Raises:
+            RuntimeError: A tensor is missing, unknown or of another shape.
+        """
+        self.load_state_dict(self.from_published(state), strict=True)
+
 
 class _Foreign(Network):
     """Speaks for a network that does not inherit `Network`, by the attributes that it has."""
 
+    network: nn.Module
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        object.__setattr__(self, "network", network)  # asked, not owned
+        self.__dict__["network"] = network  # not as a submodule: its mode is its own
         windows = [getattr(module, "window_size", 1) for module in network.modules()]
-        declared = {"size_multiple": max((w for w in windows if isinstance(w, int)), default=1)}
-        declared |= {
-            name: getattr(network, name)
-            for name in Network.__annotations__
-            if hasattr(network, name)
-        }
-        self.__dict__.update(declared)
+        declared: dict[str, Any] = self.__dict__
+        declared["size_multiple"] = max((w for w in windows if isinstance(w, int)), default=1)
+        for name in Network.__annotations__:
+            if hasattr(network, name):
+                declared[name] = getattr(network, name)
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the network gives; of several outputs the first."""
+        """The network's output; of several the first."""
         output = self.network(x)
         return output[0] if isinstance(output, tuple | list) else output
 
@@ -90,6 +117,7 @@ class _Foreign(Network):
 
 
 def contract_of(network: nn.Module) -> Network:
-    """What a network declares, under `DistributedDataParallel` as well."""
-    network = getattr(network, "module", network)
+    """What a network declares; of one wrapped for several devices, what the wrapped one does."""
+    if isinstance(network, DataParallel | DistributedDataParallel):
+        network = network.module
     return network if isinstance(network, Network) else _Foreign(network)

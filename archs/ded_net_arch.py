@@ -1,24 +1,31 @@
 """DED-Net: a dual-enhancement network for low-light images on Retinexformer's code base.
 
-The published repository does not run (the network's file has no .py ending and asks for CUDA while
-being built); its arithmetic is kept, and its weights (`body.0.{estimator,denoiser,feat_enhancer}`)
-load strictly into `ffn="dense"`.
+No link is published. The authors' code does not run (the network's file has no .py ending and asks
+for CUDA while being built); its arithmetic is kept, and its weights
+(`body.0.{estimator,denoiser,feat_enhancer}`) load strictly into `ffn="dense"`.
 Differs in: `ffn="separable"` is the default, because the paper's text claims depthwise-separable
-convolutions where the published file has dense ones; the attention does less work, see
+convolutions where the published file has dense ones; the attention is computed with less work, see
 retinexformer_arch.py.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import IGR, IlluminationEstimator, check_stages
 from .contract import Network
+from .published import Published, Shapes
+from .retinex_blocks import (
+    IGR,
+    PUBLISHED_MARKS,
+    IlluminationEstimator,
+    check_stages,
+    published_arguments,
+)
 from .tile_context import current_tile
 
 
@@ -136,6 +143,12 @@ class DEDStage(nn.Module):
         return self.denoiser(image * illumination + image, guidance)
 
 
+def arguments_with_ffn(state: Shapes) -> dict[str, Any]:
+    """Retinexformer's, and which kind of feed-forward it is."""
+    separable = any(name.endswith(".depthwise_conv.weight") for name in state)
+    return {**published_arguments(state), "ffn": "separable" if separable else "dense"}
+
+
 @ARCH_REGISTRY.register()
 class DEDNet(Network):
     """IFE + Retinex decoupling + IGR: 4,328,616 parameters, 45,190,696 with dense feed-forwards.
@@ -151,6 +164,11 @@ class DEDNet(Network):
     """
 
     size_multiple = 4
+    smallest_size = 12  # the eighth-size image comes from an unpadded 3x3 on the quarter-size one
+    published = Published(
+        marks=(*PUBLISHED_MARKS, r"body\.0\.feat_enhancer\.e_conv1\.weight"),
+        arguments=arguments_with_ffn,
+    )
 
     def __init__(
         self,

@@ -1,8 +1,12 @@
 """The dual-generalization framework for capsule endoscopy: IGLFM, then BLGM, then WSGM.
 
-Source: Dual-Gen-Frame. IGLFM enhances, BLGM generalizes over brightness levels, WSGM over the task
-behind, which is segmentation. Each stage is trained with those before it frozen
-(options/capsule).
+A Dual-Generalization Low-Light Enhancement Framework for Capsule Endoscopy Image Restoration and
+Segmentation (Wang et al., IEEE Transactions on Medical Imaging 2025).
+Published code: https://github.com/superwsc/Dual-Gen-Frame
+
+IGLFM enhances, BLGM generalizes over brightness levels, WSGM over the task that follows, which is
+segmentation. Each stage is trained with those before it frozen (options/capsule).
+Differs in: the three parts say so themselves; padding to their multiple happens here.
 """
 
 from __future__ import annotations
@@ -10,12 +14,14 @@ from __future__ import annotations
 from typing import Literal
 
 from basicsr.utils.registry import ARCH_REGISTRY
-from torch import Tensor
+from torch import Tensor, nn
 
 from .blgm_arch import BLGM, illumination_vector
 from .contract import Network
+from .folding import fold_prelu
 from .iglfm_arch import IGLFM
 from .padding import pad_to_multiple
+from .published import Published
 from .tile_context import global_statistics
 from .wsgm_arch import WSGM
 
@@ -40,6 +46,12 @@ class DualGeneralization(Network):
         ValueError: A number is out of range.
     """
 
+    published = Published(
+        marks=BLGM.published.marks,
+        refused="holds BLGM alone, which goes on from IGLFM's feature; train DualGeneralization "
+        "with it as train.frozen.blgm (options/capsule/2_blgm.yml)",
+    )
+
     def __init__(
         self,
         stage: Literal[1, 2, 3] = 3,
@@ -62,6 +74,10 @@ class DualGeneralization(Network):
         self.iglfm.out.requires_grad_(stage == 1)  # later stages go on from the feature alone
         self.blgm = BLGM(width // 2, blgm_width) if stage > 1 else None
         self.wsgm = WSGM(wsgm_width) if stage > 2 else None
+
+    def fold(self) -> nn.Module:
+        """With leaky ReLUs in place of PReLUs."""
+        return fold_prelu(self)
 
     def stages(self, x: Tensor) -> dict[str, Tensor]:
         """Each stage's output, in order.

@@ -21,8 +21,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .bilateral.slicing import AFFINE, hinge_guide, slice_and_apply
-from .blocks import conv3x3
+from .bilateral.guides import CurveGuide, PointwiseGuide
+from .bilateral.slicing import AFFINE, slice_and_apply
 from .contract import Network
 from .tile_context import current_tile, global_statistics
 
@@ -51,6 +51,15 @@ class InwardClamp(torch.autograd.Function):
         return grad.masked_fill(outward, 0), grad.masked_fill(~below, 0), None
 
 
+def conv3x3(in_channels: int, out_channels: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
+    """A 3x3 convolution, zero-padded, He-initialised for the ReLU behind it."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=bias)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
 class CoefficientBranch(nn.Module):
     """Predicts the bilateral grid of affine transforms from a small copy of the image.
 
@@ -65,9 +74,15 @@ class CoefficientBranch(nn.Module):
     """
 
     def __init__(
-        self, low_resolution: int, grid_depth: int, width_multiplier: float, fusion: str,
-        deep: bool, batch_norm: bool, start: Tensor,
-    ) -> None:  # fmt: skip
+        self,
+        low_resolution: int,
+        grid_depth: int,
+        width_multiplier: float,
+        fusion: str,
+        deep: bool,
+        batch_norm: bool,
+        start: Tensor,
+    ) -> None:
         super().__init__()
         self.low_resolution, self.grid_depth = low_resolution, grid_depth
         dims = [max(1, int(width_multiplier * n)) for n in (8, 16, 32, 64)]
@@ -90,9 +105,12 @@ class CoefficientBranch(nn.Module):
         self.global_conv = nn.Sequential(*(m for s in strides for m in layer(dim, dim, s)))
         pooled = dim * (low_resolution // 64) ** 2
         self.global_fc = nn.Sequential(
-            nn.Linear(pooled, 4 * dim), nn.ReLU(), nn.Linear(4 * dim, 2 * dim), nn.ReLU(),
+            nn.Linear(pooled, 4 * dim),
+            nn.ReLU(),
+            nn.Linear(4 * dim, 2 * dim),
+            nn.ReLU(),
             nn.Linear(2 * dim, dim),
-        )  # fmt: skip
+        )
         self.fuse = nn.Conv2d(2 * dim, dim, 1) if fusion == "concat" else None
         self.project = nn.Conv2d(dim, grid_depth * AFFINE, 1)
         nn.init.normal_(self.project.weight, std=1e-2)
@@ -119,67 +137,6 @@ class CoefficientBranch(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to a grid (B, 12, D, S, S)."""
         return global_statistics(lambda: self.predict(self.shrink(image)))
-
-
-def bias_of(conv: nn.Conv2d) -> Tensor:
-    """A convolution's bias, which it must have."""
-    assert conv.bias is not None
-    return conv.bias
-
-
-def linear(conv: nn.Conv2d) -> Tensor:
-    """A 1x1 convolution as a matrix with its bias as the last column."""
-    return torch.cat((conv.weight[:, :, 0, 0], bias_of(conv)[:, None]), 1)
-
-
-class CurveGuide(nn.Module):
-    """The guidance: a colour matrix, then 16 learned hinges a channel, mixed to one channel."""
-
-    sigmoid = False
-
-    def __init__(self, num_hinges: int = 16) -> None:
-        super().__init__()
-        self.matrix = nn.Conv2d(3, 3, 1)
-        self.shifts = nn.Parameter(torch.linspace(0, 1, num_hinges + 1)[:-1].repeat(3, 1))
-        slopes = torch.zeros(3, num_hinges)
-        slopes[:, 0] = 1
-        self.slopes = nn.Parameter(slopes)
-        self.mix = nn.Conv2d(3, 1, 1)
-        with torch.no_grad():
-            self.matrix.weight.copy_(torch.eye(3)[:, :, None, None])
-            self.matrix.bias.zero_()  # type: ignore[union-attr]
-            self.mix.weight.fill_(1 / 3)
-            self.mix.bias.zero_()  # type: ignore[union-attr]
-
-    def as_hinges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The arguments of `hinge_guide` beside the image."""
-        slopes = self.slopes * self.mix.weight.view(3, 1)
-        return linear(self.matrix), torch.stack((slopes, self.shifts), -1), bias_of(self.mix)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, 1, H, W) in [0, 1]."""
-        return hinge_guide(image, *self.as_hinges()).clamp(0, 1)
-
-
-class PointwiseGuide(nn.Module):
-    """The guidance by a point-wise network: 3 to 16 to 1 channels, ReLU and sigmoid."""
-
-    sigmoid = True
-
-    def __init__(self, num_features: int = 16) -> None:
-        super().__init__()
-        self.hidden = nn.Conv2d(3, num_features, 1)
-        self.output = nn.Conv2d(num_features, 1, 1)
-
-    def as_hinges(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The arguments of `hinge_guide` beside the image."""
-        slopes = self.output.weight.view(-1, 1)
-        hinges = torch.stack((slopes, torch.zeros_like(slopes)), -1)
-        return linear(self.hidden), hinges, bias_of(self.output)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, 1, H, W) in (0, 1)."""
-        return hinge_guide(image, *self.as_hinges()).sigmoid()
 
 
 @ARCH_REGISTRY.register()
@@ -225,9 +182,11 @@ class HDRNet(Network):
                 f"but got {grid_depth} and {width_multiplier}."
             )
         for name, value, choices in (
-            ("mode", mode, ("affine", "illumination")), ("fusion", fusion, ("add", "concat")),
-            ("guide", guide, ("curves", "pointwise")), ("trunk", trunk, ("shallow", "deep")),
-        ):  # fmt: skip
+            ("mode", mode, ("affine", "illumination")),
+            ("fusion", fusion, ("add", "concat")),
+            ("guide", guide, ("curves", "pointwise")),
+            ("trunk", trunk, ("shallow", "deep")),
+        ):
             if value not in choices:
                 raise ValueError(f"Expected `{name}` to be one of {choices}, but got {value!r}.")
         self.mode = mode

@@ -1,7 +1,8 @@
 """LNet-GIE: a lightweight network for gastrointestinal endoscopy dehazing (14 parameters).
 
-AOD-Net cut down by a width multiplier and a resolution multiplier (MobileNets' terms); the
-facts are from the paper's text and tables. Its keys are AOD-Net's `e_conv1` and `e_conv2`.
+AOD-Net (Li et al., ICCV 2017) reduced by a width multiplier and a resolution multiplier, which are
+MobileNets' terms. No link is published; the facts are from the paper's text and tables. Its keys
+are AOD-Net's `e_conv1` and `e_conv2`.
 Differs in: the resolution multiplier, which the authors' code stores and never uses, works here;
 at 1 the arithmetic is theirs. Before training, K starts near 1 (the identity).
 """
@@ -16,8 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import haze_free, start_at_identity
 from .contract import Network
+from .haze import haze_free, start_at_identity
 
 
 @ARCH_REGISTRY.register()
@@ -26,7 +27,7 @@ class LNetGIE(Network):
 
     Args:
         width_multiplier: int(3 * width_multiplier) channels; 0.5 gives 1 channel, 14 parameters.
-        resolution_multiplier: K is estimated on the input scaled by this and brought back (1: not).
+        resolution_multiplier: K is estimated on the input scaled by this, then enlarged again.
 
     Raises:
         ValueError: A multiplier is out of range or leaves no channel.

@@ -1,40 +1,62 @@
-"""Weights under their authors' names: renamed, and what is never used dropped."""
+"""The weights that a network's authors publish: how they are recognised, and renamed to ours."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 State = dict[str, Tensor]
+Shapes = Mapping[str, Tensor]  # a state dict of which only names and shapes are looked at
 WRAPPER = "state_dict"
 PARALLEL = "module."
 
 
+def count_numbers(state: Shapes, pattern: str) -> int:
+    """How many different values a pattern's first group has among the names."""
+    return len({found[1] for name in state if (found := re.match(pattern, name))})
+
+
 @dataclass(frozen=True)
 class Published:
-    """How published names become ours.
+    """How a network's published files are recognised and read. Patterns are regular expressions.
 
     Attributes:
-        renames: Regular expression to replacement, applied to each name in this order.
-        dropped: Names that hold modules which the published forward never calls.
+        marks: A file is the network's if each of these matches one of its names in full. Where
+            several networks claim a file, the one with the most marks has it.
+        arguments: The network's constructor arguments from the names and shapes.
+        renames: Pattern to replacement, applied to each name in this order; none where the
+            network's own names are the published ones.
+        dropped: Names that match are left out: modules that the published forward never calls.
+        refused: Why such a file cannot be used by itself; empty where it can.
     """
 
-    renames: dict[str, str | Callable[[re.Match[str]], str]]
+    marks: tuple[str, ...]
+    arguments: Callable[[Shapes], dict[str, Any]] = lambda state: {}
+    renames: Mapping[str, str | Callable[[re.Match[str]], str]] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
+    refused: str = ""
 
-    def applies(self, state: State) -> bool:
-        """Whether a state dict bears published names."""
-        return any(re.search(p, name) for p in self.renames for name in state.get(WRAPPER, state))
+    def matches(self, state: Shapes) -> bool:
+        """Whether a state dict bears every mark."""
+        return all(any(re.fullmatch(mark, name) for name in state) for mark in self.marks)
 
-    def rename(self, state: State) -> State:
-        """A published state dict under our names, without a wrapper around it and `module.`."""
-        inner = state.get(WRAPPER, state)
+    def applies(self, state: Mapping[str, Any]) -> bool:
+        """Whether any of a state dict's names is a published one that has to be renamed."""
+        names = state.get(WRAPPER, state)
+        return any(re.search(pattern, name) for pattern in self.renames for name in names)
+
+    def rename(self, state: Mapping[str, Any]) -> State:
+        """A published state dict under our names.
+
+        Args:
+            state: Tensors by published name; may lie under `state_dict`, and bear `module.`.
+        """
         renamed: State = {}
-        for name, value in inner.items():  # type: ignore[union-attr]
+        for name, value in state.get(WRAPPER, state).items():
             name = name.removeprefix(PARALLEL)
             if any(re.search(pattern, name) for pattern in self.dropped):
                 continue
@@ -42,24 +64,3 @@ class Published:
                 name = re.sub(pattern, replacement, name)
             renamed[name] = value
         return renamed
-
-
-class PublishedWeights(nn.Module):
-    """A network that takes its authors' checkpoints."""
-
-    published: ClassVar[Published]
-
-    def from_published(self, state: State) -> State:
-        """A published state dict as this network's own."""
-        return self.published.rename(state)
-
-    def load_published_state_dict(self, state: State) -> None:
-        """Load a published checkpoint strictly.
-
-        Args:
-            state: Tensors by published name; may lie under `state_dict`, and bear `module.`.
-
-        Raises:
-            RuntimeError: A tensor is missing, unknown or of another shape.
-        """
-        self.load_state_dict(self.from_published(state), strict=True)

@@ -4,9 +4,9 @@ Cai et al., ICCV 2023.
 
 Paper: https://arxiv.org/abs/2303.06705
 Published code: github.com/caiyuanhao1998/Retinexformer; its weights load strictly.
-Differs in: the same numbers by less work. Attention over channels needs only the Gram matrix of the
-feature, so queries and keys are never formed for every pixel; channels lie last in memory
-throughout, so nothing is permuted back and forth.
+Differs in: the same numbers are computed with less work. Attention over channels needs only the
+Gram matrix of the feature, so queries and keys are never formed for every pixel; channels lie last
+in memory throughout, so nothing is permuted back and forth.
 """
 
 from __future__ import annotations
@@ -14,8 +14,15 @@ from __future__ import annotations
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from .blocks import IGR, IlluminationEstimator, check_stages
 from .contract import Network
+from .published import Published
+from .retinex_blocks import (
+    IGR,
+    PUBLISHED_MARKS,
+    IlluminationEstimator,
+    check_stages,
+    published_arguments,
+)
 
 
 class RetinexStage(nn.Module):
@@ -46,6 +53,7 @@ class RetinexFormer(Network):
     """
 
     size_multiple = 4
+    published = Published(marks=PUBLISHED_MARKS, arguments=published_arguments)
 
     def __init__(
         self, n_feat: int = 40, stage: int = 1, num_blocks: tuple[int, ...] = (1, 2, 2)

@@ -1,7 +1,11 @@
 """Lesion segmentation: the decoders of segmentation_models_pytorch on encoders of timm.
 
+No paper of its own; the default decoder is U-Net (Ronneberger et al., MICCAI 2015,
+https://arxiv.org/abs/1505.04597).
+Published code: https://github.com/qubvel-org/segmentation_models.pytorch
 It gives a mask, not an image: trained by `SegmentationModel`, frozen behind WSGM, and used to
-measure what enhancement does for the task behind it.
+measure what enhancement does for segmentation.
+Differs in: images in [0, 1] are normalised inside the network.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ class SegmentationNet(Network):
     std: Tensor
     size_multiple = 32
     gives = "mask"
-    only_before_training = ("encoder_weights",)  # arguments without meaning for trained weights
+    only_before_training = ("encoder_weights",)
 
     def __init__(
         self,

@@ -1,19 +1,23 @@
-"""WSGM: the wavelet segmentation-guided module, stage 3 of the dual-generalization framework.
+"""WSGM: the wavelet segmentation generalization module, for capsule endoscopy.
 
-Source: the figure of the dual-generalization framework for capsule endoscopy; no code is published.
-A part of `DualGeneralization`: trained through a frozen segmentation network, it makes frames that
-are easier to segment.
-Differs in: what it adds starts at 0, so that training begins from BLGM's output.
+A Dual-Generalization Low-Light Enhancement Framework for Capsule Endoscopy Image Restoration and
+Segmentation (Wang et al., IEEE Transactions on Medical Imaging 2025).
+Published code: https://github.com/superwsc/Dual-Gen-Frame (without WSGM)
+
+Stage 3 of the framework, a part of `DualGeneralization`: trained through a frozen segmentation
+network, it makes frames that are easier to segment.
+Differs in: no code of it is published, so it follows the paper's figure. What it adds starts at 0,
+so that training begins from BLGM's output.
 """
 
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .blocks import ChannelGate, SpatialAttention
-from .processor import Conv1x1, Conv3x3, Fused
+from .attention import ChannelGate, SpatialAttention
+from .contract import Network
 
 
 class Haar(nn.Module):
@@ -21,27 +25,30 @@ class Haar(nn.Module):
 
     Of each block of 2x2 pixels: their mean (times 2), and the differences left to right, top to
     bottom and along the diagonals.
+
+    Args:
+        channels: Of the image.
     """
 
-    matrix: Tensor
+    kernel: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        matrix = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
-        self.register_buffer("matrix", matrix, persistent=False)
+        bands = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+        kernel = bands.view(4, 1, 2, 2).repeat(channels, 1, 1, 1)
+        self.channels = channels
+        self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W), H and W even, to (B, 4 C, H / 2, W / 2)."""
-        blocks = rearrange(x, "b c (h y) (w x) -> b c (y x) h w", y=2, x=2)
-        return torch.einsum("ij,bcjhw->bcihw", self.matrix, blocks).flatten(1, 2)
+        return F.conv2d(x, self.kernel, stride=2, groups=self.channels)
 
     def inverse(self, bands: Tensor) -> Tensor:
         """(B, 4 C, H / 2, W / 2) to (B, C, H, W)."""
-        blocks = torch.einsum("ij,bcihw->bcjhw", self.matrix, bands.unflatten(1, (-1, 4)))
-        return rearrange(blocks, "b c (y x) h w -> b c (h y) (w x)", y=2, x=2)
+        return F.conv_transpose2d(bands, self.kernel, stride=2, groups=self.channels)
 
 
-class WSGM(nn.Module):
+class WSGM(Network):
     """Attends to wavelet bands, and adds what it finds to the image.
 
     Args:
@@ -54,18 +61,20 @@ class WSGM(nn.Module):
     def __init__(self, width: int = 64, reduction: int = 16) -> None:
         super().__init__()
         self.haar = Haar()
-        self.into = Fused(Conv1x1(12, width), nn.PReLU())
-        self.body = Fused(
-            Conv3x3(width, width), nn.PReLU(), Conv3x3(width, width), nn.PReLU(),
-            Conv1x1(width, width),
-        )  # fmt: skip
+        self.into = nn.Sequential(nn.Conv2d(12, width, 1), nn.PReLU())
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.PReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.PReLU(),
+            nn.Conv2d(width, width, 1),
+        )
         self.spatial, self.channel = SpatialAttention(5), ChannelGate(width, reduction)
-        self.out = Conv1x1(width, 12)
+        self.out = nn.Conv2d(width, 12, 1)
         self.local = nn.Conv2d(3, 3, 3, padding=1, groups=3)
         for layer in (self.out, self.local):
             nn.init.zeros_(layer.weight)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W), H and W even, to the same shape."""

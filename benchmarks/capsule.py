@@ -1,10 +1,11 @@
-"""IGLFM and BLGM against the straightforward arithmetic of their publication.
+"""IGLFM and BLGM against the arithmetic of their published code.
 
 python benchmarks/capsule.py [--runs 5] [--size 256]
 
 Prints a Markdown table: seconds and peak memory of a forward pass, ratios to the published
-arithmetic, and the largest difference to it. One process, both sides taking turns, medians; memory
-in a fresh process each, which has enhanced a small image before that, so that libraries are loaded.
+arithmetic, and the largest difference to it. Both take turns in one process, medians; memory is
+measured in a fresh process each, which has enhanced a small image first, so that libraries are
+loaded. `as_published` gives other benchmarks the published arithmetic as a module.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhancement.archs.blgm_arch import BLGM, DynamicDepthwise, FiLM, illumination_vector
-from enhancement.archs.iglfm_arch import FFB, IGLFM, PLF, CrossAttention, Guide, LongRange
-from enhancement.archs.iglfm_arch import SelectiveKernel as Selective
-from enhancement.archs.processor import plain_arithmetic
+from enhancement.archs.iglfm_arch import FFB, IGLFM, LongRange, SelectiveKernel
+from enhancement.archs.iglfm_blocks import PLF, CrossAttention, Guide
 
-SIDES = ("published arithmetic", "ours")
+SIDES = ("published arithmetic", "ours, PyTorch")
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, temperature: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def long_range(layer: LongRange, x: Tensor) -> Tensor:
     return layer.project(attend(q, k, v, layer.temperature).view(x.shape))
 
 
-def select(layer: Selective, x: Tensor) -> Tensor:
+def select(layer: SelectiveKernel, x: Tensor) -> Tensor:
     x = layer.act(layer.project(x))
     x = torch.cat([x * mask(x).sigmoid() for mask in layer.masks], 1)
     return layer.act(layer.project(x * layer.gate(x).sigmoid()))
@@ -92,15 +92,22 @@ def block(layer: FFB, x: Tensor, image: Tensor) -> Tensor:
     return layer.out(pyramid(layer.pyramid, select(layer.select, y))) + x
 
 
-def published_iglfm(network: IGLFM, image: Tensor) -> Tensor:
-    """IGLFM without MCC, part by part."""
-    x = network.stem(image)
-    for group in network.groups:
-        y = x
-        for layer in group.blocks:
-            y = block(layer, y, image)
-        x = group.conv(y) + x
-    return network.out(x) + image
+class PublishedIGLFM(nn.Module):
+    """The published arithmetic on the layers of one of ours, without MCC."""
+
+    def __init__(self, network: IGLFM) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W), H and W even, to the same shape."""
+        x = self.network.stem(image)
+        for group in self.network.groups:
+            y = x
+            for layer in group.blocks:
+                y = block(layer, y, image)
+            x = group.conv(y) + x
+        return self.network.out(x) + image
 
 
 def film(layer: FiLM, x: Tensor, vector: Tensor) -> Tensor:
@@ -122,36 +129,57 @@ def dynamic(layer: DynamicDepthwise, x: Tensor, vector: Tensor) -> Tensor:
     return F.conv2d(x.flatten(0, 1)[None], kernels, padding=1, groups=len(kernels)).view(x.shape)
 
 
-def published_blgm(network: BLGM, feature: Tensor, vector: Tensor) -> Tensor:
-    """BLGM, part by part."""
-    full = film(network.film1, network.inc(feature), vector)
-    half = F.max_pool2d(dynamic(network.dynamic, full, vector), 2)
-    half = film(network.film2, network.down1(half), vector)
-    quarter = film(network.film3, network.down2(F.max_pool2d(half, 2)), vector)
-    return network.out(network.up1(network.up2(quarter, half), full))
+class PublishedBLGM(nn.Module):
+    """The published arithmetic on the layers of one of ours."""
+
+    def __init__(self, network: BLGM) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, feature: Tensor, vector: Tensor) -> Tensor:
+        """(B, 32, H, W) and (B, 64) to (B, 3, H, W)."""
+        net = self.network
+        full = film(net.film1, net.inc(feature), vector)
+        half = F.max_pool2d(dynamic(net.dynamic, full, vector), 2)
+        half = film(net.film2, net.down1(half), vector)
+        quarter = film(net.film3, net.down2(F.max_pool2d(half, 2)), vector)
+        return net.out(net.up1(net.up2(quarter, half), full))
+
+
+def as_published(network: IGLFM | BLGM) -> nn.Module:
+    """A module that computes a network as its authors' code does; it shares the weights."""
+    return PublishedIGLFM(network) if isinstance(network, IGLFM) else PublishedBLGM(network)
+
+
+def make(name: str) -> IGLFM | BLGM:
+    """A network whose weights have moved off the first ones, where the branches are alike."""
+    torch.manual_seed(0)
+    network = IGLFM(mcc=False) if name == "IGLFM" else BLGM()
+    for parameter in network.parameters():
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    return network.eval()
+
+
+def inputs(name: str, size: int) -> tuple[Tensor, ...]:
+    """What a network is called with: an image, or a feature and an illumination vector."""
+    image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(size)) ** 2
+    if name == "IGLFM":
+        return (image,)
+    return image.repeat(1, 11, 1, 1)[:, :32].contiguous(), illumination_vector(image)
 
 
 def job(name: str, side: str, size: int) -> Callable[[], Tensor]:
     """A forward pass; both sides of a network have the same weights and input."""
-    torch.manual_seed(0)
-    network: nn.Module = IGLFM(mcc=False) if name == "IGLFM" else BLGM()
-    for parameter in network.parameters():  # off the first weights, where the branches are alike
-        parameter.data.add_(0.02 * torch.randn_like(parameter))
-    published = published_iglfm if name == "IGLFM" else published_blgm
-    network.eval()
+    network: nn.Module = make(name)
+    if side == SIDES[0]:
+        network = as_published(network)
 
     def forward(size: int) -> Callable[[], Tensor]:
-        image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(size)) ** 2
-        given = (image,)
-        if name == "BLGM":
-            given = (image.repeat(1, 11, 1, 1)[:, :32].contiguous(), illumination_vector(image))
+        given = inputs(name, size)
 
         def run() -> Tensor:
             with torch.inference_mode():
-                if side == SIDES[1]:
-                    return network(*given)
-                with plain_arithmetic():
-                    return published(network, *given)
+                return network(*given)
 
         return run
 
@@ -175,8 +203,8 @@ def main() -> None:
         memory = {side: added_memory(job, name, side, arguments.size) for side in SIDES}
         for side in SIDES:
             cells = [f"{name}, {side}", f"{seconds[side]:.2f}", f"{memory[side]:.0f}"]
-            cells += [f"{seconds[SIDES[0]] / seconds[side]:.2f}",
-                      f"{memory[side] / memory[SIDES[0]]:.2f}", f"{difference:.1e}"]  # fmt: skip
+            cells += [f"{seconds[SIDES[0]] / seconds[side]:.2f}"]
+            cells += [f"{memory[side] / memory[SIDES[0]]:.2f}", f"{difference:.1e}"]
             print("| " + " | ".join(cells) + " |")
 
 

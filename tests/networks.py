@@ -4,13 +4,15 @@ import torch
 
 from enhancement.registry import ARCH_REGISTRY, is_ours, lookup
 
-OURS = sorted(name for name, kind in ARCH_REGISTRY if is_ours(kind) and kind.gives == "image")
-SMALL = {
+EVERY = sorted(name for name, kind in ARCH_REGISTRY if is_ours(kind))
+OURS = [name for name in EVERY if lookup(ARCH_REGISTRY, name).gives == "image"]
+SMALL = {  # arguments that make large ones quick; others are tested at their default size
     "DEDNet": {"n_feat": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "HDRNet": {"low_resolution": 64},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
     "RetinexFormer": {"n_feat": 8},
+    "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
 }
 
 
@@ -19,5 +21,18 @@ def build(name, **arguments):
     return lookup(ARCH_REGISTRY, name)(**{**SMALL.get(name, {}), **arguments})
 
 
+def perturbed(network):
+    """A network moved off its initial weights, where some branches give nothing."""
+    generator = torch.Generator().manual_seed(2)
+    for parameter in network.parameters():
+        parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+    return network
+
+
 def image(height=37, width=53, batch=2):
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def count(module):
+    """The number of a module's parameters."""
+    return sum(p.numel() for p in module.parameters())

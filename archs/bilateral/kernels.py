@@ -1,4 +1,6 @@
-"""Fused slicing of bilateral grids on the CPU, compiled by numba and kept on disk.
+"""Fused slicing of bilateral grids on the CPU, compiled by numba and cached on disk.
+
+All kernels are in one file because numba's cache notices changes of the kernel's own file alone.
 
 A pixel of grid cell (x, d) reads T0 + fx T1 + fd T2 + fx fd T3, where the four terms of 16 numbers
 (a 3x4 transform, column by column, each column padded to 4) are made once a row by interpolation
@@ -22,9 +24,13 @@ config.SLP_VECTORIZE = 1  # type: ignore[attr-defined]
 # sums may be reordered, but NaN stays NaN: a training run must notice it
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 INLINE: dict[str, Any] = {
-    "nopython": True, "fastmath": FAST, "error_model": "numpy", "boundscheck": False,
-    "nogil": True, "cache": True,
-}  # fmt: skip
+    "nopython": True,
+    "fastmath": FAST,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "nogil": True,
+    "cache": True,
+}
 PARALLEL = {**INLINE, "parallel": True}
 CHUNKS = 32  # rows are shared out in this many parts; results do not depend on the threads
 
@@ -268,10 +274,9 @@ def _guide_row(colours, features, hinges, bias, feature, guide, real):
             t0, t1, t2, t3 = four[0, 1], four[1, 1], four[2, 1], four[3, 1]
             for x in range(guide.size):
                 u = feature[x]
-                guide[x] += (
-                    s0 * max(u - t0, real(0)) + s1 * max(u - t1, real(0))
-                    + s2 * max(u - t2, real(0)) + s3 * max(u - t3, real(0))
-                )  # fmt: skip
+                low = s0 * max(u - t0, real(0)) + s1 * max(u - t1, real(0))
+                high = s2 * max(u - t2, real(0)) + s3 * max(u - t3, real(0))
+                guide[x] += low + high
         for h in range(whole, count):
             s, t = hinges[f, h, 0], hinges[f, h, 1]
             for x in range(guide.size):

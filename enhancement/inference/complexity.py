@@ -7,7 +7,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from enhancement.archs.processor import plain_arithmetic
 from enhancement.inference.run import run_padded
 
 
@@ -19,8 +18,8 @@ def parameter_count(network: nn.Module) -> int:
 def multiply_adds(network: nn.Module, height: int = 256, width: int = 256) -> int:
     """Multiply-adds of convolutions and matrix products for one image, padded as the network asks.
 
-    Element-wise work and slicing are not counted; 3x3 convolutions count as plain ones. The network
-    is run on fake tensors, which have shapes but no values; one that needs values is run for real.
+    Element-wise work and slicing are not counted. The network is run on fake tensors, which have
+    shapes but no values; one that needs values is run for real.
     """
     device = next(network.parameters()).device
     was_training = network.training
@@ -35,6 +34,6 @@ def multiply_adds(network: nn.Module, height: int = 256, width: int = 256) -> in
 
 
 def _counted(network: nn.Module, image: torch.Tensor) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad(), plain_arithmetic():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         run_padded(network, image)
     return counter.get_total_flops() // 2

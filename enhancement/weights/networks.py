@@ -19,7 +19,7 @@ def build_stored(network_g: Any, where: str | Path) -> nn.Module:
     """The network that a file of ours describes.
 
     Raises:
-        UserError: It is no description, or one of another version.
+        UserError: It does not describe a network, or one of another version.
     """
     try:
         kind = lookup(ARCH_REGISTRY, network_g["type"])
@@ -30,12 +30,15 @@ def build_stored(network_g: Any, where: str | Path) -> nn.Module:
 
 
 def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Rebuild a network from a weights file alone; it and the file's `meta`.
+    """Rebuild a network from a weights file alone.
 
     Our own files name their network; published ones are recognised by their keys (recognise.py).
 
+    Returns:
+        The network, and the file's `meta` with `network_g` in it.
+
     Raises:
-        UserError: Neither.
+        UserError: The file neither names its network nor is recognised.
     """
     state, meta = read_weights(path)
     try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from enhancement.archs.published import PublishedWeights
+from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 
 from .storage import read
@@ -53,12 +53,11 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
     own = network.state_dict()
     faults = []
     if strict:
-        for title, names in (("lacks", own.keys() - state.keys()),
-                             ("has", state.keys() - own.keys())):  # fmt: skip
-            if names:
-                what = "of the network's entries" if title == "lacks" else "unknown entries"
-                shown = ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
-                faults.append(f"{title} {len(names)} {what} ({shown})")
+        missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
+        if missing:
+            faults.append(f"lacks {len(missing)} of the network's entries ({_some(missing)})")
+        if unknown:
+            faults.append(f"has {len(unknown)} unknown entries ({_some(unknown)})")
     elif not own.keys() & state.keys():
         faults.append("shares no entry with the network")
     for name in own.keys() & state.keys():
@@ -69,11 +68,14 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
     return faults
 
 
+def _some(names: Collection[str]) -> str:
+    """The first names."""
+    return ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
+
+
 def own_names(network: nn.Module, state: State) -> State:
-    """The state under the network's own names, where it bears its authors' (archs/published.py)."""
-    if isinstance(network, PublishedWeights) and network.published.applies(state):
-        return network.from_published(state)
-    return state
+    """The state under the network's own names, whether it bears those or its authors'."""
+    return contract_of(network).own_names(state)
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -85,8 +87,9 @@ def weights_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_weights(network: nn.Module, path: str | Path, key: str | None = None,
-                 strict: bool = True) -> dict[str, Any]:  # fmt: skip
+def load_weights(
+    network: nn.Module, path: str | Path, key: str | None = None, strict: bool = True
+) -> dict[str, Any]:
     """Load a weights file into a network; its `meta`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Blocks that more than one network uses."""
+"""The parts of Retinexformer and of the networks that go on from it (Cai et al., ICCV 2023)."""
 
 from __future__ import annotations
 
@@ -7,36 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .tile_context import global_statistics
-
-
-def haze_free(x: Tensor, k: Tensor) -> Tensor:
-    """The scattering model solved for the clear image: ReLU(K x - K + 1) (AOD-Net, eq. 6).
-
-    Args:
-        x: Image, (B, 3, H, W) in [0, 1].
-        k: K of the paper, (B, 3 or 1, H, W), at least 0.
-
-    Returns:
-        (B, 3, H, W), at least 0. K = 1 gives x back.
-    """
-    return torch.relu(k * x - k + 1)
-
-
-def start_at_identity(conv: nn.Conv2d) -> None:
-    """Let the convolution that yields K begin near K = 1, so that no ReLU starts dead."""
-    nn.init.xavier_uniform_(conv.weight, gain=0.1)
-    if conv.bias is not None:
-        nn.init.ones_(conv.bias)
-
-
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1, bias: bool = True) -> nn.Conv2d:
-    """A 3x3 convolution, zero-padded, He-initialised for the ReLU behind it."""
-    conv = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=bias)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
+from .attention import channel_attention, gram
+from .normalization import ChannelNorm
+from .published import Shapes, count_numbers
 
 
 def check_stages(n_feat: int, stage: int, num_blocks: tuple[int, ...]) -> None:
@@ -82,40 +55,6 @@ def to_image(pixels: Tensor, like: Tensor) -> Tensor:
     return pixels.unflatten(1, like.shape[-2:]).permute(0, 3, 1, 2)
 
 
-def gram(x: Tensor) -> Tensor:
-    """The products of an image's channels with each other, (B, C, H, W) to (B, C, C).
-
-    Of the whole image where x is a part of it; in float32 at least, for the sum over a large
-    image's pixels is beyond float16.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        pixels = to_pixels(x.to(torch.promote_types(x.dtype, torch.float32)))
-        return global_statistics(lambda: pixels.transpose(1, 2) @ pixels)
-
-
-def channel_attention(products: Tensor, rows: Tensor, columns: Tensor, scale: Tensor) -> Tensor:
-    """softmax(scale * a b') over channels, where a and b are L2-normalised over the pixels.
-
-    a = rows x and b = columns x are linear in a feature x, so both norms and all products are
-    found in x's Gram matrix; a and b are never formed.
-
-    Args:
-        products: `gram` of x, (B, C, C).
-        rows, columns: (heads, d, C) each.
-        scale: (heads, 1, 1).
-
-    Returns:
-        (B, heads, d, d), each row sums to 1.
-    """
-    with torch.autocast(products.device.type, enabled=False):
-        rows, columns = rows.to(products.dtype), columns.to(products.dtype)
-        of_rows, of_columns = rows @ products[:, None], columns @ products[:, None]
-        row_norm = (of_rows * rows).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
-        column_norm = (of_columns * columns).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
-        product = of_rows @ columns.transpose(-1, -2)
-        return (product / row_norm[..., None] / column_norm[..., None, :] * scale).softmax(-1)
-
-
 class GuidedAttention(nn.Module):
     """Illumination-guided attention over channels (Cai et al. 2023, eq. 8 to 10).
 
@@ -158,14 +97,6 @@ class GuidedAttention(nn.Module):
         return to_image(mixed, x) + self.pos_emb(to_image(v, x))
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 class SeparableConv(nn.Module):
     """A depthwise convolution, then a pointwise one, without bias."""
 
@@ -199,11 +130,10 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, ffn: str) -> None:
         super().__init__()
-        layers = [nn.Conv2d(dim, 4 * dim, 1, bias=False), *_spatial_convs(4 * dim, ffn),
-                  nn.Conv2d(4 * dim, dim, 1, bias=False)]  # fmt: skip
-        self.net = nn.Sequential(layers[0])
-        for layer in layers[1:]:
-            self.net.append(nn.GELU()).append(layer)
+        layers: list[nn.Module] = [nn.Conv2d(dim, 4 * dim, 1, bias=False)]
+        for layer in (*_spatial_convs(4 * dim, ffn), nn.Conv2d(4 * dim, dim, 1, bias=False)):
+            layers += [nn.GELU(), layer]
+        self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""
@@ -255,27 +185,26 @@ class IGR(nn.Module):
         super().__init__()
         self.embedding = nn.Conv2d(3, dim, 3, 1, 1, bias=False)
         self.encoder_layers = nn.ModuleList()
+        layers: tuple[nn.Module, ...]
         for level, count in enumerate(num_blocks[:-1]):
             width, heads = dim * 2**level, 2**level
-            self.encoder_layers.append(
-                nn.ModuleList([
-                    GuidedBlocks(width, heads, count, ffn),
-                    nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-                    nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
-                ])
-            )  # fmt: skip
+            layers = (
+                GuidedBlocks(width, heads, count, ffn),
+                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+                nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False),
+            )
+            self.encoder_layers.append(nn.ModuleList(layers))
         levels = len(num_blocks) - 1
         self.bottleneck = GuidedBlocks(dim * 2**levels, 2**levels, num_blocks[-1], ffn)
         self.decoder_layers = nn.ModuleList()
         for level in reversed(range(levels)):
             width, heads = dim * 2**level, 2**level
-            self.decoder_layers.append(
-                nn.ModuleList([
-                    nn.ConvTranspose2d(2 * width, width, 2, 2),
-                    nn.Conv2d(2 * width, width, 1, bias=False),
-                    GuidedBlocks(width, heads, num_blocks[level], ffn),
-                ])
-            )  # fmt: skip
+            layers = (
+                nn.ConvTranspose2d(2 * width, width, 2, 2),
+                nn.Conv2d(2 * width, width, 1, bias=False),
+                GuidedBlocks(width, heads, num_blocks[level], ffn),
+            )
+            self.decoder_layers.append(nn.ModuleList(layers))
         self.mapping = nn.Conv2d(dim, 3, 3, 1, 1, bias=False)
 
     def forward(self, image: Tensor, guidance: Tensor) -> Tensor:
@@ -296,36 +225,19 @@ class IGR(nn.Module):
         return self.mapping(x) + image
 
 
-def heads_as_matrix(attention: Tensor) -> Tensor:
-    """Attention of heads that each see their own channels, as one matrix: (B, heads, d, d) to
-    (B, heads d, heads d), zero between heads."""
-    heads = attention.shape[1]
-    own = torch.eye(heads, device=attention.device, dtype=attention.dtype)
-    spread = torch.einsum("bhij,hg->bhigj", attention, own)
-    return spread.flatten(3).flatten(1, 2)
+PUBLISHED_MARKS = (r"body\.0\.denoiser\.embedding\.weight", r"body\.0\.estimator\.conv1\.weight")
 
 
-class SpatialAttention(nn.Module):
-    """Where to look: a convolution of the channels' maximum and mean, before its sigmoid."""
-
-    def __init__(self, kernel_size: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, 1, H, W)."""
-        return self.conv(torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1))
-
-
-class ChannelGate(nn.Sequential):
-    """Which channels count, from their means, before the sigmoid."""
-
-    def __init__(self, dim: int, reduction: int) -> None:
-        hidden = max(1, dim // reduction)
-        super().__init__(
-            nn.Conv2d(dim, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, dim, 1, bias=False)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, 1, 1)."""
-        return super().forward(global_statistics(lambda: x.mean((2, 3), keepdim=True)))
+def published_arguments(state: Shapes) -> dict[str, Any]:
+    """`n_feat`, `stage` and `num_blocks` of a published file."""
+    igr = r"body\.0\.denoiser\."
+    levels = range(count_numbers(state, igr + r"encoder_layers\.(\d+)\."))
+    blocks = [
+        count_numbers(state, rf"{igr}encoder_layers\.{level}\.0\.blocks\.(\d+)\.")
+        for level in levels
+    ]
+    return {
+        "n_feat": state["body.0.estimator.conv1.weight"].shape[0],
+        "stage": count_numbers(state, r"body\.(\d+)\."),
+        "num_blocks": [*blocks, count_numbers(state, igr + r"bottleneck\.blocks\.(\d+)\.")],
+    }

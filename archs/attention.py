@@ -1,0 +1,114 @@
+"""Attention over channels and over pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .tile_context import global_statistics
+
+
+def gram(x: Tensor) -> Tensor:
+    """The Gram matrix of an image's channels, (B, C, H, W) to (B, C, C).
+
+    It is that of the whole image where x is a tile. It is computed in float32 at least, because
+    the sum over a large image's pixels overflows float16.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        channels = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))
+        return global_statistics(lambda: channels @ channels.transpose(1, 2))
+
+
+def channel_attention(
+    products: Tensor, queries: Tensor, keys: Tensor, temperature: Tensor
+) -> Tensor:
+    """softmax(temperature * q k') over channels, with q and k L2-normalised over the pixels.
+
+    q = queries x and k = keys x are linear in a feature x, so their norms and products follow from
+    x's Gram matrix alone, and neither is computed for every pixel.
+
+    Args:
+        products: `gram` of x, (B, C, C).
+        queries, keys: One matrix a head, (heads, d, C) each.
+        temperature: (heads, 1, 1).
+
+    Returns:
+        (B, heads, d, d), each row sums to 1.
+    """
+    with torch.autocast(products.device.type, enabled=False):
+        queries, keys = queries.to(products.dtype), keys.to(products.dtype)
+        of_queries, of_keys = queries @ products[:, None], keys @ products[:, None]
+        query_norm = (of_queries * queries).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
+        key_norm = (of_keys * keys).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
+        score = of_queries @ keys.transpose(-1, -2)
+        score = score / query_norm[..., None] / key_norm[..., None, :]
+        return (score * temperature).softmax(-1)
+
+
+def channels_by_head(count: int, num_heads: int, like: Tensor) -> Tensor:
+    """Queries or keys that are a feature's channels themselves.
+
+    Args:
+        count: Of the channels.
+        num_heads: The channels are divided among them in order.
+        like: Gives device and type.
+
+    Returns:
+        (heads, count / heads, count), for `channel_attention`.
+    """
+    identity = torch.eye(count, device=like.device, dtype=like.dtype)
+    return identity.unflatten(0, (num_heads, -1))
+
+
+def block_diagonal(attention: Tensor) -> Tensor:
+    """The heads' attention as one matrix over all channels, zero between heads.
+
+    Args:
+        attention: (B, heads, d, d).
+
+    Returns:
+        (B, heads d, heads d).
+    """
+    heads = attention.shape[1]
+    own = torch.eye(heads, device=attention.device, dtype=attention.dtype)
+    spread = attention[:, :, :, None] * own[:, None, :, None]  # (B, heads, d, heads, d)
+    return spread.flatten(3).flatten(1, 2)
+
+
+def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
+    """A 1x1 convolution with one matrix for each image.
+
+    Args:
+        x: (B, C, H, W).
+        matrix: (B, D, C).
+
+    Returns:
+        (B, D, H, W).
+    """
+    return (matrix.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[-2:])
+
+
+class SpatialAttention(nn.Module):
+    """Which pixels matter: a convolution of the channels' maximum and mean, before the sigmoid."""
+
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, 1, H, W)."""
+        return self.conv(torch.cat((x.amax(1, keepdim=True), x.mean(1, keepdim=True)), 1))
+
+
+class ChannelGate(nn.Sequential):
+    """Which channels matter, from their means, before the sigmoid."""
+
+    def __init__(self, dim: int, reduction: int) -> None:
+        hidden = max(1, dim // reduction)
+        super().__init__(
+            nn.Conv2d(dim, hidden, 1, bias=False), nn.ReLU(), nn.Conv2d(hidden, dim, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, 1, 1)."""
+        return super().forward(global_statistics(lambda: x.mean((2, 3), keepdim=True)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,9 +33,14 @@ def pad_to_multiple(x: Tensor, multiple: int, smallest: int = 1) -> Tensor:
         if down < height and right < width:
             return F.pad(x, (0, right, 0, down), "reflect")
     for axis, length in ((2, height), (3, width)):
-        padded = torch.sym_max((length + multiple - 1) // multiple * multiple, least)
+        padded = _maximum((length + multiple - 1) // multiple * multiple, least)
         place = torch.arange(padded, device=x.device)
-        period = torch.sym_max(2 * (length - 1), 1)
-        place = place % period
+        period = _maximum(2 * (length - 1), 1)
+        place = place - place // period * period
         x = x.index_select(axis, torch.minimum(place, period - place))
     return x
+
+
+def _maximum(length: Any, least: int) -> Any:
+    """The larger of a length and a number; tracing makes lengths tensors, compiling symbols."""
+    return length.clamp_min(least) if isinstance(length, Tensor) else torch.sym_max(length, least)

@@ -116,7 +116,7 @@ class FrameEnhancer:
         Raises:
             UserError: As for one frame.
         """
-        frames = [np.ascontiguousarray(frame) for frame in map(checked, frames)]
+        frames = [np.require(checked(frame), requirements=("C", "W")) for frame in frames]
         with torch.inference_mode():
             if self.by_grid:
                 return [self._by_grid(self.by_grid, frame) for frame in frames]

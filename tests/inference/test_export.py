@@ -7,8 +7,8 @@ from networks import SMALL as SMALL_SIZES
 
 from enhancement.errors import UserError
 from enhancement.inference import export
-from enhancement.inference.export import OnnxNetwork, open_network
 from enhancement.inference.frames import FrameEnhancer
+from enhancement.inference.onnx_network import OnnxNetwork, open_network
 from enhancement.inference.run import enhance as enhanced
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights import storage

@@ -49,10 +49,10 @@ def free_in_container(root: Path = CGROUP) -> int | None:
 
 def _reclaimable(folder: Path) -> int:
     """Bytes of a container's file cache, which are given up when memory runs short."""
-    with suppress(OSError, ValueError, KeyError):
+    with suppress(OSError, ValueError):
         lines = (folder / "memory.stat").read_text().splitlines()
         values = dict(line.split() for line in lines)
-        return int(values.get("total_inactive_file", values["inactive_file"]))
+        return int(values.get("total_inactive_file") or values.get("inactive_file", 0))
     return 0
 
 

@@ -1,6 +1,7 @@
 """`enhance run`: folders, resuming, failures, video, a camera."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -132,6 +133,31 @@ class TestImages:
         assert (status, out[:6]) == (0, "1 of 1")
         assert np.array_equal(read_image("out/a.png_comparison.png"), picture(9))
 
+    @pytest.mark.parametrize("engine", ["onnx", "pytorch"])
+    def test_engines_give_the_same_and_are_named(self, enhance, folder, engine):
+        from enhancement.inference.engines import NAMES
+
+        torch.manual_seed(0)
+        content = lookup(ARCH_REGISTRY, "AODNet")().state_dict()
+        storage.save("aod.pth", {"params": content, "meta": {"network_g": {"type": "AODNet"}}})
+        status, out, err = enhance("run", "in/a.png", "-o", "out", "--weights", "aod.pth",
+                                   "--engine", engine)  # fmt: skip
+        assert (status, err) == (0, "")
+        assert f"1 of 1 files in 0.0 s by {NAMES[engine]}: out" in re.sub(r"\d\.\d s", "0.0 s", out)
+        made = read_image("out/a.png").astype(int)
+        assert np.abs(made - expected(folder / "a.png", "aod.pth")).max() <= 1
+
+    def test_an_engine_that_cannot_compute_is_one_line(self, run, folder):
+        for options, reason in (
+            ([], "cannot compute LNetGIE: Exporting the operator"),
+            (["--precision", "bf16"], "cannot compute LNetGIE: ONNX Runtime computes in fp32"),
+            (["--max_memory", "4GB"], "cannot compute LNetGIE: only PyTorch's memory"),
+        ):
+            status, _, err = run("in", "-o", "out", "--engine", "onnx", *options)
+            assert status == 2
+            assert f"error: --engine onnx: {reason}" in err
+            assert err.count("\n") == 1
+
     def test_memory_limits_and_averages_are_taken(self, run, folder):
         status, *_ = run("in/a.png", "-o", "out", "--max_memory", "16GB", "--self_ensemble")
         assert status == 0
@@ -153,6 +179,10 @@ MISTAKES = [
     (["in", "-o", "out", "--device", "cuda:99"], "--device cuda:99: there are "),
     (["in", "-o", "out", "--batch", "0"], "--batch: expected at least 1"),
     (["in", "-o", "out", "--smoothing", "0.5"], "--smoothing is for video"),
+    (
+        ["0", "-o", "x.mp4", "--smoothing", "0.5", "--engine", "onnx"],
+        "--smoothing needs PyTorch's bilateral grid; leave out --engine onnx",
+    ),
     (
         ["in", "-o", "in/notes.txt"],
         "in/notes.txt/a.png: cannot be written (in/notes.txt is not a folder)",

@@ -39,26 +39,3 @@ def test_completion_knows_the_subcommands(shell, enhance):
     status, out, _ = enhance("completion", shell)
     assert status == 0
     assert all(name in out for name in (*cli.COMMANDS, "--max_memory"))
-
-
-def test_bench_measures_or_foresees(enhance):
-    status, out, _ = enhance("bench", "AODNet", "--sizes", "64x48", "4k", "--frames", "3",
-                             "--seconds", "0.2")  # fmt: skip
-    assert status == 0
-    lines = out.splitlines()
-    assert lines[2].startswith("64x48")
-    assert lines[2].endswith(" 3")
-    assert "foreseen from 320x192" in lines[3]
-
-
-@pytest.mark.parametrize(("arguments", "said"), [
-    ([], "expected the name of a network or --weights, and not both"),
-    (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
-    (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
-    (["EDSR"], "EDSR wants arguments (num_in_ch, num_out_ch); give --weights"),
-    (["AODNett"], "did you mean 'AODNet'?"),
-])  # fmt: skip
-def test_mistakes_of_bench(enhance, arguments, said):
-    status, _, err = enhance("bench", *arguments)
-    assert status == 2
-    assert said in err

@@ -133,17 +133,19 @@ class TestImages:
         assert (status, out[:6]) == (0, "1 of 1")
         assert np.array_equal(read_image("out/a.png_comparison.png"), picture(9))
 
-    @pytest.mark.parametrize("engine", ["onnx", "pytorch"])
-    def test_engines_give_the_same_and_are_named(self, enhance, folder, engine):
-        from enhancement.inference.engines import NAMES
-
+    @pytest.mark.parametrize(
+        ("engine", "name"),
+        [("onnx", "ONNX Runtime"), ("pytorch", "PyTorch"), ("auto", "ONNX Runtime")],
+    )
+    def test_engines_give_the_same_and_are_named(self, enhance, folder, engine, name):
+        write_image(folder / "a.png", picture(0, 256, 256))
         torch.manual_seed(0)
         content = lookup(ARCH_REGISTRY, "AODNet")().state_dict()
         storage.save("aod.pth", {"params": content, "meta": {"network_g": {"type": "AODNet"}}})
         status, out, err = enhance("run", "in/a.png", "-o", "out", "--weights", "aod.pth",
                                    "--engine", engine)  # fmt: skip
         assert (status, err) == (0, "")
-        assert f"1 of 1 files in 0.0 s by {NAMES[engine]}: out" in re.sub(r"\d\.\d s", "0.0 s", out)
+        assert f"1 of 1 files in 0.0 s by {name}: out" in re.sub(r"\d\.\d s", "0.0 s", out)
         made = read_image("out/a.png").astype(int)
         assert np.abs(made - expected(folder / "a.png", "aod.pth")).max() <= 1
 

@@ -140,7 +140,7 @@ def random_network(arch: str) -> torch.nn.Module:
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if wanted:
-        raise UserError(f"{arch} wants arguments ({', '.join(wanted)}); give --weights")
+        raise UserError(f"{arch} needs arguments ({', '.join(wanted)}); give --weights")
     return kind()
 
 

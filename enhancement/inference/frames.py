@@ -82,7 +82,7 @@ class FrameEnhancer:
         self.network = network.eval().to(device) if device else network.eval()
         self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
         if precision == "fp16" and self.device.type == "cpu":
-            raise UserError("precision fp16 wants a GPU; use bf16 or fp32 on a CPU")
+            raise UserError("precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
         if declared.whole_image and (max_memory or precision != "fp32"):
             raise UserError(
                 "an exported file runs whole and as exported; leave out max_memory and precision, "

@@ -135,7 +135,7 @@ class BoundedMemory(Network):
             if self.max_memory is None:
                 raise UserError(f"{self._name} lacks {readable_bytes(missing)} of memory")
             raise UserError(
-                f"{self._name} wants at least "
+                f"{self._name} needs at least "
                 f"{readable_bytes(self.max_memory + missing)} for an image of "
                 f"{images.shape[-1]}x{images.shape[-2]}, but --max_memory is "
                 f"{readable_bytes(self.max_memory)}"

@@ -21,7 +21,7 @@ def test_measures_or_estimates(enhance, engine):
     ([], "expected the name of a network or --weights, and not both"),
     (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
     (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
-    (["EDSR"], "EDSR wants arguments (num_in_ch, num_out_ch); give --weights"),
+    (["EDSR"], "EDSR needs arguments (num_in_ch, num_out_ch); give --weights"),
     (["AODNett"], "did you mean 'AODNet'?"),
     (["LNetGIE", "--engine", "onnx"], "--engine onnx: cannot compute LNetGIE"),
 ])  # fmt: skip

@@ -159,7 +159,7 @@ class TestMaxMemory:
 
     def test_too_little_is_refused_with_what_is_wanted(self):
         with pytest.raises(
-            UserError, match=r"RetinexFormer wants at least .* for an image of 421x333, but --max_"
+            UserError, match=r"RetinexFormer needs at least .* for an image of 421x333, but --max_"
         ):
             BoundedMemory(network("RetinexFormer"), 50 << 20)(image())
 
@@ -216,5 +216,5 @@ def test_frames_of_one_size_go_together():
 
 
 def test_float16_wants_a_gpu():
-    with pytest.raises(UserError, match="fp16 wants a GPU; use bf16 or fp32"):
+    with pytest.raises(UserError, match="fp16 needs a GPU; use bf16 or fp32"):
         FrameEnhancer(network("AODNet"), precision="fp16")

@@ -13,8 +13,8 @@ from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.files import check_place
 from enhancement.inference.engines import ENGINES, engine_name, prepare
-from enhancement.inference.image_files import enhance_images
 from enhancement.inference.frames import FrameEnhancer
+from enhancement.inference.image_files import enhance_images
 from enhancement.inference.jobs import Job, plan, without_existing
 from enhancement.inference.onnx_network import open_network
 from enhancement.inference.pictures import FORMATS

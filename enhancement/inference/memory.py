@@ -51,8 +51,8 @@ def _reclaimable(folder: Path) -> int:
     """Bytes of a container's file cache, which are given up when memory runs short."""
     with suppress(OSError, ValueError):
         lines = (folder / "memory.stat").read_text().splitlines()
-        values = dict(line.split() for line in lines)
-        return int(values.get("total_inactive_file") or values.get("inactive_file", 0))
+        values = {name: int(value) for name, value in map(str.split, lines)}
+        return values.get("total_inactive_file", values.get("inactive_file", 0))
     return 0
 
 

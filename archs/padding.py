@@ -15,7 +15,7 @@ def is_recording() -> bool:
 
 
 def pad_to_multiple(x: Tensor, multiple: int, smallest: int = 1) -> Tensor:
-    """Pad right and bottom by reflection, as often as it takes; one pixel is repeated.
+    """Pad right and bottom by reflection, as often as it takes; a single pixel is repeated.
 
     Args:
         x: (B, C, H, W).
@@ -33,14 +33,16 @@ def pad_to_multiple(x: Tensor, multiple: int, smallest: int = 1) -> Tensor:
         if down < height and right < width:
             return F.pad(x, (0, right, 0, down), "reflect")
     for axis, length in ((2, height), (3, width)):
-        padded = _maximum((length + multiple - 1) // multiple * multiple, least)
-        place = torch.arange(padded, device=x.device)
-        period = _maximum(2 * (length - 1), 1)
-        place = place - place // period * period
+        padded = _at_least((length + multiple - 1) // multiple * multiple, least)
+        last = torch.arange(length, device=x.device)[-1:]  # a tensor, also where a graph is made
+        period = (2 * last).clamp_min(1)
+        place = torch.arange(padded, device=x.device) % period
         x = x.index_select(axis, torch.minimum(place, period - place))
     return x
 
 
-def _maximum(length: Any, least: int) -> Any:
-    """The larger of a length and a number; tracing makes lengths tensors, compiling symbols."""
-    return length.clamp_min(least) if isinstance(length, Tensor) else torch.sym_max(length, least)
+def _at_least(length: Any, least: int) -> Any:
+    """The larger of the two; recorded lengths are tensors or symbols, by the kind of graph."""
+    if isinstance(length, Tensor):
+        return length.clamp_min(least)
+    return torch.sym_max(length, least)

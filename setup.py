@@ -55,6 +55,9 @@ setup(
         "onnxruntime>=1.18",
         "onnxscript>=0.1",
         "shtab>=1.7",
+        "psutil>=5.9",
+        "matplotlib>=3.8",
+        "tabulate>=0.9",
     ],
     entry_points={"console_scripts": ["enhance = enhancement.commands.main:main"]},
     extras_require={

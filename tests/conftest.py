@@ -8,9 +8,18 @@ import torch
 import yaml
 from helpers import make_pairs, tiny_options
 
+from enhancement.inference.graph_cache import CACHE_VARIABLE
 from enhancement.paths import DATA_VARIABLE
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """Converted graphs of the tests stay out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from enhancement.commands.run import add_engine
 from enhancement.device import named_device
 from enhancement.errors import UserError
-from enhancement.inference.export import open_network
+from enhancement.inference.engines import engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
+from enhancement.inference.onnx_network import open_network
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 HELP = "measure frames a second"
@@ -26,11 +28,11 @@ enhance bench RetinexFormer --sizes 640x360 720p --frames 5
 enhance bench --weights pretrained_weights/hdrnet_lol_v1.pth --threads 1
 """
 NAMED = {"720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
-PROBE = (320, 192)  # width and height of the frame by which a size's time is foreseen
+PROBE = (320, 192)  # width and height of the frame from which a larger one's time is estimated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The network, and what is measured."""
+    """The network and what is measured."""
     add = parser.add_argument
     add("arch", nargs="?", help="name of a network, with random weights")
     add("--weights", help="or a .pth or .onnx file")
@@ -39,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, help="of the CPU; default: PyTorch's choice")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add("--seconds", type=float, default=20, help="at most, for each size; default: 20")
+    add_engine(parser)
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -54,15 +57,16 @@ def size_of(text: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else known[text.lower()]
 
 
-def seconds_per_frame(enhancer: FrameEnhancer, size: tuple[int, int], frames: int,
-                      budget: float) -> list[float]:  # fmt: skip
-    """How long each of some frames takes, at least one, the first one not counted.
+def seconds_per_frame(
+    enhancer: FrameEnhancer, size: tuple[int, int], frames: int, budget: float
+) -> list[float]:
+    """How long each of at least one frame takes, after one that is not counted.
 
     Args:
         enhancer: As set up.
         size: Width and height.
         frames: At most.
-        budget: Seconds after which no further frame is begun.
+        budget: Seconds after which no further frame is started.
     """
     frame = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     enhancer(frame)
@@ -91,22 +95,35 @@ def run(arguments: argparse.Namespace) -> int:
         name = meta.get("network_g", {}).get("type", type(network).__name__)
     else:
         network, name = random_network(arguments.arch), arguments.arch
-    enhancer = FrameEnhancer(network, device)
-    print(f"{name}, 8-bit frames in and out, on {machine(device)}")
-    print(f"{'size':<18}{'ms a frame':>12}{'frames a second':>17}{'frames':>8}")
+    prepared = prepare(network.eval().to(device), device, arguments.engine, at_once=True)
+    measure(FrameEnhancer(prepared), name, sizes, arguments)
+    return 0
+
+
+def measure(
+    enhancer: FrameEnhancer,
+    name: str,
+    sizes: dict[str, tuple[int, int]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Print the table: measured, or estimated where a frame would take too long."""
     probe = statistics.median(seconds_per_frame(enhancer, PROBE, 5, 1.0))
+    engine = engine_name(enhancer.network)
+    print(f"{name}, 8-bit frames in and out, by {engine} on {machine(enhancer.device)}")
+    print(f"{'size':<18}{'ms a frame':>12}{'frames a second':>17}{'frames':>8}")
     for text, (width, height) in sizes.items():
-        foreseen = probe * width * height / (PROBE[0] * PROBE[1])
+        estimate = probe * width * height / (PROBE[0] * PROBE[1])
         label = text if "x" in text else f"{text} {width}x{height}"
-        if 2 * foreseen > arguments.seconds:  # the frame that warms up counts as well
-            print(f"{label:<18}{f'about {foreseen * 1e3:,.0f}':>12}{1 / foreseen:>17.3f}"
-                  f"       -  foreseen from {PROBE[0]}x{PROBE[1]}; --seconds "
-                  f"{2 * foreseen:.0f} measures it")  # fmt: skip
+        if 2 * estimate > arguments.seconds:  # the frame that warms up counts as well
+            print(
+                f"{label:<18}{f'about {estimate * 1e3:,.0f}':>12}{1 / estimate:>17.3f}"
+                f"       -  estimated from {PROBE[0]}x{PROBE[1]}; --seconds "
+                f"{2 * estimate:.0f} measures it"
+            )
             continue
         taken = seconds_per_frame(enhancer, (width, height), arguments.frames, arguments.seconds)
         middle = statistics.median(taken)
         print(f"{label:<18}{middle * 1e3:>12,.1f}{1 / middle:>17.2f}{len(taken):>8}")
-    return 0
 
 
 def random_network(arch: str) -> torch.nn.Module:
@@ -123,7 +140,7 @@ def random_network(arch: str) -> torch.nn.Module:
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     if wanted:
-        raise UserError(f"{arch} wants arguments ({', '.join(wanted)}); give --weights")
+        raise UserError(f"{arch} needs arguments ({', '.join(wanted)}); give --weights")
     return kind()
 
 
@@ -137,7 +154,7 @@ def machine(device: torch.device) -> str:
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, as far as the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model n"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from enhancement.errors import UserError
 from enhancement.files import check_place
-from enhancement.inference.export import FORMATS, SIZES, export
+from enhancement.inference.conversion import SIZES
+from enhancement.inference.export import FORMATS, export
 from enhancement.weights.networks import build_from_file
 
 HELP = "write a network as an ONNX or TorchScript file, checked against PyTorch"
@@ -18,7 +19,7 @@ enhance export W.pth --format torchscript -o network.pt
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The weights, and the file."""
+    """The weights and the file."""
     parser.add_argument("weights", help="a .pth file, ours or published")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the file")
     parser.add_argument("--format", choices=sorted(FORMATS), default="onnx", help="default: onnx")
@@ -35,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     meta = {key: meta[key] for key in ("name", "network_g")}
     difference, _ = export(network, kind, path, meta)
     sizes = ", ".join(f"{b}x3x{h}x{w}" for b, h, w in SIZES)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, any batch and size; "
-          f"differs from PyTorch by {difference:.1e} at most ({sizes})")  # fmt: skip
+    print(
+        f"{path}: {path.stat().st_size / 1e6:.1f} MB, any batch and size; "
+        f"differs from PyTorch by {difference:.1e} at most ({sizes})"
+    )
     return 0

@@ -12,17 +12,15 @@ from tqdm import tqdm
 from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.files import check_place
-from enhancement.inference.export import open_network
-from enhancement.inference.files import Job, enhance_images, missing, plan
+from enhancement.inference.engines import ENGINES, engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
+from enhancement.inference.image_files import enhance_images
+from enhancement.inference.jobs import Job, plan, without_existing
+from enhancement.inference.onnx_network import open_network
 from enhancement.inference.pictures import FORMATS
-from enhancement.inference.video import (
-    Camera,
-    VideoSource,
-    check_video_name,
-    enhance_camera,
-    enhance_video,
-)
+from enhancement.inference.video import enhance_camera, enhance_video
+from enhancement.inference.video_sink import check_video_name
+from enhancement.inference.video_source import Camera, VideoSource
 from enhancement.units import parse_bytes
 
 HELP = "enhance an image, a folder, a video or a camera"
@@ -36,26 +34,66 @@ enhance run 0 -o camera.mp4 --weights W.pth --seconds 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is enhanced, by what, and how."""
+    """What is enhanced, by which network, and how."""
     add = parser.add_argument
-    add("input", help="file, folder (with those below), quoted pattern, or number of a camera")
+    add("input", help="file, folder (with its subfolders), quoted pattern, or number of a camera")
     add("-o", "--out", type=Path, required=True, help="folder, or file for a single input")
     add("--weights", required=True, help="a .pth file, ours or published, or a .onnx file")
     add("--format", choices=sorted({name[1:] for name in FORMATS}), help="of the images written")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    add_engine(parser)
     add("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     add("--batch", type=int, default=1, help="images of one size computed together")
-    add("--max_memory", metavar="4GB", help="tiles keep to it; default: most of what is free")
+    add("--max_memory", metavar="4GB", help="limit, kept by tiling; default: most of what is free")
     add("--self_ensemble", action="store_true", help="mean over 8 flips and rotations")
-    add("--smoothing", type=float, default=0.0, metavar="0..1",
-        help="how steady a video's brightness is kept (HDRNet)")  # fmt: skip
-    add("--compare", action="store_true", help="a picture of input and output beside each image")
-    add("--resume", action="store_true", help="skip what is there already")
-    add("--seconds", type=float, help="how long to record a camera; else until Ctrl-C")
+    steadiness = "how steady a video's brightness is kept (HDRNet)"
+    add("--smoothing", type=float, default=0.0, metavar="0..1", help=steadiness)
+    add("--compare", action="store_true", help="write input and output side by side as well")
+    add("--resume", action="store_true", help="skip files that exist already")
+    add("--seconds", type=float, help="how long to record a camera; default: until Ctrl-C")
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """`--engine`, which several commands have."""
+    said = "auto (default): ONNX Runtime on a CPU, PyTorch on a GPU"
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help=said)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Enhance; 1 where some of many files could not be."""
+    """Enhance; 1 if some of many files could not be."""
+    jobs = planned(arguments)
+    enhancer = make_enhancer(arguments)
+    if not jobs:
+        return record(arguments, enhancer)
+    began = time.perf_counter()
+    wanted = jobs
+    if arguments.resume:
+        wanted = [without_existing(job) for job in jobs if not job.target.exists()]
+    faults = images(arguments, [job for job in wanted if not job.is_video], enhancer)
+    for job in wanted:
+        if job.is_video:
+            faults += video(job, enhancer)
+    if faults and len(jobs) == 1:
+        raise UserError(faults[0])
+    seconds, existing = time.perf_counter() - began, len(jobs) - len(wanted)
+    skipped = f"; {existing} there already" if existing else ""
+    print(
+        f"{len(wanted) - len(faults)} of {len(jobs)} files in {seconds:.1f} s "
+        f"by {engine_name(enhancer.network)}{skipped}: {arguments.out}"
+    )
+    if faults:
+        print(f"{len(faults)} could not be enhanced:", file=sys.stderr)
+    for fault in faults:
+        print(f"  {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def planned(arguments: argparse.Namespace) -> list[Job]:
+    """The files to be enhanced; none for a camera.
+
+    Raises:
+        UserError: An option does not fit the input, or an output cannot be written.
+    """
     camera = arguments.input.isdigit() and not Path(arguments.input).exists()
     if camera:
         check_video_name(arguments.out)
@@ -69,38 +107,25 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("--compare draws pictures of images, not of video; leave it out")
     if arguments.smoothing and not camera and not all(job.is_video for job in jobs):
         raise UserError("--smoothing is for video, but there are images; leave it out")
-    enhancer = make_enhancer(arguments)
-    if camera:
-        return record(arguments, enhancer)
-    wanted = [missing(job) for job in jobs if not job.target.exists()] if arguments.resume else jobs
-    there = len(jobs) - len(wanted)
-    began = time.perf_counter()
-    faults = images(arguments, [j for j in wanted if not j.is_video], enhancer)
-    for job in wanted:
-        if job.is_video:
-            faults += video(job, enhancer)
-    if faults and len(jobs) == 1:
-        raise UserError(faults[0])
-    seconds = time.perf_counter() - began
-    skipped = f"; {there} there already" if there else ""
-    print(f"{len(wanted) - len(faults)} of {len(jobs)} files in {seconds:.1f} s{skipped}: "
-          f"{arguments.out}")  # fmt: skip
-    if faults:
-        print(f"{len(faults)} could not be enhanced:", file=sys.stderr)
-    for fault in faults:
-        print(f"  {fault}", file=sys.stderr)
-    return 1 if faults else 0
+    if arguments.smoothing and arguments.engine == "onnx":
+        raise UserError("--smoothing needs PyTorch's bilateral grid; leave out --engine onnx")
+    return jobs
 
 
 def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
     """The network of `--weights`, set up as the other options say."""
     limit = parse_bytes(arguments.max_memory) if arguments.max_memory else None
     device = named_device(arguments.device)
-    network, _ = open_network(arguments.weights)
+    network = open_network(arguments.weights)[0].eval().to(device)
+    precision = arguments.precision
+    prepared = prepare(network, device, arguments.engine, precision=precision, max_memory=limit)
     return FrameEnhancer(
-        network, device, arguments.smoothing, precision=arguments.precision,
-        ensemble=arguments.self_ensemble, max_memory=limit,
-    )  # fmt: skip
+        prepared,
+        smoothing=arguments.smoothing,
+        precision=precision,
+        ensemble=arguments.self_ensemble,
+        max_memory=limit,
+    )
 
 
 def images(arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer) -> list[str]:

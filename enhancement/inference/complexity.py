@@ -11,7 +11,7 @@ from enhancement.inference.run import run_padded
 
 
 def parameter_count(network: nn.Module) -> int:
-    """The number of trained values."""
+    """The number of parameters."""
     return sum(p.numel() for p in network.parameters())
 
 

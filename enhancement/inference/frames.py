@@ -1,9 +1,8 @@
-"""Enhance frames as they come: one frame at a time, or a stream that decodes, enhances and encodes
-at once."""
+"""Frames enhanced one after the other, as arrays."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,37 +19,36 @@ from enhancement.inference.run import autocast, enhance, self_ensemble
 from enhancement.inference.tiles import BoundedMemory
 
 Frame = NDArray[Any]
-T = TypeVar("T")
-R = TypeVar("R")
 
 LEVELS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
-DARK_SCENE = 0.01  # added to both, so that nearly black scenes do not count as changed
+DARK_SCENE = 0.01  # added to both thumbnails, so that noise in the dark is no change of scene
 
 
 class FrameEnhancer:
     """Enhances frames one after the other: RGB (H, W, 3) in, the same type and size out.
 
-    On the CPU an HDRNet takes one fused pass over the frame (archs/bilateral/kernels.py), in
-    float32 and hardly more memory than the frame's own; every other network, and a GPU, takes the
-    ordinary path, in tiles where the memory asks for it (tiling.py). Frames are uint8, uint16 or
-    float32 in [0, 1].
+    On the CPU HDRNet makes one fused pass over the frame (archs/bilateral/kernels.py), in float32
+    and with little more memory than the frame's own. Every other network, and a GPU, takes the
+    ordinary path, in tiles where memory is short (tiles.py). Frames are uint8, uint16 or float32
+    in [0, 1].
 
     Args:
-        network: Any registered network with its weights; put into evaluation mode.
+        network: Any registered network with its weights, or one that `engines.prepare` returned;
+            put into evaluation mode.
         device: Where to compute; None leaves the network where it is.
-        smoothing: In [0, 1): how much of the last frame's bilateral grid stays in this one's
-            (exponential average), so that brightness does not flicker. HDRNet only.
-        scene_cut: In (0, 1]: a frame that differs from the one before by more starts afresh. The
-            difference is the sum of absolute differences of two thumbnails over the sum of their
-            larger values.
+        smoothing: In [0, 1): the weight of the previous bilateral grid in an exponential moving
+            average, which keeps brightness from flickering. HDRNet only.
+        scene_cut: In (0, 1]: a frame that differs from the previous one by more starts a new
+            average. The difference is the sum of absolute differences of two thumbnails, divided
+            by the sum of their larger values.
         precision: "fp32", "bf16" or "fp16" (the latter on a GPU only).
         ensemble: Average over 8 flips and rotations.
         max_memory: In bytes; see `BoundedMemory`.
 
     Raises:
-        UserError: `smoothing` is asked of a network without a bilateral grid, or of an average
-            over flips; an argument is out of range.
+        UserError: `smoothing` with a network that has no bilateral grid, or with `ensemble`; an
+            argument is out of range.
     """
 
     def __init__(
@@ -84,10 +82,12 @@ class FrameEnhancer:
         self.network = network.eval().to(device) if device else network.eval()
         self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
         if precision == "fp16" and self.device.type == "cpu":
-            raise UserError("precision fp16 wants a GPU; use bf16 or fp32 on a CPU")
+            raise UserError("precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
         if declared.whole_image and (max_memory or precision != "fp32"):
-            raise UserError("an exported file runs whole and as exported; leave out max_memory "
-                            "and precision, or give the .pth file")  # fmt: skip
+            raise UserError(
+                "an exported file runs whole and as exported; leave out max_memory and precision, "
+                "or give the .pth file"
+            )
         self.bounded = (
             self.network if declared.whole_image else BoundedMemory(self.network, max_memory)
         )
@@ -98,7 +98,7 @@ class FrameEnhancer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the frames before."""
+        """Forget the previous frames."""
         self._grid: Tensor | None = None
         self._thumbnail: Tensor | None = None
 
@@ -116,7 +116,7 @@ class FrameEnhancer:
         Raises:
             UserError: As for one frame.
         """
-        frames = [np.ascontiguousarray(frame) for frame in map(checked, frames)]
+        frames = [np.require(checked(frame), requirements=("C", "W")) for frame in frames]
         with torch.inference_mode():
             if self.by_grid:
                 return [self._by_grid(self.by_grid, frame) for frame in frames]
@@ -124,7 +124,7 @@ class FrameEnhancer:
             with autocast(self.device, self.precision):
                 done = self.run(self.bounded, images)
             del images
-            return [self._whole(output, frames[0].dtype) for output in done]
+            return [self._frame(output, frames[0].dtype) for output in done]
 
     def _by_grid(self, network: HDRNet, frame: Frame) -> Frame:
         if self.device.type == "cpu":
@@ -132,7 +132,7 @@ class FrameEnhancer:
         image = self._tensor(frame)
         small = network.coefficients.shrink(image)
         grid = self._steady(network.coefficients.predict(small), small)
-        return self._whole(network.render(grid, image)[0][0], frame.dtype)
+        return self._frame(network.render(grid, image)[0][0], frame.dtype)
 
     def _fused(self, network: HDRNet, frame: Frame) -> Frame:
         levels = np.float32(LEVELS[str(frame.dtype)])
@@ -143,15 +143,23 @@ class FrameEnhancer:
         features, hinges, bias = network.guide.as_hinges()
         out = np.empty_like(frame)
         run_kernel(
-            "enhance_frame", frame, pack_grid(grid)[0].contiguous().numpy(),
-            features.numpy(), hinges.numpy(), np.float32(bias.item()), network.guide.sigmoid,
-            network.gives_illumination, np.float32(DARKEST), levels,
-            np.float32(0 if frame.dtype == np.float32 else 0.5), out,
-        )  # fmt: skip
+            "enhance_frame",
+            frame,
+            pack_grid(grid)[0].contiguous().numpy(),
+            features.numpy(),
+            hinges.numpy(),
+            np.float32(bias.item()),
+            network.guide.sigmoid,
+            network.gives_illumination,
+            np.float32(DARKEST),
+            levels,
+            np.float32(0 if frame.dtype == np.float32 else 0.5),
+            out,
+        )
         return out
 
     def _steady(self, grid: Tensor, small: Tensor) -> Tensor:
-        """The grid averaged with those of the frames before, unless the scene has changed."""
+        """The grid averaged with those of the previous frames, unless the scene has changed."""
         if not self.smoothing:
             return grid
         thumbnail = F.adaptive_avg_pool2d(small, THUMBNAIL) + DARK_SCENE
@@ -168,7 +176,7 @@ class FrameEnhancer:
         return image.to(torch.float32, copy=True).div_(LEVELS[str(frame.dtype)])
 
     @staticmethod
-    def _whole(output: Tensor, dtype: np.dtype[Any]) -> Frame:
+    def _frame(output: Tensor, dtype: np.dtype[Any]) -> Frame:
         """(3, H, W) in [0, 1] to a frame (H, W, 3)."""
         values = output.float().clamp(0, 1).mul_(LEVELS[str(dtype)])
         if dtype != np.float32:

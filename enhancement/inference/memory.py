@@ -2,44 +2,65 @@
 
 from __future__ import annotations
 
-import re
-import resource
-import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+CGROUP = Path("/sys/fs/cgroup")  # where Linux shows a container its own limits
+CONTAINER_FILES = (  # limit and usage of version 2 and of version 1
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+
 
 def used_memory() -> int:
     """Bytes of memory that this process holds now."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    except OSError:  # no Linux: the most it ever held
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+    return psutil.Process().memory_info().rss
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that a device (or this machine) has to give."""
+    """Bytes that are free on a device, or on this machine and in this container."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        meminfo = Path("/proc/meminfo").read_text()
-        return int(re.search(r"MemAvailable:\s+(\d+)", meminfo)[1]) * 1024  # type: ignore[index]
-    except (OSError, TypeError):
-        return 4 << 30
+    available = psutil.virtual_memory().available
+    in_container = free_in_container()
+    return available if in_container is None else min(available, in_container)
+
+
+def free_in_container(root: Path = CGROUP) -> int | None:
+    """Bytes that the container's memory limit leaves; None without a limit.
+
+    Args:
+        root: Where the control groups are mounted.
+    """
+    for limit, usage in CONTAINER_FILES:
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            used = int((root / usage).read_text()) - _reclaimable((root / usage).parent)
+            return max(0, int((root / limit).read_text()) - used)
+    return None
+
+
+def _reclaimable(folder: Path) -> int:
+    """Bytes of a container's file cache, which are given up when memory runs short."""
+    with suppress(OSError, ValueError):
+        lines = (folder / "memory.stat").read_text().splitlines()
+        values = {name: int(value) for name, value in map(str.split, lines)}
+        return values.get("total_inactive_file", values.get("inactive_file", 0))
+    return 0
 
 
 class PeakMemory(TorchDispatchMode):
-    """Counts the bytes of the tensors made while it is entered.
+    """Counts the bytes of the tensors created inside its context.
 
     Attributes:
-        peak: The most that lived at one time.
+        peak: The most that existed at one time.
     """
 
     def __init__(self) -> None:
@@ -48,14 +69,14 @@ class PeakMemory(TorchDispatchMode):
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operator and note what it made."""
+        """Run an operator and count the tensors it creates."""
         made = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
-                self._note(tensor.untyped_storage())
+                self._count(tensor.untyped_storage())
         return made
 
-    def _note(self, storage: torch.UntypedStorage) -> None:
+    def _count(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()
         if key in self._known:
             return

@@ -1,4 +1,4 @@
-"""Image files as people keep them: bit depth, transparency, EXIF and colour profile survive."""
+"""Image files with all they hold: bit depth, transparency, EXIF and colour profile are kept."""
 
 from __future__ import annotations
 
@@ -23,9 +23,14 @@ from enhancement.data.images import (
 from enhancement.errors import UserError
 
 FORMATS = {
-    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
-    ".tif": "TIFF", ".tiff": "TIFF",
-}  # fmt: skip
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
 SAVING: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 4},
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -34,8 +39,8 @@ SAVING: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 SIXTEEN_BITS, TRANSPARENT = ("PNG", "TIFF"), ("PNG", "TIFF", "WEBP")
-# of a TIFF's tags, those that describe the picture and not how it is stored; its second directory
-# (exposure, place) is one that Pillow does not write
+# the TIFF tags that describe the picture rather than its storage; the second directory's (exposure,
+# place) are not written by Pillow
 DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
 EXIF_IFD = 0x8769
 EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
@@ -43,14 +48,14 @@ EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
 
 @dataclass
 class Picture:
-    """An upright image and what its file says beside.
+    """An upright image and its metadata.
 
     Attributes:
         pixels: RGB, (H, W, 3), uint8 or uint16.
         alpha: (H, W) of the same type, or None.
-        exif: Without an orientation.
+        exif: Without the orientation.
         icc: The colour profile, or None.
-        dpi: Or None.
+        dpi: The resolution, or None.
     """
 
     pixels: Array
@@ -61,7 +66,7 @@ class Picture:
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a file whole.
+    """Read an image file.
 
     Raises:
         UserError: Not an image, truncated, of several pages, or of 32 bits a channel.
@@ -108,7 +113,7 @@ def _descriptions(tags: Image.Exif) -> Image.Exif:
 
 
 def upright(image: Array, orientation: int) -> Array:
-    """Turn (H, W, ...) as EXIF's orientation, 1 to 8, asks."""
+    """Rotate and flip (H, W, ...) as an EXIF orientation, 1 to 8, says."""
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -119,12 +124,12 @@ def upright(image: Array, orientation: int) -> Array:
 
 
 def encode_picture(picture: Picture, path: Path) -> bytes:
-    """The content of an image file in the format that a name asks for.
+    """The content of an image file in the format of a path's suffix.
 
-    JPEG, WebP and BMP take 8 bits: 16 are rounded.
+    JPEG, WebP and BMP hold 8 bits; 16 are rounded.
 
     Raises:
-        UserError: The format cannot keep the picture's transparency, or cannot hold its size.
+        UserError: The format cannot hold transparency, or an image of this size.
     """
     kind = FORMATS[path.suffix.lower()]
     if picture.alpha is not None and kind not in TRANSPARENT:
@@ -150,34 +155,34 @@ def encode_picture(picture: Picture, path: Path) -> bytes:
     return file.getvalue()
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG file."""
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )
-
-
 def _png_16_bit(array: Array, picture: Picture) -> bytes:
-    """By OpenCV, which writes 16 bits, with what it leaves out put behind the header."""
-    order = [2, 1, 0, 3][: array.shape[2]]
-    data = cv2.imencode(".png", np.ascontiguousarray(array[..., order]))[1].tobytes()
-    extra = b""
+    """By OpenCV, which writes 16 bits; Pillow does not. It writes no resolution."""
+    metadata = {}
     if picture.icc:
-        extra += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc))
-    if picture.dpi:
-        x, y = (round(n / 0.0254) for n in picture.dpi)
-        extra += _chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
+        metadata[cv2.IMAGE_METADATA_ICCP] = picture.icc
     if len(picture.exif):
-        extra += _chunk(b"eXIf", picture.exif.tobytes().removeprefix(b"Exif\0\0"))
+        metadata[cv2.IMAGE_METADATA_EXIF] = picture.exif.tobytes().removeprefix(b"Exif\0\0")
+    order = [2, 1, 0, 3][: array.shape[2]]
+    content = [np.frombuffer(chunk, np.uint8) for chunk in metadata.values()]
+    _, data = cv2.imencodeWithMetadata(
+        ".png", np.ascontiguousarray(array[..., order]), list(metadata), content
+    )
+    return _with_resolution(data.tobytes(), picture.dpi)
+
+
+def _with_resolution(png: bytes, dpi: tuple[float, float] | None) -> bytes:
+    """A PNG file with a pHYs chunk after its header, which no library here adds to 16 bits."""
+    if not dpi:
+        return png
+    x, y = (round(n / 0.0254) for n in dpi)
+    content = b"pHYs" + struct.pack(">IIB", x, y, 1)
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
     header = 8 + 25  # the signature and IHDR
-    return data[:header] + extra + data[header:]
+    return png[:header] + chunk + png[header:]
 
 
 def _tiff_16_bit(array: Array, picture: Picture) -> bytes:
-    """By tifffile, which scikit-image brings; of EXIF it keeps the texts of the first directory."""
+    """By tifffile, a dependency of scikit-image; keeps the texts of EXIF's first directory."""
     import tifffile
 
     texts = [
@@ -187,8 +192,16 @@ def _tiff_16_bit(array: Array, picture: Picture) -> bytes:
     ]
     file = io.BytesIO()
     tifffile.imwrite(
-        file, array, photometric="rgb", compression="zlib", metadata=None, software=False,
-        extrasamples=["unassalpha"] if array.shape[2] == 4 else None, iccprofile=picture.icc,
-        resolution=picture.dpi, resolutionunit="INCH" if picture.dpi else None, extratags=texts,
-    )  # fmt: skip
+        file,
+        array,
+        photometric="rgb",
+        compression="zlib",
+        metadata=None,
+        software=False,
+        extrasamples=["unassalpha"] if array.shape[2] == 4 else None,
+        iccprofile=picture.icc,
+        resolution=picture.dpi,
+        resolutionunit="INCH" if picture.dpi else None,
+        extratags=texts,
+    )
     return file.getvalue()

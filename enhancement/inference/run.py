@@ -1,4 +1,4 @@
-"""Run a network on images of any size: the one path for validation, testing and inference."""
+"""A network on images of any size: the one path for validation, testing and inference."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from enhancement.errors import UserError
 
 
 def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
-    """Run a network on images of any size: pad to its multiple, cut back.
+    """Run a network on images of any size: pad to its multiple, crop back.
 
     Args:
-        network: Any registered network; a tuple or list output counts by its first entry.
+        network: Any registered network; if it returns a tuple or list, the first entry counts.
         lq: (B, 3, H, W) in [0, 1].
         multiple: Pad to multiples of this as well.
 
@@ -26,7 +26,7 @@ def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
         (B, 3, H, W), not clamped.
 
     Raises:
-        UserError: The output has another shape.
+        UserError: The output's shape differs from the input's.
     """
     output = run_padded(network, lq, multiple)
     if output.shape != lq.shape:
@@ -38,10 +38,10 @@ def enhance(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
 
 
 def run_padded(network: nn.Module, x: Tensor, multiple: int = 1) -> Tensor:
-    """What a network gives for an image padded to its multiple, cut back to the image's size.
+    """A network's output for an image padded to its multiple, cropped to the image's size.
 
     Args:
-        network: A tuple or list output counts by its first entry.
+        network: If it returns a tuple or list, the first entry counts.
         x: (B, 3, H, W).
         multiple: Pad to multiples of this as well.
     """
@@ -55,7 +55,7 @@ def run_padded(network: nn.Module, x: Tensor, multiple: int = 1) -> Tensor:
 
 
 def pad_for(network: nn.Module, x: Tensor, multiple: int = 1) -> Tensor:
-    """An image (B, 3, H, W) padded to what a network takes, and to a multiple of the caller's."""
+    """An image (B, 3, H, W) padded to a size that a network takes and to the caller's multiple."""
     declared = contract_of(network)
     return pad_to_multiple(x, math.lcm(declared.size_multiple, multiple), declared.smallest_size)
 
@@ -87,7 +87,7 @@ def self_ensemble(network: nn.Module, lq: Tensor, multiple: int = 1) -> Tensor:
 
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every module's mode before comes back."""
+    """Evaluation mode without gradients; afterwards every module is back in its own mode."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""Pictures of an input, its output and the ground truth beside each other."""
+"""Input, output and ground truth side by side in one image."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ COLUMNS = ("input", "enhanced", "ground truth")
 
 
 def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.ndarray:
-    """A captioned picture, one row an image: input | enhanced | ground truth.
+    """A captioned image with one row per input: input | enhanced | ground truth.
 
     Args:
-        rows: (1, 3, H, W) in [0, 1] each, one for each of COLUMNS or of the first of them.
+        rows: Images (1, 3, H, W) in [0, 1], one for each of COLUMNS, or for the first few.
         width: Of one column in pixels.
 
     Returns:
@@ -29,8 +29,8 @@ def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.nda
     columns = COLUMNS[: len(rows[0])] if rows else COLUMNS
     caption = np.full((28, width * len(columns), 3), 255, np.uint8)
     for i, text in enumerate(columns):
-        cv2.putText(caption, text, (i * width + 8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1,
-                    cv2.LINE_AA)  # fmt: skip
+        place, black = (i * width + 8, 20), (0, 0, 0)
+        cv2.putText(caption, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, black, 1, cv2.LINE_AA)
     parts = [caption]
     for row in rows:
         height = max(1, round(row[0].shape[-2] * width / row[0].shape[-1]))
@@ -41,6 +41,6 @@ def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.nda
 
 
 def write_picture(path: Path, rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> Path:
-    """Write `side_by_side` to a file; the file."""
+    """Write `side_by_side` to a file, and return the file."""
     write_image(path, side_by_side(rows, width))
     return path

@@ -1,4 +1,4 @@
-"""Streams of frames or files: reading, enhancing and writing at once, in bounded memory."""
+"""Streams of frames or files: reading, enhancing and writing overlap, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ R = TypeVar("R")
 
 
 def read_ahead(items: Iterable[T], ahead: int = 4) -> Generator[T, None, None]:
-    """The same items, fetched by a thread of their own, at most `ahead` of them waiting.
+    """The same items, fetched ahead by a thread, at most `ahead` of them waiting.
 
     An error of the source is raised where its item would have come. Closing the iterator ends the
-    thread as soon as the source gives its next item.
+    thread as soon as the source yields its next item.
     """
     waiting: queue.Queue[tuple[str, Any]] = queue.Queue(max(1, ahead))
     stopped = threading.Event()
@@ -61,12 +61,12 @@ def enhance_frames(
 ) -> Generator[R, None, None]:
     """Enhance a stream of frames, in order, in bounded memory.
 
-    Decoding runs in one thread, enhancing in a second, and what the caller does with a frame (say,
-    encoding it) in the caller's own; all three overlap.
+    Decoding runs in one thread, enhancing in another, and whatever the caller does with a frame
+    (encoding it, say) in the caller's own; all three overlap.
 
     Args:
-        frames: RGB frames, a decoder for example; each an array of its own, not one buffer again.
-        enhancer: Takes a frame to an enhanced one, a `FrameEnhancer` for example.
+        frames: RGB frames, from a decoder for example; each its own array, not a reused buffer.
+        enhancer: Maps a frame to an enhanced one, a `FrameEnhancer` for example.
         ahead: How many frames may wait before and after the enhancer.
 
     Raises:

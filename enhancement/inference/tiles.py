@@ -1,4 +1,4 @@
-"""Large images in bounded memory: whole where they fit, in tiles without seams elsewhere."""
+"""Large images in bounded memory: whole if they fit, otherwise in tiles without seams."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from torch.nn import functional as F
 from enhancement.archs.contract import Network, contract_of
 from enhancement.archs.tile_context import Tile, tile_context
 from enhancement.errors import UserError
+from enhancement.inference.engines import OnnxEngine
 from enhancement.inference.memory import PeakMemory, free_memory, used_memory
 from enhancement.inference.run import enhance, pad_for
 from enhancement.units import readable_bytes
 
-MARGIN = 64  # pixels around a tile that its network sees beside its own
-FEATHER = 16  # how far two tiles are mixed on either side of their border
-ALIGN = 16  # tiles begin at multiples of this, where every network's strides begin
+MARGIN = 64  # pixels of halo around a tile
+FEATHER = 16  # pixels over which two tiles are blended on either side of their border
+ALIGN = 16  # tiles begin at multiples of this, so that every network's strides line up
 SMALLEST_TILE = 2 * MARGIN + 6 * ALIGN
-PROBE = 160  # side of the crop on which a network's use of memory is measured
-WORKSPACE = 1.3  # what operators take for themselves beside the tensors that are counted
-IMAGE_BYTES = 48  # a pixel of the image itself: input, output, what is decoded and encoded beside
-SHARE = 0.8  # of the free memory, where the user names no limit
-SURELY_FITS = 512 * 512  # pixels that are enhanced whole without a look at the memory
+PROBE = 160  # side of the crop on which a network's memory use is measured
+WORKSPACE = 1.3  # memory of tensors and the operators' own buffers, relative to tensors alone
+IMAGE_BYTES = 48  # per pixel of the image itself: input, output, decoding and encoding buffers
+SHARE = 0.8  # of the free memory, if the user sets no limit
+SURELY_FITS = 512 * 512  # pixels that are enhanced whole without looking at the memory
 
 
 @dataclass
@@ -34,9 +35,9 @@ class Span:
     """One tile along one axis.
 
     Attributes:
-        start, end: What the network sees.
-        kept: What is kept of it, mixed with the neighbours' over `FEATHER` on both sides.
-        first, last: Whether it is the axis' first or last.
+        start, end: What the network sees, halo included.
+        kept: What is kept, blended with the neighbours over `FEATHER` on both sides.
+        first, last: Whether it is the first or last tile of the axis.
     """
 
     start: int
@@ -46,7 +47,7 @@ class Span:
     last: bool
 
     def weights(self) -> Tensor:
-        """One for each pixel that is kept; with the neighbours' they sum to 1 everywhere."""
+        """Blending weights of the kept pixels; with the neighbours' they sum to 1 everywhere."""
         weights = torch.ones(self.kept.stop - self.kept.start)
         ramp = (torch.arange(2 * FEATHER) + 0.5) / (2 * FEATHER)
         if not self.first:
@@ -57,7 +58,7 @@ class Span:
 
 
 def spans(length: int, tile: int) -> list[Span]:
-    """Cut an axis into tiles of at most `tile` pixels, `MARGIN` on either side included."""
+    """Cut an axis into tiles of at most `tile` pixels, including `MARGIN` on either side."""
     if length <= tile:
         return [Span(0, length, slice(0, length), True, True)]
     count = -(-length // (tile - 2 * MARGIN - ALIGN))
@@ -72,22 +73,22 @@ def spans(length: int, tile: int) -> list[Span]:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error means that an allocation failed."""
+    """Whether an error says that an allocation failed."""
     return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 class BoundedMemory(Network):
-    """Runs a network within so many bytes, whatever the image's size.
+    """Runs a network within a memory limit, whatever the image's size.
 
-    What fits is enhanced whole. Else the image is cut into overlapping tiles, mixed at their
-    borders; what the network must know of the whole image comes from a reduced copy, see
-    archs/tile_context.py. Where an allocation fails nevertheless, smaller tiles are tried.
+    An image that fits is enhanced whole. A larger one is cut into overlapping tiles that are
+    blended at their borders; what the network must know about the whole image comes from a reduced
+    copy, see archs/tile_context.py. If an allocation fails nevertheless, smaller tiles are tried.
 
     Args:
-        network: Any registered network.
-        max_memory: In bytes. On a CPU for the whole process, on a GPU for what is on it. None
-            takes most of what is free.
-        tile: Cuts into tiles of at most this side, whatever fits.
+        network: Any registered network, or one that `engines.prepare` returned.
+        max_memory: In bytes: on a CPU of the whole process, on a GPU of what is allocated there.
+            None takes most of what is free.
+        tile: Cut into tiles of at most this side, even if more fits.
     """
 
     def __init__(
@@ -95,6 +96,9 @@ class BoundedMemory(Network):
     ) -> None:
         super().__init__()
         self.network, self.max_memory, self.tile = network, max_memory, tile
+        # tiles are PyTorch's, which can be told what a network must know about the whole image
+        self.for_tiles = network.network if isinstance(network, OnnxEngine) else network
+        self._name = type(self.for_tiles).__name__
         self._bytes_per_pixel: float | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -111,10 +115,12 @@ class BoundedMemory(Network):
             if len(images) > 1:
                 return torch.cat([self(image) for image in images.split(1)])
             side = max(images.shape[-2:]) // 2
+        if isinstance(self.network, OnnxEngine):
+            self.network.fall_back("the image is computed in tiles")
         return torch.cat([self._in_fitting_tiles(image, side) for image in images.split(1)])
 
     def fitting_tile(self, images: Tensor) -> int | None:
-        """The side of the tiles that fit the memory; None where the images do as they are."""
+        """The side of the largest tiles that fit; None if the images fit whole."""
         pixels = images[:, 0].numel()
         if self.max_memory is None and pixels <= SURELY_FITS:
             return None
@@ -127,9 +133,9 @@ class BoundedMemory(Network):
         if side < SMALLEST_TILE:
             missing = SMALLEST_TILE**2 * self._bytes_per_pixel - left
             if self.max_memory is None:
-                raise UserError(f"{_name(self.network)} lacks {readable_bytes(missing)} of memory")
+                raise UserError(f"{self._name} lacks {readable_bytes(missing)} of memory")
             raise UserError(
-                f"{_name(self.network)} wants at least "
+                f"{self._name} needs at least "
                 f"{readable_bytes(self.max_memory + missing)} for an image of "
                 f"{images.shape[-1]}x{images.shape[-2]}, but --max_memory is "
                 f"{readable_bytes(self.max_memory)}"
@@ -137,7 +143,7 @@ class BoundedMemory(Network):
         return side
 
     def bytes_per_pixel(self, image: Tensor) -> float:
-        """What the network takes for each pixel, measured on a crop of an image (1, 3, H, W)."""
+        """The network's memory use, measured on a crop of an image (1, 3, H, W)."""
         crop = image[..., :PROBE, :PROBE].clone()
         with PeakMemory() as memory:
             self.in_tiles(crop, PROBE)
@@ -150,7 +156,7 @@ class BoundedMemory(Network):
         return self.max_memory - (torch.cuda.memory_allocated(device) if on_gpu else used_memory())
 
     def _attempt(self, run: Callable[..., Tensor], *arguments: Any) -> Tensor | None:
-        """What a function gives, or None where memory runs out."""
+        """The function's result, or None if memory runs out."""
         try:
             return run(*arguments)
         except RuntimeError as error:
@@ -167,14 +173,14 @@ class BoundedMemory(Network):
                 return done
             if side <= SMALLEST_TILE:
                 raise UserError(
-                    f"{_name(self.network)} runs out of memory even in tiles of "
+                    f"{self._name} runs out of memory even in tiles of "
                     f"{SMALLEST_TILE} pixels; free some, or compute on another --device"
                 )
             side //= 2
 
     def in_tiles(self, image: Tensor, side: int) -> Tensor:
-        """Enhance one image (1, 3, H, W) in tiles of at most `side` squared."""
-        whole = pad_for(self.network, image)
+        """Enhance one image (1, 3, H, W) in tiles of at most `side` x `side` pixels."""
+        whole = pad_for(self.for_tiles, image)
         height, width = whole.shape[-2:]
         record = self._survey(whole, side * side)
         out = torch.zeros_like(whole)
@@ -183,33 +189,29 @@ class BoundedMemory(Network):
                 tile_ = Tile(row.start, column.start, height, width, iter(record))
                 with tile_context(tile_):
                     seen = whole[..., row.start : row.end, column.start : column.end]
-                    tile = enhance(self.network, seen)
+                    tile = enhance(self.for_tiles, seen)
                 rows, columns = row.kept, column.kept
-                tile = tile[..., rows.start - row.start : rows.stop - row.start,
-                            columns.start - column.start : columns.stop - column.start]  # fmt: skip
+                tile = tile[..., rows.start - row.start : rows.stop - row.start, :]
+                tile = tile[..., columns.start - column.start : columns.stop - column.start]
                 weights = row.weights()[:, None] * column.weights()
                 out[..., rows, columns] += tile * weights.to(tile)
         return out[..., : image.shape[-2], : image.shape[-1]]
 
     def _survey(self, whole: Tensor, pixels: int) -> list[Tensor]:
-        """The statistics of a whole image (1, 3, H, W), from at most so many pixels of it."""
+        """The statistics of a whole image (1, 3, H, W), from at most `pixels` of its pixels."""
         record: list[Tensor] = []
         with tile_context(record):
-            if not contract_of(self.network).survey(whole) and self._has_statistics(whole):
+            if not contract_of(self.for_tiles).survey(whole) and self._has_statistics(whole):
                 record.clear()
                 share = (pixels / (whole.shape[-2] * whole.shape[-1])) ** 0.5
-                # pixels picked, not averaged: averaging takes away the noise, and statistics change
+                # nearest neighbours: averaging would remove noise and so change the statistics
                 size = [max(1, int(n * share)) for n in whole.shape[-2:]]
-                enhance(self.network, F.interpolate(whole, size, mode="nearest-exact"))
+                enhance(self.for_tiles, F.interpolate(whole, size, mode="nearest-exact"))
         return record
 
     def _has_statistics(self, whole: Tensor) -> bool:
-        """Whether the network asks for any, found out on a small crop."""
+        """Whether the network uses any, found by running it on a small crop."""
         record: list[Tensor] = []
         with tile_context(record):
-            enhance(self.network, whole[..., :64, :64])
+            enhance(self.for_tiles, whole[..., :64, :64])
         return bool(record)
-
-
-def _name(network: nn.Module) -> str:
-    return type(network).__name__

@@ -1,6 +1,7 @@
 """`enhance run`: folders, resuming, failures, video, a camera."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from helpers import ROOT, picture
 
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
-from enhancement.inference import video
+from enhancement.inference import video, video_sink, video_source
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights import networks, storage
@@ -132,6 +133,33 @@ class TestImages:
         assert (status, out[:6]) == (0, "1 of 1")
         assert np.array_equal(read_image("out/a.png_comparison.png"), picture(9))
 
+    @pytest.mark.parametrize(
+        ("engine", "name"),
+        [("onnx", "ONNX Runtime"), ("pytorch", "PyTorch"), ("auto", "ONNX Runtime")],
+    )
+    def test_engines_give_the_same_and_are_named(self, enhance, folder, engine, name):
+        write_image(folder / "a.png", picture(0, 256, 256))
+        torch.manual_seed(0)
+        content = lookup(ARCH_REGISTRY, "AODNet")().state_dict()
+        storage.save("aod.pth", {"params": content, "meta": {"network_g": {"type": "AODNet"}}})
+        status, out, err = enhance("run", "in/a.png", "-o", "out", "--weights", "aod.pth",
+                                   "--engine", engine)  # fmt: skip
+        assert (status, err) == (0, "")
+        assert f"1 of 1 files in 0.0 s by {name}: out" in re.sub(r"\d\.\d s", "0.0 s", out)
+        made = read_image("out/a.png").astype(int)
+        assert np.abs(made - expected(folder / "a.png", "aod.pth")).max() <= 1
+
+    def test_an_engine_that_cannot_compute_is_one_line(self, run, folder):
+        for options, reason in (
+            ([], "cannot compute LNetGIE: Exporting the operator"),
+            (["--precision", "bf16"], "cannot compute LNetGIE: ONNX Runtime computes in fp32"),
+            (["--max_memory", "4GB"], "cannot compute LNetGIE: only PyTorch's memory"),
+        ):
+            status, _, err = run("in", "-o", "out", "--engine", "onnx", *options)
+            assert status == 2
+            assert f"error: --engine onnx: {reason}" in err
+            assert err.count("\n") == 1
+
     def test_memory_limits_and_averages_are_taken(self, run, folder):
         status, *_ = run("in/a.png", "-o", "out", "--max_memory", "16GB", "--self_ensemble")
         assert status == 0
@@ -153,6 +181,10 @@ MISTAKES = [
     (["in", "-o", "out", "--device", "cuda:99"], "--device cuda:99: there are "),
     (["in", "-o", "out", "--batch", "0"], "--batch: expected at least 1"),
     (["in", "-o", "out", "--smoothing", "0.5"], "--smoothing is for video"),
+    (
+        ["0", "-o", "x.mp4", "--smoothing", "0.5", "--engine", "onnx"],
+        "--smoothing needs PyTorch's bilateral grid; leave out --engine onnx",
+    ),
     (
         ["in", "-o", "in/notes.txt"],
         "in/notes.txt/a.png: cannot be written (in/notes.txt is not a folder)",
@@ -226,7 +258,7 @@ class TestVideo:
 
     def test_odd_sizes_stay(self, run, in_tmp):
         frames = [picture(i, 45, 63) for i in range(3)]
-        sink = video.VideoSink(in_tmp / "in.mp4", Fraction(1, 25), Fraction(25))
+        sink = video_sink.VideoSink(in_tmp / "in.mp4", Fraction(1, 25), Fraction(25))
         for i, frame in enumerate(frames):
             sink.write(i, frame)
         sink.finish()
@@ -236,16 +268,16 @@ class TestVideo:
     def test_colours_stay(self, in_tmp):
         """Frames that nobody enhances come back as they were, but for the encoder."""
         make_video("in.mp4", range(0, 40, 4), sound=False)
-        source = video.VideoSource(in_tmp / "in.mp4")
+        source = video_source.VideoSource(in_tmp / "in.mp4")
         video.enhance_video(source, in_tmp / "out.mp4", lambda frame: frame, lambda: None)
-        for (_, a), (_, b) in zip(video.VideoSource(in_tmp / "in.mp4"),
-                                  video.VideoSource(in_tmp / "out.mp4"), strict=True):  # fmt: skip
+        both = (video_source.VideoSource(in_tmp / name) for name in ("in.mp4", "out.mp4"))
+        for (_, a), (_, b) in zip(*both, strict=True):
             assert np.abs(a.mean((0, 1)) - b.mean((0, 1))).max() < 2
 
     def test_a_cut_off_video_is_one_line_and_leaves_nothing(self, run, in_tmp):
         make_video("in.mkv", range(0, 1200, 4), sound=False)
         (in_tmp / "cut.mkv").write_bytes((in_tmp / "in.mkv").read_bytes()[:60_000])
-        status, _, err = run("cut.mkv", "-o", "out.mkv")
+        status, _, err = run("cut.mkv", "-o", "out.mkv", "--engine", "pytorch")
         assert status == 2
         assert "cut.mkv: is damaged or cut off after" in err
         assert err.count("\n") == 1
@@ -257,7 +289,7 @@ class TestVideo:
         assert status == 2
         assert "w.pth/x.mp4: cannot be written (w.pth is not a folder)" in err
         with pytest.raises(UserError, match="cannot be written"):
-            video.VideoSink(in_tmp / "w.pth/x.mp4", Fraction(1, 25), Fraction(25))
+            video_sink.VideoSink(in_tmp / "w.pth/x.mp4", Fraction(1, 25), Fraction(25))
 
     @pytest.mark.parametrize(("kept", "target", "files"), [
         (None, "out.mkv", 2), (60_000, "out.mkv", 2), (None, "w.pth/x.mkv", 1),
@@ -268,9 +300,11 @@ class TestVideo:
         (in_tmp / "in.mkv").write_bytes((in_tmp / "whole.mkv").read_bytes()[:kept])
         opened, really = [], av.open
         monkeypatch.setattr(
-            video.av, "open", lambda *name: opened.append((name, really(*name))) or opened[-1][1]
+            video_source.av,
+            "open",
+            lambda *name: opened.append((name, really(*name))) or opened[-1][1],
         )
-        source = video.VideoSource(in_tmp / "in.mkv")
+        source = video_source.VideoSource(in_tmp / "in.mkv")
         with suppress(UserError):
             video.enhance_video(source, in_tmp / target, lambda frame: frame, lambda: None)
         read = [container for name, container in opened if len(name) == 1]
@@ -315,7 +349,7 @@ class FakeCamera:
 class TestCamera:
     @pytest.fixture(autouse=True)
     def fake(self, monkeypatch):
-        monkeypatch.setattr(video.cv2, "VideoCapture", FakeCamera)
+        monkeypatch.setattr(video_source.cv2, "VideoCapture", FakeCamera)
 
     def test_is_recorded(self, run, in_tmp):
         status, out, _ = run("0", "-o", "cam.mp4")
@@ -336,8 +370,8 @@ def test_ctrl_c_leaves_whole_files_and_130(folder, weights):
     write_image(folder / "m.png", picture(0, 300, 400))
     for i in range(300):
         shutil.copy(folder / "m.png", folder / f"m{i:03}.png")
-    command = [sys.executable, "-m", "enhancement", "run", "in", "-o", "out", "--weights",
-               str(weights)]  # fmt: skip
+    command = [sys.executable, "-m", "enhancement", "run", "in", "-o", "out"]
+    command += ["--engine", "pytorch", "--weights", str(weights)]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

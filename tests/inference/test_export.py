@@ -7,8 +7,8 @@ from networks import SMALL as SMALL_SIZES
 
 from enhancement.errors import UserError
 from enhancement.inference import export
-from enhancement.inference.export import OnnxNetwork, open_network
 from enhancement.inference.frames import FrameEnhancer
+from enhancement.inference.onnx_network import OnnxNetwork, open_network
 from enhancement.inference.run import enhance as enhanced
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights import storage
@@ -34,10 +34,11 @@ def weights(tmp_path, name="AODNet", **arguments):
     return path
 
 
+IN_DEPTH = {"AODNet", "HDRNet", "RetinexFormer"}  # convolutions, a grid, attention
 VARIANTS = [
-    *((name, {}) for name in OURS),
+    *(pytest.param(n, {}, marks=[] if n in IN_DEPTH else pytest.mark.slow) for n in OURS),
     ("HDRNet", {"mode": "illumination", "fusion": "concat", "guide": "pointwise"}),
-    ("LNetGIE", {"resolution_multiplier": 0.3}),
+    pytest.param("LNetGIE", {"resolution_multiplier": 0.3}, marks=pytest.mark.slow),
 ]
 
 
@@ -77,6 +78,18 @@ def test_a_file_that_differs_is_not_kept(tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_newer_exporter_takes_what_cannot_be_traced(tmp_path, monkeypatch):
+    def fail(_):
+        raise RuntimeError("Exporting the operator is not supported")
+
+    monkeypatch.setattr(export, "onnx_by_tracing", fail)
+    assert export.export(network("AODNet"), "onnx", tmp_path / "a.onnx", {})[0] <= 1e-5
+    monkeypatch.setattr(export, "onnx_by_dynamo", fail)
+    with pytest.raises(UserError, match="AODNet cannot be exported as onnx: Exporting the oper"):
+        export.export(network("AODNet"), "onnx", tmp_path / "b.onnx", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
 def test_what_cannot_be_exported_says_so_and_leaves_nothing(tmp_path):
     class Fixed(torch.nn.Module):
         def forward(self, x):
@@ -113,7 +126,7 @@ class TestCommand:
 
         from enhancement.data.images import read_image, write_image
 
-        source = weights(tmp_path, "LNetGIE")
+        source = weights(tmp_path, "HDRNet", low_resolution=64)
         status, out, err = enhance("export", source, "-o", tmp_path / "a.onnx")
         assert (status, err) == (0, "")
         assert "a.onnx: " in out

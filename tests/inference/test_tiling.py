@@ -32,13 +32,17 @@ def image(height=333, width=421, seed=3):
     return torch.from_numpy(made).permute(2, 0, 1)[None].contiguous()
 
 
-def steps_across(x, y, rows):
+def changes_across(x, y, rows):
     """Mean absolute change of the difference of two images from row to row, at some rows."""
     change = (x - y).diff(dim=-2).abs().mean((0, 1, 3))
     return change[rows]
 
 
-@pytest.fixture(params=OURS, scope="module")
+QUICK = {"AODNet", "HDRNet", "LNetGIE", "RetinexFormer"}
+IN_TILES = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in OURS]
+
+
+@pytest.fixture(params=IN_TILES, scope="module")
 def both(request):
     """A network's output for a whole image, and in small tiles."""
     made, x = network(request.param), image()
@@ -59,8 +63,8 @@ class TestEveryNetwork:
         borders = [s.kept.start + FEATHER for s in spans(whole.shape[-2], SMALLEST_TILE)[1:]]
         near = [b + i for b in borders for i in range(-FEATHER - 1, FEATHER)]
         far = [i for i in range(whole.shape[-2] - 1) if i not in near]
-        across = steps_across(whole, tiled, near).max()
-        assert across <= 2 * steps_across(whole, tiled, far).max() + 1e-5
+        across = changes_across(whole, tiled, near).max()
+        assert across <= 2 * changes_across(whole, tiled, far).max() + 1e-5
 
 
 @pytest.mark.parametrize("name", ["AODNet", "HDRNet", "LNetGIE"])
@@ -72,7 +76,7 @@ def test_networks_without_attention_are_exact(name):
         )
 
 
-@pytest.mark.parametrize("name", ["DEDNet", "RetinexFormer"])
+@pytest.mark.parametrize("name", [pytest.param("DEDNet", marks=pytest.mark.slow), "RetinexFormer"])
 def test_what_is_recorded_of_the_whole_makes_tiles_exact(name):
     """With the statistics of the whole image, only the reach of the network is left: MARGIN."""
     made, x = network(name), image(320, 320)
@@ -155,7 +159,7 @@ class TestMaxMemory:
 
     def test_too_little_is_refused_with_what_is_wanted(self):
         with pytest.raises(
-            UserError, match=r"RetinexFormer wants at least .* for an image of 421x333, but --max_"
+            UserError, match=r"RetinexFormer needs at least .* for an image of 421x333, but --max_"
         ):
             BoundedMemory(network("RetinexFormer"), 50 << 20)(image())
 
@@ -183,7 +187,7 @@ class TestMaxMemory:
         assert [readable_bytes(n) for n in (3 << 29, 700 << 20)] == ["1.5 GB", "700.0 MB"]
 
 
-def test_statistics_are_the_functions_own_outside_of_parts():
+def test_statistics_are_the_functions_own_outside_of_tiles():
     assert global_statistics(lambda: 3) == 3
     with tile_context(Tile(0, 0, 4, 4, iter([5]))):
         assert current_tile().height == 4
@@ -212,5 +216,5 @@ def test_frames_of_one_size_go_together():
 
 
 def test_float16_wants_a_gpu():
-    with pytest.raises(UserError, match="fp16 wants a GPU; use bf16 or fp32"):
+    with pytest.raises(UserError, match="fp16 needs a GPU; use bf16 or fp32"):
         FrameEnhancer(network("AODNet"), precision="fp16")

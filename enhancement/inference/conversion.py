@@ -1,0 +1,157 @@
+"""Networks as graphs for any image size: ONNX or TorchScript, as bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from enhancement.archs.contract import contract_of
+from enhancement.archs.padding import pad_to_multiple
+
+SIZES = ((1, 64, 96), (1, 75, 53), (2, 101, 130))  # (B, H, W) at which a graph is checked
+TOLERANCE = 1e-4
+OPSET = 20  # the first whose GridSample takes 5 dimensions
+INPUT = "image"
+OUTPUTS = {"image": "enhanced", "mask": "mask_logits"}  # by what a network gives
+
+
+class AnySize(nn.Module):
+    """A network that pads to its multiple and crops back inside its own graph.
+
+    Args:
+        network: Any registered network; if it returns a tuple or list, the first entry counts.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, declared = network, contract_of(network)
+        self.multiple, self.smallest = declared.size_multiple, declared.smallest_size
+        self.gives = declared.gives
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] of any size to the same shape, or to logits (B, 1, H, W)."""
+        output = self.network(pad_to_multiple(image, self.multiple, self.smallest))
+        if isinstance(output, (tuple, list)):
+            output = output[0]
+        return output[..., : image.shape[2], : image.shape[3]]
+
+
+def onnx_by_tracing(network: AnySize) -> bytes:
+    """An ONNX graph from a traced forward pass; takes a second, but not every operator."""
+    file = io.BytesIO()
+    dynamic = {0: "batch", 2: "height", 3: "width"}
+    output = OUTPUTS[network.gives]
+    with _recording():
+        torch._C._jit_set_onnx_log_enabled(False)  # it prints the whole graph of what fails
+        torch.onnx.export(
+            network,
+            (_example(),),
+            file,  # type: ignore[arg-type]  # this exporter writes to buffers as well
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=[output],
+            dynamic_axes={INPUT: dynamic, output: dynamic},
+        )
+    return file.getvalue()
+
+
+def onnx_by_dynamo(network: AnySize) -> bytes:
+    """An ONNX graph from PyTorch's newer exporter; takes more operators, and ten times as long."""
+    dynamic = torch.export.Dim.DYNAMIC
+    with _recording():
+        program: Any = torch.onnx.export(
+            network,
+            (_example(),),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=[OUTPUTS[network.gives]],
+            dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},),
+        )
+        return program.model_proto.SerializeToString()
+
+
+def with_metadata(graph: bytes, meta: dict[str, Any]) -> bytes:
+    """An ONNX graph with `meta` in its metadata; values other than texts become JSON."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    texts = {name: v if isinstance(v, str) else json.dumps(v) for name, v in meta.items()}
+    onnx.helper.set_model_props(model, texts)
+    return model.SerializeToString()
+
+
+def torchscript(network: AnySize, meta: dict[str, Any]) -> bytes:
+    """A traced TorchScript program, with `meta` as its extra file meta.json."""
+    file = io.BytesIO()
+    with _recording():
+        traced = torch.jit.trace(network, _example(), check_trace=False)
+        torch.jit.save(traced, file, _extra_files={"meta.json": json.dumps(meta)})
+    return file.getvalue()
+
+
+def load_torchscript(program: bytes) -> Callable[[Tensor], Tensor]:
+    """A program that this process has just written itself: loading one runs its code."""
+    with _recording():
+        return torch.jit.load(io.BytesIO(program), map_location="cpu")
+
+
+def largest_difference(
+    reference: Callable[[Tensor], Tensor],
+    other: Callable[[Tensor], Tensor],
+    sizes: tuple[tuple[int, int, int], ...] = SIZES,
+) -> tuple[float, str]:
+    """Compare two networks at some sizes (B, H, W).
+
+    Returns:
+        The largest absolute difference, and where it is.
+    """
+    worst, where = -1.0, ""
+    for batch, height, width in sizes:
+        image = torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(height))
+        expected, found = reference(image), other(image)
+        if found.shape != expected.shape:
+            return float("inf"), f"its output at {width}x{height} is {tuple(found.shape)}"
+        difference = (found - expected).abs().nan_to_num(nan=float("inf"))
+        if difference.max() > worst:
+            worst = difference.max().item()
+            place = torch.unravel_index(difference.argmax(), difference.shape)
+            _, channel, y, x = (int(n) for n in place)
+            where = (
+                f"at {width}x{height}, channel {channel}, row {y}, column {x}: "
+                f"{found[place].item():.6f} instead of {expected[place].item():.6f}"
+            )
+    return worst, where
+
+
+def reason_of(error: Exception) -> str:
+    """What an exporter or ONNX Runtime says about a failure, in one line."""
+    lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
+    line = next((line for line in lines if line.startswith("Exporting")), lines[0])
+    return line.split(" Status Message:")[0].removeprefix("[ONNXRuntimeError] : ")
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Without gradients, and without the exporters' own remarks."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _example() -> Tensor:
+    return torch.rand(2, 3, 45, 67)

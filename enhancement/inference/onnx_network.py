@@ -1,0 +1,121 @@
+"""ONNX graphs computed by ONNX Runtime, and the networks that files hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from enhancement.archs.contract import Network
+from enhancement.errors import UserError
+from enhancement.inference.conversion import OUTPUTS
+from enhancement.weights.networks import build_from_file
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+def open_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A network from weights or an ONNX file alone, and what the file says about itself.
+
+    Raises:
+        UserError: The file cannot be read, or does not say which network it holds.
+    """
+    if Path(path).suffix.lower() == ".onnx":
+        network = OnnxNetwork(path)
+        return network, network.meta
+    return build_from_file(path)
+
+
+def open_session(
+    graph: str | bytes, optimised: Path | None = None, gpu: bool = False
+) -> InferenceSession:
+    """A session of ONNX Runtime with as many threads as PyTorch has.
+
+    Args:
+        graph: A file's name or its content.
+        optimised: Where to write the graph as ONNX Runtime has optimised it for this processor.
+        gpu: Compute on a GPU where ONNX Runtime can.
+
+    Raises:
+        Exception: One of ONNX Runtime's own, which share no base: the graph cannot be read.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what goes wrong is raised
+    # without an arena memory is given back, and --max_memory and other threads can use it; without
+    # spinning the threads that decode and encode are not held up
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if optimised:
+        options.optimized_model_filepath = str(optimised)
+    wanted = ["CUDAExecutionProvider"] * gpu + ["CPUExecutionProvider"]
+    available = onnxruntime.get_available_providers()
+    return onnxruntime.InferenceSession(
+        graph, options, providers=[name for name in wanted if name in available]
+    )
+
+
+def run_session(session: InferenceSession, image: Tensor) -> Tensor:
+    """What a graph gives for an image (B, 3, H, W), on the CPU."""
+    feed = {session.get_inputs()[0].name: image.float().cpu().numpy()}
+    return torch.from_numpy(session.run(None, feed)[0])
+
+
+class OnnxNetwork(Network):
+    """An exported ONNX file as a network, computed by ONNX Runtime.
+
+    Args:
+        graph: A file written by `export`, or any other that maps (B, 3, H, W) in [0, 1] to the same
+            shape; or such a file's content.
+
+    Attributes:
+        meta: The file's metadata; `network_g` decoded.
+        gives: "image" or "mask", by the name of the output.
+
+    Raises:
+        UserError: No such file, damaged, or with other inputs.
+    """
+
+    whole_image = True  # it cannot be told what tiles must know about the whole image
+
+    def __init__(self, graph: str | Path | bytes) -> None:
+        super().__init__()
+        name = "the graph" if isinstance(graph, bytes) else str(graph)
+        if not isinstance(graph, bytes) and not Path(graph).is_file():
+            raise UserError(f"{name}: no such file")
+        try:
+            self.session = open_session(graph if isinstance(graph, bytes) else name, gpu=True)
+        except Exception as error:  # onnxruntime's own kinds of error share no base
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{name}: cannot be read as an ONNX network ({reason})") from error
+        inputs = self.session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            raise UserError(
+                f"{name}: expected one input (B, 3, H, W), but it has "
+                f"{[(i.name, i.shape) for i in inputs]}"
+            )
+        output = self.session.get_outputs()[0].name
+        self.gives = "mask" if output == OUTPUTS["mask"] else "image"
+        self.meta: dict[str, Any] = dict(self.session.get_modelmeta().custom_metadata_map)
+        if "network_g" in self.meta:
+            self.meta["network_g"] = json.loads(self.meta["network_g"])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to the same shape, on the CPU.
+
+        Raises:
+            UserError: The file's network does not take this size.
+        """
+        try:
+            return run_session(self.session, image)
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"the ONNX network does not take {image.shape[-1]}x{image.shape[-2]} ({reason})"
+            ) from error

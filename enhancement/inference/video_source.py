@@ -1,0 +1,162 @@
+"""Where video comes from: files and cameras, as timestamps and RGB frames."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from enhancement.errors import UserError
+from enhancement.inference.frames import Frame
+
+MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
+BT601, NARROW, FULL = 5, 1, 2
+COLOURS = ("colorspace", "color_primaries", "color_trc")
+CAMERA_TICKS = 1000  # a second
+Timed = tuple[int, Frame]
+
+
+class VideoSource:
+    """A video file, open for one pass: it closes when reading ends, at its last frame or before.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        stream: Its first video stream.
+        colours: Its colour description, by the names of a codec context's attributes.
+        texts: Its metadata.
+        seconds: How long the video stream lasts; None if the file does not say.
+        frames_expected: How many frames it has; 0 if the file does not say.
+        frames_read: How many have been read.
+
+    Raises:
+        UserError: Not a video file, or one without a video stream.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.container = av.open(str(path))
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._fault(error) from error
+        if not self.container.streams.video:
+            self.container.close()
+            raise UserError(f"{path}: has no video in it")
+        self.stream = self.container.streams.video[0]
+        self.stream.thread_type = "AUTO"
+        context = self.stream.codec_context
+        self.deep = context.format is not None and context.format.components[0].bits > 8
+        self.matrix = int(context.colorspace) if int(context.colorspace) in MATRICES else BT601
+        self.range = FULL if int(context.color_range) == FULL else NARROW
+        self.time_base = self.stream.time_base or Fraction(1, av.time_base)
+        self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
+        self.colours = {name: getattr(context, name) for name in COLOURS}
+        self.texts = dict(self.container.metadata)
+        self.seconds = self._seconds()
+        self.frames_read = 0
+        self.frames_expected = self.stream.frames or round((self.seconds or 0) * self.rate)
+
+    def close(self) -> None:
+        """Close the file; not while a frame is being read."""
+        self.container.close()
+
+    def _seconds(self) -> float | None:
+        if self.stream.duration:
+            return float(self.stream.duration * self.time_base)
+        written = self.stream.metadata.get("DURATION", "")
+        with suppress(ValueError):
+            hours, minutes, seconds = map(float, written.split(":"))
+            return hours * 3600 + minutes * 60 + seconds
+        if self.container.duration and len(self.container.streams) == 1:
+            return self.container.duration / av.time_base
+        return None
+
+    def __iter__(self) -> Iterator[Timed]:
+        """(timestamp, RGB frame), uint8, or uint16 where the video has more than 8 bits.
+
+        Raises:
+            UserError: Damaged or cut off.
+        """
+        try:
+            yield from self._frames()
+        finally:
+            self.close()
+
+    def _frames(self) -> Iterator[Timed]:
+        last, size = 0, None
+        start = self.stream.start_time or 0
+        try:
+            for i, frame in enumerate(self.container.decode(self.stream)):
+                if frame.is_corrupt:
+                    raise self._cut_off(last)
+                if frame.pts is None:
+                    frame.pts = round(i / self.rate / self.time_base)
+                rgb: Frame = frame.reformat(
+                    format="rgb48le" if self.deep else "rgb24",
+                    src_colorspace=self.matrix,
+                    src_color_range=self.range,
+                    dst_color_range=FULL,
+                ).to_ndarray()
+                rgb = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+                if rgb.shape != (size or rgb.shape):
+                    raise UserError(f"{self.path}: its frames change size; split it there")
+                last, size = frame.pts, rgb.shape
+                self.frames_read += 1
+                yield frame.pts, rgb
+        except av.error.FFmpegError as error:
+            raise self._fault(error) from error
+        if size is None:
+            raise UserError(f"{self.path}: has no frame that can be decoded")
+        ends = (last - start) * self.time_base + 1 / self.rate
+        if self.seconds and ends < self.seconds - max(0.5, float(3 / self.rate)):
+            raise self._cut_off(last)
+
+    def _cut_off(self, last: int) -> UserError:
+        at, of = float(last * self.time_base), self.seconds
+        whole = f" of {of:.1f} s" if of else ""
+        return UserError(f"{self.path}: is damaged or cut off after {at:.1f} s{whole}")
+
+    def _fault(self, error: Exception) -> UserError:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return UserError(f"{self.path}: cannot be read as a video ({reason})")
+
+
+class Camera:
+    """Frames of a camera with their time, until `stopped` is set.
+
+    Args:
+        index: Its number.
+        seconds: How long to read it at most.
+
+    Raises:
+        UserError: No such camera.
+    """
+
+    def __init__(self, index: int, seconds: float | None = None) -> None:
+        self.device = cv2.VideoCapture(index)
+        if not self.device.isOpened():
+            raise UserError(f"camera {index}: cannot be opened; is it there, and free?")
+        self.seconds, self.stopped = seconds, False
+        rate = self.device.get(cv2.CAP_PROP_FPS)
+        self.rate = Fraction(rate).limit_denominator(1001) if 1 <= rate <= 1000 else Fraction(30)
+
+    def __iter__(self) -> Iterator[Timed]:
+        """(milliseconds, RGB frame)."""
+        began, last = time.monotonic(), -1
+        try:
+            while not self.stopped:
+                there, bgr = self.device.read()
+                ticks = round((time.monotonic() - began) * CAMERA_TICKS)
+                if not there or (self.seconds and ticks > self.seconds * CAMERA_TICKS):
+                    return
+                last = max(last + 1, ticks)  # no two frames share a timestamp
+                yield last, np.ascontiguousarray(bgr[..., ::-1])
+        finally:
+            self.device.release()

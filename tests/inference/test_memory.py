@@ -1,0 +1,56 @@
+"""Memory: of the process, and what a container leaves."""
+
+import pytest
+import torch
+
+from enhancement.inference import memory
+from enhancement.inference.memory import free_in_container, free_memory, used_memory
+
+MIB = 1 << 20
+
+
+def tree(root, files):
+    """Stand-in files of control groups."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{content}\n")
+    return root
+
+
+V2 = {"memory.max": 800 * MIB, "memory.current": 300 * MIB}
+V1 = {
+    "memory/memory.limit_in_bytes": 800 * MIB,
+    "memory/memory.usage_in_bytes": 300 * MIB,
+}
+
+
+@pytest.mark.parametrize(("files", "free"), [
+    (V2, 500), (V1, 500),
+    (V2 | {"memory.stat": f"anon 5\ninactive_file {40 * MIB}"}, 540),
+    (V1 | {"memory/memory.stat": f"cache 5\ntotal_inactive_file {40 * MIB}"}, 540),
+    (V2 | {"memory.current": 900 * MIB}, 0),
+])  # fmt: skip
+def test_a_containers_limit_leaves_what_is_not_used(tmp_path, files, free):
+    assert free_in_container(tree(tmp_path, files)) == free * MIB
+
+
+@pytest.mark.parametrize("files", [{}, V2 | {"memory.max": "max"}, {"memory.max": "5"}])
+def test_there_may_be_no_limit(tmp_path, files):
+    assert free_in_container(tree(tmp_path, files)) is None
+
+
+def test_the_smaller_one_counts(tmp_path, monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(memory, "free_in_container", lambda: None)
+    whole = free_memory(cpu)
+    monkeypatch.setattr(memory, "free_in_container", lambda: 5 * MIB)
+    assert free_memory(cpu) == 5 * MIB
+    monkeypatch.setattr(memory, "free_in_container", lambda: 1 << 60)
+    assert free_memory(cpu) == pytest.approx(whole, rel=0.5)
+
+
+def test_what_the_process_holds_grows_with_it():
+    before = used_memory()
+    held = torch.ones(64 * MIB // 4)
+    assert used_memory() - before > 50 * MIB
+    del held

@@ -57,10 +57,10 @@ setup(
         "shtab>=1.7",
         "psutil>=5.9",
         "matplotlib>=3.8",
-        "tabulate>=0.9",
+        "tabulate>=0.10",
     ],
     entry_points={"console_scripts": ["enhance = enhancement.commands.main:main"]},
     extras_require={
-        "dev": ["mypy", "pre-commit", "pytest", "ruff", "types-PyYAML", "types-tqdm", "uv"]
+        "dev": ["mypy", "pre-commit", "pytest", "pytest-xdist", "ruff", "types-PyYAML", "types-tqdm", "uv"]
     },
 )

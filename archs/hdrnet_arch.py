@@ -26,6 +26,12 @@ from .bilateral.slicing import AFFINE, slice_and_apply
 from .contract import Network
 from .tile_context import current_tile, global_statistics
 
+CHOICES = {
+    "mode": ("affine", "illumination"),
+    "fusion": ("add", "concat"),
+    "guide": ("curves", "pointwise"),
+    "trunk": ("shallow", "deep"),
+}
 DARKEST = 1e-4  # illumination never falls below, so that black pixels stay black
 
 
@@ -149,8 +155,8 @@ class HDRNet(Network):
             low_resolution / 16 squared by this.
         width_multiplier: Scales the channels of the coefficient branch.
         mode: "affine" (HDRNet): the transformed image is the output. "illumination" (deepUPE): it
-            is the illumination map S, held to I <= S <= 1, and the output is I / S.
-        fusion: How local and global features meet: "add" (HDRNet) or "concat" and project.
+            is the illumination map S, constrained to I <= S <= 1, and the output is I / S.
+        fusion: How local and global features are fused: "add" (HDRNet) or "concat" and project.
         guide: By 16 learned "curves" a channel, or a "pointwise" network.
         trunk: "shallow" (HDRNet) or "deep" (deepUPE).
         batch_norm: In the convolutions of the coefficient branch.
@@ -181,14 +187,12 @@ class HDRNet(Network):
                 "Expected `grid_depth` and `width_multiplier` above 0, "
                 f"but got {grid_depth} and {width_multiplier}."
             )
-        for name, value, choices in (
-            ("mode", mode, ("affine", "illumination")),
-            ("fusion", fusion, ("add", "concat")),
-            ("guide", guide, ("curves", "pointwise")),
-            ("trunk", trunk, ("shallow", "deep")),
-        ):
-            if value not in choices:
-                raise ValueError(f"Expected `{name}` to be one of {choices}, but got {value!r}.")
+        given = {"mode": mode, "fusion": fusion, "guide": guide, "trunk": trunk}
+        for name, choices in CHOICES.items():
+            if given[name] not in choices:
+                raise ValueError(
+                    f"Expected `{name}` to be one of {choices}, but got {given[name]!r}."
+                )
         self.mode = mode
         self.gives_illumination = mode == "illumination"
         start = torch.eye(3, 4)

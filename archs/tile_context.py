@@ -1,7 +1,7 @@
 """What a network must know of the whole image while it sees only one tile of it.
 
 An image too large for the memory is enhanced in tiles (enhancement/inference/tiles.py).
-Convolutions do not mind; a layer that looks at every pixel does, and says so by
+That changes nothing for convolutions; a layer that looks at every pixel calls
 `global_statistics`:
 
     gram = global_statistics(lambda: pixels.transpose(1, 2) @ pixels)    # channel attention
@@ -9,10 +9,10 @@ Convolutions do not mind; a layer that looks at every pixel does, and says so by
     light = global_statistics(lambda: histogram(image))                  # an illumination vector
 
 Ordinarily that is the function's own result. For an image in tiles, a first pass over a reduced
-copy of the whole records what each function gives, and the passes over the tiles are given that.
-So the value must not depend on the image's size, or only by a factor that the network divides out.
-The calls of one forward pass must come in the same order each time. A network that can make these
-calls for less than a forward pass does so in `survey` (contract.py).
+copy of the whole image records what each function returns, and the passes over the tiles get those
+values. So a value must not depend on the image's size, except by a factor that the network divides
+out. The calls of a forward pass must come in the same order each time. A network that can make
+these calls with less work than a forward pass does so in `survey` (contract.py).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _context: ContextVar[Tile | Record | None] = ContextVar("tile_context", default=
 
 @contextmanager
 def tile_context(context: Tile | Record) -> Iterator[None]:
-    """Tell the networks called in this context (and thread) what they are given.
+    """Tell networks called in this context (and thread) what their input is.
 
     Args:
         context: A tile; or, for a whole image, a list that its statistics are appended to.

@@ -1,4 +1,4 @@
-"""Bilateral grids of colour transforms: slice one at every pixel and apply what is found there.
+"""Bilateral grids of colour transforms: slice one at every pixel and apply the transform.
 
 On the CPU both happen in one fused pass (kernels.py), forwards and backwards; elsewhere,
 and where a graph is traced or exported, `grid_sample` does the slicing. Both give the same numbers.
@@ -56,7 +56,7 @@ def apply_affine(coefficients: Tensor, image: Tensor) -> Tensor:
 
 
 def slice_and_apply(grid: Tensor, guide: Tensor, image: Tensor, tile: Tile | None = None) -> Tensor:
-    """`apply_affine(slice_grid(grid, guide), image)`, by the fastest way there is.
+    """`apply_affine(slice_grid(grid, guide), image)`, in the fastest way available.
 
     Args:
         grid: (B, 12, D, Y, X), a 3x4 transform in each cell, row by row.

@@ -141,7 +141,10 @@ class TestImages:
         write_image(folder / "a.png", picture(0, 256, 256))
         torch.manual_seed(0)
         content = lookup(ARCH_REGISTRY, "AODNet")().state_dict()
-        storage.save("aod.pth", {"params": content, "meta": {"network_g": {"type": "AODNet"}}})
+        storage.save(
+            folder.parent / "aod.pth",
+            {"params": content, "meta": {"network_g": {"type": "AODNet"}}},
+        )
         status, out, err = enhance("run", "in/a.png", "-o", "out", "--weights", "aod.pth",
                                    "--engine", engine)  # fmt: skip
         assert (status, err) == (0, "")

@@ -61,6 +61,15 @@ setup(
     ],
     entry_points={"console_scripts": ["enhance = enhancement.commands.main:main"]},
     extras_require={
-        "dev": ["mypy", "pre-commit", "pytest", "pytest-xdist", "ruff", "types-PyYAML", "types-tqdm", "uv"]
+        "dev": [
+            "mypy",
+            "pre-commit",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "types-PyYAML",
+            "types-tqdm",
+            "uv",
+        ]
     },
 )

@@ -38,6 +38,11 @@ class Network(nn.Module):
     only_before_training: ClassVar[tuple[str, ...]] = ()
     published: ClassVar[Published | None] = None
 
+    @property
+    def title(self) -> str:
+        """What messages call it: its class."""
+        return type(self).__name__
+
     def stages(self, x: Tensor) -> dict[str, Tensor]:
         """The output of each stage by name, the last one that of `forward`."""
         return {"output": self(x)}
@@ -105,6 +110,11 @@ class _Foreign(Network):
         for name in Network.__annotations__:
             if hasattr(network, name):
                 declared[name] = getattr(network, name)
+
+    @property
+    def title(self) -> str:
+        """The class of the network that it speaks for."""
+        return type(self.network).__name__
 
     def forward(self, x: Tensor) -> Tensor:
         """The network's output; of several the first."""

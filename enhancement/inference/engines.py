@@ -64,7 +64,7 @@ def prepare(
     Raises:
         UserError: The engine was asked for by name and cannot compute the network.
     """
-    name = type(network).__name__
+    name = contract_of(network).title
     if isinstance(network, OnnxNetwork):
         if engine == "pytorch":
             raise UserError("--engine pytorch: an .onnx file needs ONNX Runtime; give the weights")
@@ -161,11 +161,15 @@ class OnnxEngine(Network):
             self._session = _cached_session(self.network)
         except Exception as error:  # the exporter's and onnxruntime's errors share no base
             if required:
-                name = type(self.network).__name__
                 raise UserError(
-                    f"--engine onnx: cannot compute {name}: {reason_of(error)}"
+                    f"--engine onnx: cannot compute {self.title}: {reason_of(error)}"
                 ) from error
             self.fall_back(reason_of(error))
+
+    @property
+    def title(self) -> str:
+        """The network's own."""
+        return contract_of(self.network).title
 
     def stages(self, x: Tensor) -> dict[str, Tensor]:
         """The network's own, by PyTorch."""
@@ -179,7 +183,7 @@ class OnnxEngine(Network):
         """Say, once, why PyTorch computes instead."""
         self.used.add("pytorch")
         if not self._said:
-            self.say(f"{type(self.network).__name__} is computed by PyTorch: {reason}")
+            self.say(f"{self.title} is computed by PyTorch: {reason}")
         self._said = True
 
 

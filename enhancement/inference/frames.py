@@ -63,9 +63,7 @@ class FrameEnhancer:
     ) -> None:
         declared = contract_of(network)
         if declared.gives != "image":
-            raise UserError(
-                f"{type(network).__name__} gives masks, not images; it enhances nothing"
-            )
+            raise UserError(f"{declared.title} gives masks, not images; it enhances nothing")
         if not 0 <= smoothing < 1 or not 0 < scene_cut <= 1:
             raise UserError(
                 f"smoothing must be in [0, 1) and scene_cut in (0, 1], but got {smoothing} and "
@@ -74,7 +72,7 @@ class FrameEnhancer:
         grid_network = network if isinstance(network, HDRNet) else None
         if smoothing and not grid_network:
             raise UserError(
-                f"smoothing averages a bilateral grid, but {type(network).__name__} has none; "
+                f"smoothing averages a bilateral grid, but {declared.title} has none; "
                 f"use HDRNet or leave smoothing at 0"
             )
         if smoothing and ensemble:

@@ -40,6 +40,8 @@ CPU = torch.device("cpu")
 class FromImage(nn.Module):
     """BLGM, or its published arithmetic, on a feature made of the image itself."""
 
+    size_multiple = 4
+
     def __init__(self, blgm: nn.Module) -> None:
         super().__init__()
         self.blgm = blgm

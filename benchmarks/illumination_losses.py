@@ -33,10 +33,11 @@ ROWS = {  # name: (option file, losses, what the table says)
     "m_2s": ("hdrnet_illumination", [*NONE, MAP, SMOOTH], "illumination, L_m + 2 L_s"),
     "mae_ssim": ("hdrnet_illumination", [*NONE, DETAIL], "illumination, L_MAE + L_SSIM"),
     "all": (
-        "hdrnet_illumination", [*NONE, MAP, SMOOTH, DETAIL, COLOR],
+        "hdrnet_illumination",
+        [*NONE, MAP, SMOOTH, DETAIL, COLOR],
         "illumination, L_m + 2 L_s + L_MAE + L_SSIM + 0.2 L_c",
     ),
-}  # fmt: skip
+}
 WIDTH = 220
 
 
@@ -45,8 +46,13 @@ def train_and_test(row: str, dataset: str, iterations: int, output: Path) -> tup
     network, losses, title = ROWS[row]
     path = str(ROOT / "options" / f"{network}.yml")
     schedule = "illumination" if losses else "low_light"
-    force = [f"name=losses_{dataset}_{row}", f"train:total_iter={iterations}", *losses,
-             f"path:experiments={output}", f"val:val_freq={max(1, iterations // 4)}"]  # fmt: skip
+    force = [
+        f"name=losses_{dataset}_{row}",
+        f"train:total_iter={iterations}",
+        *losses,
+        f"path:experiments={output}",
+        f"val:val_freq={max(1, iterations // 4)}",
+    ]
     status = train.run_training(
         train.parse(
             [
@@ -66,8 +72,18 @@ def train_and_test(row: str, dataset: str, iterations: int, output: Path) -> tup
         raise SystemExit(status)
     weights = output / f"losses_{dataset}_{row}/models/net_g_best.pth"
     images = output / f"losses_{dataset}_{row}/images"
-    arguments = ["--weights", str(weights), "--dataset", dataset, "--protocol", "basicsr",
-                 "--save_images", str(images), "--result_dir", str(output / "results")]  # fmt: skip
+    arguments = [
+        "--weights",
+        str(weights),
+        "--dataset",
+        dataset,
+        "--protocol",
+        "basicsr",
+        "--save_images",
+        str(images),
+        "--result_dir",
+        str(output / "results"),
+    ]
     scores, _ = test_from_dataset.test(test_from_dataset.parse(arguments))
     mean, given = scores.mean(), scores.mean("input")
     lines = [f"| {title} | {mean['psnr']:.3f} | {mean['ssim']:.4f} |"]

@@ -53,16 +53,24 @@ def option_file(network: dict[str, Any], iterations: int, **train_set: Any) -> s
     """An option file over the made pairs; its name."""
     never = iterations + 1
     options = {
-        "name": "benchmark", "model_type": "EnhancementModel", "network_g": network,
+        "name": "benchmark",
+        "model_type": "EnhancementModel",
+        "network_g": network,
         "num_gpu": 0,
-        "datasets": {"train": {
-            "name": "pairs", "type": "PairedDataset", "dataroot_lq": "lq", "dataroot_gt": "gt",
-            "gt_size": 64, **train_set,
-        }},
+        "datasets": {
+            "train": {
+                "name": "pairs",
+                "type": "PairedDataset",
+                "dataroot_lq": "lq",
+                "dataroot_gt": "gt",
+                "gt_size": 64,
+                **train_set,
+            }
+        },
         "train": {"total_iter": iterations, "optim_g": ADAM, "pixel_opt": {"type": "L1Loss"}},
         "val": {"val_freq": never},
         "logger": {"print_freq": 50, "save_checkpoint_freq": never},
-    }  # fmt: skip
+    }
     Path("benchmark.yml").write_text(yaml.safe_dump(options))
     return "benchmark.yml"
 
@@ -129,8 +137,12 @@ def basicsr(path: str) -> Iterator[None]:
 
     opt = RunContext(load_config(path)).as_basicsr()
     block = opt["datasets"]["train"]
-    block |= {"io_backend": {"type": "disk"}, "use_hflip": True, "use_rot": True,
-              "num_worker_per_gpu": 0}  # fmt: skip
+    block |= {
+        "io_backend": {"type": "disk"},
+        "use_hflip": True,
+        "use_rot": True,
+        "num_worker_per_gpu": 0,
+    }
     opt["train"]["optim_g"] = dict(ADAM)
     dataset = lookup(DATASET_REGISTRY, "PairedImageDataset")(block)
     sampler = EnlargedSampler(dataset, 1, 0, 1000)
@@ -150,9 +162,16 @@ def basicsr(path: str) -> Iterator[None]:
         model.optimize_parameters(iteration)
         iter_timer.record()
         if iteration % opt["logger"]["print_freq"] == 0:
-            say({"epoch": 0, "iter": iteration, "lrs": model.get_current_learning_rate(),
-                 "time": iter_timer.get_avg_time(), "data_time": data_timer.get_avg_time(),
-                 **model.get_current_log()})  # fmt: skip
+            say(
+                {
+                    "epoch": 0,
+                    "iter": iteration,
+                    "lrs": model.get_current_learning_rate(),
+                    "time": iter_timer.get_avg_time(),
+                    "data_time": data_timer.get_avg_time(),
+                    **model.get_current_log(),
+                }
+            )
         data_timer.start()
         iter_timer.start()
         batch = prefetcher.next()
@@ -178,20 +197,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         make_pairs()
-        lines = ["| the same tensors | bare, ms | our loop, ms | cost, ms | ratio |",
-                 "| --- | --- | --- | --- | --- |"]  # fmt: skip
+        lines = [
+            "| the same tensors | bare, ms | our loop, ms | cost, ms | ratio |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         for network, (batch, height, width) in TENSORS:
             lq = torch.rand(batch, 3, height, width) / 2
             gt, path = lq * 1.5, option_file(network, iterations)
             with patch.object(setup, "train_loader", lambda *_, a=lq, b=gt: SameTensors(a, b)):
                 times = taking_turns(path, bare(network, lq, gt))
             lines.append(row(f"{name_of(network)}, {batch} x {height}x{width}", *times))
-        lines += ["", "| the same files | BasicSR's loop, ms | our loop, ms | cost, ms | ratio |",
-                  "| --- | --- | --- | --- | --- |"]  # fmt: skip
+        lines += [
+            "",
+            "| the same files | BasicSR's loop, ms | our loop, ms | cost, ms | ratio |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         for network, batch, size in FILES:
             for cache in ("none", "ram"):
-                path = option_file(network, iterations, batch_size_per_gpu=batch, gt_size=size,
-                                   cache=cache)  # fmt: skip
+                path = option_file(
+                    network, iterations, batch_size_per_gpu=batch, gt_size=size, cache=cache
+                )
                 times = taking_turns(path, basicsr(path))
                 images = "" if cache == "none" else ", our images kept in memory"
                 name = f"{name_of(network)}, {batch} x {size}x{size}{images}"

@@ -44,11 +44,19 @@ def tiny_options(**changes) -> dict:
         "network_g": {"type": "AODNet"},
         "datasets": {
             "train": {
-                "name": "pairs", "type": "PairedDataset", "layout": "high_low", "split": "train",
-                "gt_size": 32, "batch_size_per_gpu": 2, "val_fraction": 0.25,
+                "name": "pairs",
+                "type": "PairedDataset",
+                "layout": "high_low",
+                "split": "train",
+                "gt_size": 32,
+                "batch_size_per_gpu": 2,
+                "val_fraction": 0.25,
             },
             "test": {
-                "name": "pairs", "type": "PairedDataset", "layout": "high_low", "split": "test",
+                "name": "pairs",
+                "type": "PairedDataset",
+                "layout": "high_low",
+                "split": "test",
             },
         },
         "train": {
@@ -58,7 +66,7 @@ def tiny_options(**changes) -> dict:
         },
         "val": {"val_freq": 1},
         "logger": {"print_freq": 1, "save_checkpoint_freq": 1},
-    }  # fmt: skip
+    }
     return merge(options, changes)
 
 

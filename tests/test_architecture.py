@@ -8,8 +8,12 @@ import pytest
 from helpers import ROOT
 
 PLUG_INS = ("archs", "data", "models")  # top-level folders that are parts of `enhancement`
-LAUNCHERS = {"enhancement", "enhancement.__main__", "enhancement.synthesize",
-             "enhancement.test_from_dataset"}  # fmt: skip
+LAUNCHERS = {
+    "enhancement",
+    "enhancement.__main__",
+    "enhancement.synthesize",
+    "enhancement.test_from_dataset",
+}
 
 
 def module_files() -> dict[str, Path]:

@@ -26,17 +26,34 @@ RUNS = Path("experiments/capsule_demo")
 FRAMES = f"{DATA_FOLDER}/WCEBleedGen/bleeding"
 COUNT, SIDE = 24, 224
 REDUCED = ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]
-BRIEF = ["datasets:train:gt_size=64", "datasets:train:batch_size_per_gpu=4", "val:val_freq=50",
-         "logger:save_checkpoint_freq=50", "train:warmup_iter=-1"]  # fmt: skip
+BRIEF = [
+    "datasets:train:gt_size=64",
+    "datasets:train:batch_size_per_gpu=4",
+    "val:val_freq=50",
+    "logger:save_checkpoint_freq=50",
+    "train:warmup_iter=-1",
+]
 STAGES = {
-    "segmentation": ["network_g:encoder=mobilenetv3_small_100", "train:total_iter=150",
-                     "datasets:train:gt_size=128"],
+    "segmentation": [
+        "network_g:encoder=mobilenetv3_small_100",
+        "train:total_iter=150",
+        "datasets:train:gt_size=128",
+    ],
     "1_iglfm": [*REDUCED, "train:total_iter=300"],
-    "2_blgm": [*REDUCED, "network_g:blgm_width=16", "train:total_iter=500",
-               "train:mixing_augs=null"],
-    "3_wsgm": [*REDUCED, "network_g:blgm_width=16", "network_g:wsgm_width=16",
-               "train:total_iter=60", "datasets:train:gt_size=128"],
-}  # fmt: skip
+    "2_blgm": [
+        *REDUCED,
+        "network_g:blgm_width=16",
+        "train:total_iter=500",
+        "train:mixing_augs=null",
+    ],
+    "3_wsgm": [
+        *REDUCED,
+        "network_g:blgm_width=16",
+        "network_g:wsgm_width=16",
+        "train:total_iter=60",
+        "datasets:train:gt_size=128",
+    ],
+}
 
 
 def make_frame(seed: int) -> tuple[Array, Array]:
@@ -105,12 +122,23 @@ def main() -> int:
             return status
         print()
     _, results = test_from_dataset.test(
-        test_from_dataset.parse([
-            "--opt", "options/capsule/3_wsgm.yml", "--weights", str(weights_of("3_wsgm")),
-            "--brightness_levels", "0.05", "0.1", "0.2", "0.4", "0.8",
-            "--force_yml", *settings("3_wsgm", folder),
-        ])
-    )  # fmt: skip
+        test_from_dataset.parse(
+            [
+                "--opt",
+                "options/capsule/3_wsgm.yml",
+                "--weights",
+                str(weights_of("3_wsgm")),
+                "--brightness_levels",
+                "0.05",
+                "0.1",
+                "0.2",
+                "0.4",
+                "0.8",
+                "--force_yml",
+                *settings("3_wsgm", folder),
+            ]
+        )
+    )
     print(
         f"\nFinished in {duration(time.perf_counter() - began)}, at reduced width and size.\n"
         f"  tables       {results}{os.sep}scores.json, brightness.csv\n"

@@ -17,14 +17,17 @@ def test_measures_or_estimates(enhance, engine):
     assert "estimated from 320x192" in lines[3]
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    ([], "expected the name of a network or --weights, and not both"),
-    (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
-    (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
-    (["EDSR"], "EDSR needs arguments (num_in_ch, num_out_ch); give --weights"),
-    (["AODNett"], "did you mean 'AODNet'?"),
-    (["LNetGIE", "--engine", "onnx"], "--engine onnx: cannot compute LNetGIE"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "expected the name of a network or --weights, and not both"),
+        (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
+        (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
+        (["EDSR"], "EDSR needs arguments (num_in_ch, num_out_ch); give --weights"),
+        (["AODNett"], "did you mean 'AODNet'?"),
+        (["LNetGIE", "--engine", "onnx"], "--engine onnx: cannot compute LNetGIE"),
+    ],
+)
 def test_mistakes(enhance, arguments, said):
     status, _, err = enhance("bench", *arguments)
     assert status == 2

@@ -145,8 +145,9 @@ class TestImages:
             folder.parent / "aod.pth",
             {"params": content, "meta": {"network_g": {"type": "AODNet"}}},
         )
-        status, out, err = enhance("run", "in/a.png", "-o", "out", "--weights", "aod.pth",
-                                   "--engine", engine)  # fmt: skip
+        status, out, err = enhance(
+            "run", "in/a.png", "-o", "out", "--weights", "aod.pth", "--engine", engine
+        )
         assert (status, err) == (0, "")
         assert f"1 of 1 files in 0.0 s by {name}: out" in re.sub(r"\d\.\d s", "0.0 s", out)
         made = read_image("out/a.png").astype(int)
@@ -294,11 +295,17 @@ class TestVideo:
         with pytest.raises(UserError, match="cannot be written"):
             video_sink.VideoSink(in_tmp / "w.pth/x.mp4", Fraction(1, 25), Fraction(25))
 
-    @pytest.mark.parametrize(("kept", "target", "files"), [
-        (None, "out.mkv", 2), (60_000, "out.mkv", 2), (None, "w.pth/x.mkv", 1),
-    ])  # fmt: skip
-    def test_what_is_read_is_closed_also_where_it_fails(self, in_tmp, weights, monkeypatch, kept,
-                                                        target, files):  # fmt: skip
+    @pytest.mark.parametrize(
+        ("kept", "target", "files"),
+        [
+            (None, "out.mkv", 2),
+            (60_000, "out.mkv", 2),
+            (None, "w.pth/x.mkv", 1),
+        ],
+    )
+    def test_what_is_read_is_closed_also_where_it_fails(
+        self, in_tmp, weights, monkeypatch, kept, target, files
+    ):
         make_video("whole.mkv", range(0, 1200, 4))
         (in_tmp / "in.mkv").write_bytes((in_tmp / "whole.mkv").read_bytes()[:kept])
         opened, really = [], av.open
@@ -376,9 +383,11 @@ def test_ctrl_c_leaves_whole_files_and_130(folder, weights):
     command = [sys.executable, "-m", "enhancement", "run", "in", "-o", "out"]
     command += ["--engine", "pytorch", "--weights", str(weights)]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True,
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
     out = folder.parent / "out"
     while process.poll() is None and not (out.is_dir() and len(list(out.iterdir())) > 3):
         time.sleep(0.02)

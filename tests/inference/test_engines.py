@@ -113,10 +113,13 @@ class TestAuto:
         assert prepare(made, torch.device("cuda"), say=said.append) is made
         assert not said
 
-    @pytest.mark.parametrize(("options", "reason"), [
-        ({"precision": "bf16"}, "computes in fp32, not in bf16"),
-        ({"max_memory": 1 << 30}, "as --max_memory needs"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({"precision": "bf16"}, "computes in fp32, not in bf16"),
+            ({"max_memory": 1 << 30}, "as --max_memory needs"),
+        ],
+    )
     def test_what_onnx_runtime_cannot_do_is_said_once(self, options, reason):
         made, said = network("AODNet"), []
         assert prepare(made, CPU, say=said.append, **options) is made
@@ -124,9 +127,13 @@ class TestAuto:
         assert said[0].startswith("AODNet is computed by PyTorch: ")
         assert reason in said[0]
 
-    @pytest.mark.parametrize(("made", "reason"), [
-        (Odd(), "Odd is computed by PyTorch: "), (Frozen(), "its ONNX graph differs by 0.3"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("made", "reason"),
+        [
+            (Odd(), "Odd is computed by PyTorch: "),
+            (Frozen(), "its ONNX graph differs by 0.3"),
+        ],
+    )
     def test_what_cannot_be_converted_is_said_once(self, made, reason, cache, capsys):
         prepared, x = prepare(made, CPU, at_once=True), image(1, 60, 70)
         for _ in range(2):
@@ -163,11 +170,14 @@ class TestAuto:
 
 
 class TestAskedForByName:
-    @pytest.mark.parametrize(("device", "options", "reason"), [
-        ("cpu", {"precision": "bf16"}, "ONNX Runtime computes in fp32, not in bf16"),
-        ("cpu", {"max_memory": 1 << 30}, "only PyTorch's memory is accounted for"),
-        ("cuda", {}, "ONNX Runtime computes on the CPU; use --device cpu"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("device", "options", "reason"),
+        [
+            ("cpu", {"precision": "bf16"}, "ONNX Runtime computes in fp32, not in bf16"),
+            ("cpu", {"max_memory": 1 << 30}, "only PyTorch's memory is accounted for"),
+            ("cuda", {}, "ONNX Runtime computes on the CPU; use --device cpu"),
+        ],
+    )
     def test_is_refused_in_one_line(self, device, options, reason):
         with pytest.raises(UserError, match=f"--engine onnx: cannot compute AODNet: .*{reason}"):
             prepare(network("AODNet"), torch.device(device), "onnx", **options)

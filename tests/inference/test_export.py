@@ -29,8 +29,9 @@ def weights(tmp_path, name="AODNet", **arguments):
     made = network(name, **arguments)
     path = tmp_path / "w.pth"
     network_g = {"type": name, **SMALL.get(name, {}), **arguments}
-    storage.save(path, {"params": made.state_dict(), "meta": {"network_g": network_g,
-                                                                 "name": "a run"}})  # fmt: skip
+    storage.save(
+        path, {"params": made.state_dict(), "meta": {"network_g": network_g, "name": "a run"}}
+    )
     return path
 
 
@@ -133,21 +134,29 @@ class TestCommand:
         assert "differs from PyTorch by" in out
         write_image("in.png", picture(1, 37, 51))
         for name, file in (("a", "a.onnx"), ("b", "w.pth")):
-            assert enhance("run", "in.png", "-o", f"{name}.png",
-                           "--weights", tmp_path / file)[0] == 0  # fmt: skip
+            assert (
+                enhance("run", "in.png", "-o", f"{name}.png", "--weights", tmp_path / file)[0] == 0
+            )
         assert abs(read_image("a.png").astype(int) - read_image("b.png")).max() <= 1
 
     def test_meta_comes_along(self, enhance, tmp_path):
         enhance("export", weights(tmp_path), "-o", tmp_path / "a.onnx")
         assert open_network(tmp_path / "a.onnx")[1] == {
-            "name": "a run", "network_g": {"type": "AODNet"}
-        }  # fmt: skip
+            "name": "a run",
+            "network_g": {"type": "AODNet"},
+        }
 
-    @pytest.mark.parametrize(("arguments", "said"), [
-        (["-o", "a.pth"], r"--out a.pth: expected a name ending in .onnx for onnx"),
-        (["-o", "w.pth/a.onnx"], "w.pth/a.onnx: cannot be written (w.pth is not a folder)"),
-        (["-o", "a.onnx", "--format", "torchscript"], "expected a name ending in .pt for torch"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["-o", "a.pth"], r"--out a.pth: expected a name ending in .onnx for onnx"),
+            (["-o", "w.pth/a.onnx"], "w.pth/a.onnx: cannot be written (w.pth is not a folder)"),
+            (
+                ["-o", "a.onnx", "--format", "torchscript"],
+                "expected a name ending in .pt for torch",
+            ),
+        ],
+    )
     def test_mistakes(self, enhance, tmp_path, in_tmp, arguments, said):
         status, _, err = enhance("export", weights(tmp_path), *arguments)
         assert status == 2

@@ -24,12 +24,16 @@ V1 = {
 }
 
 
-@pytest.mark.parametrize(("files", "free"), [
-    (V2, 500), (V1, 500),
-    (V2 | {"memory.stat": f"anon 5\ninactive_file {40 * MIB}"}, 540),
-    (V1 | {"memory/memory.stat": f"cache 5\ntotal_inactive_file {40 * MIB}"}, 540),
-    (V2 | {"memory.current": 900 * MIB}, 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        (V2, 500),
+        (V1, 500),
+        (V2 | {"memory.stat": f"anon 5\ninactive_file {40 * MIB}"}, 540),
+        (V1 | {"memory/memory.stat": f"cache 5\ntotal_inactive_file {40 * MIB}"}, 540),
+        (V2 | {"memory.current": 900 * MIB}, 0),
+    ],
+)
 def test_a_containers_limit_leaves_what_is_not_used(tmp_path, files, free):
     assert free_in_container(tree(tmp_path, files)) == free * MIB
 

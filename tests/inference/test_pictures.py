@@ -113,9 +113,11 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
     (tmp_path / "cut.png").write_bytes(encode_picture(read_picture_of(), tmp_path / "a.png")[:-80])
     reasons = {
-        "pages.tif": "has several pages", "float.tif": "but got 32",
-        "cut.png": "cannot be read as an image", "no.png": "No such file",
-    }  # fmt: skip
+        "pages.tif": "has several pages",
+        "float.tif": "but got 32",
+        "cut.png": "cannot be read as an image",
+        "no.png": "No such file",
+    }
     for name, said in reasons.items():
         with pytest.raises(UserError, match=f"{name}: .*{said}"):
             read_picture(tmp_path / name)

@@ -172,9 +172,16 @@ class TestMaxMemory:
                 enhance(made, x)
         assert 0.6 < memory.peak / foretold <= 1
 
-    @pytest.mark.parametrize(("text", "count"), [
-        ("4GB", 4 << 30), ("500M", 500 << 20), ("1.5 GiB", 3 << 29), ("2048", 2048), ("1kb", 1024),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("text", "count"),
+        [
+            ("4GB", 4 << 30),
+            ("500M", 500 << 20),
+            ("1.5 GiB", 3 << 29),
+            ("2048", 2048),
+            ("1kb", 1024),
+        ],
+    )
     def test_bytes_are_read(self, text, count):
         assert parse_bytes(text) == count
 

@@ -35,8 +35,9 @@ def test_published_wrappings_are_understood(tmp_path, wrap):
 
 
 def test_a_key_can_be_asked_for(tmp_path):
-    torch.save({"params": {"a": torch.ones(1)}, "params_ema": {"a": torch.zeros(1)}},
-               tmp_path / "w.pth")  # fmt: skip
+    torch.save(
+        {"params": {"a": torch.ones(1)}, "params_ema": {"a": torch.zeros(1)}}, tmp_path / "w.pth"
+    )
     assert state_dicts.read_weights(tmp_path / "w.pth")[0]["a"] == 0
     assert state_dicts.read_weights(tmp_path / "w.pth", "params")[0]["a"] == 1
     with pytest.raises(UserError, match="has no entry 'weights'; it has: params, params_ema"):

@@ -133,6 +133,7 @@ def test_kernels_leave_pytorchs_threads_alone():
         torch.set_num_threads(threads)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace` is deprecated")
 def test_a_traced_graph_holds_no_kernel():
     tensors = [t.detach() for t in inputs(dtype=torch.float32)]
     traced = torch.jit.trace(slice_and_apply, tensors)

@@ -1,1 +1,1 @@
-"""The subcommands of `enhance`, one a file (enhancement/cli.py lists them)."""
+"""The subcommands of `enhance`, one a file (main.py lists them)."""

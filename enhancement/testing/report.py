@@ -24,7 +24,7 @@ def report(plan: Plan, results: Results) -> None:
     scores = results.scores
     scores.notes += notes_on_weights(plan)
     tables = [table(scores)]
-    about = describe(plan)
+    about = {**describe(plan), "engine": results.engine}
     if results.sides:
         about["segmentation"] = {side: found.mean() for side, found in results.sides.items()}
         tables.append(sides_table(results.sides))

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from enhancement.data.images import save_picture
-from enhancement.inference.engines import prepare
+from enhancement.inference.engines import engine_name, prepare
 from enhancement.scoring.brightness import Sweep, sweep
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
@@ -27,6 +27,7 @@ class Results:
 
     Attributes:
         scores: Of every image.
+        engine: What computed the network.
         sides: Of the masks found in the input, each stage's output and the ground truth; or None.
         sweep: Of every brightness level; or None.
         rows: Input, output and ground truth of the first images, (1, 3, H, W) each.
@@ -34,6 +35,7 @@ class Results:
     """
 
     scores: Scores
+    engine: str
     sides: Sides | None = None
     sweep: Sweep | None = None
     rows: list[tuple[Tensor, ...]] = field(default_factory=list)
@@ -71,7 +73,7 @@ def score(plan: Plan) -> Results:
             watch=watch,
             multiple=plan.config.val.window_size if plan.config else 1,
         )
-    results = Results(scores, rows=rows, thumbnails=thumbnails)
+    results = Results(scores, engine_name(network), rows=rows, thumbnails=thumbnails)
     if plan.segmenter:
         loader = plan.loader
         results.sides = score_segmentation(plan.network, plan.segmenter, loader, name, plan.device)

@@ -46,6 +46,7 @@ def test_table_files_and_pictures(tiny, weights, in_tmp, capsys):
     content = json.loads((folder / "scores.json").read_text())
     assert content["mean"] == scores.mean()
     assert content["parameters"] == 1761
+    assert content["engine"] == "PyTorch"  # for so few pixels
     assert read_image(folder / "comparison.png").shape[1] == 1200
     output = read_image(in_tmp / "out/0.png")
     expected = get_protocol("basicsr").score(

@@ -1,4 +1,8 @@
-"""Losses of a mask's logits against a mask, for segmentation and what is trained through it."""
+"""Losses of a mask's logits against a mask, for segmentation and what is trained through it.
+
+Dice is each frame's own, then the mean: a frame without a lesion counts like any other. The Dice
+loss of segmentation_models_pytorch sums over the batch and leaves empty masks out.
+"""
 
 from __future__ import annotations
 

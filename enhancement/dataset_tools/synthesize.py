@@ -1,6 +1,6 @@
 """Write a synthesised set of pairs to disk, to look at it or to train on it as files.
 
-python enhancement/synthesize.py --opt options/hdrnet_illumination.yml --output datasets/dark_endoscopy
+python enhancement/synthesize.py --opt options/hdrnet_illumination.yml --output datasets/dark
 
 Every subset becomes OUTPUT/{train,val,test}/{low,high}/NAME.png, which `layout: high_low` reads,
 with the parameters drawn for each image in parameters.csv, and a contact sheet of the first ones.

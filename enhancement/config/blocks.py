@@ -1,4 +1,4 @@
-"""Blocks that name a registered class by `type`: looked up, held against its signature, tried."""
+"""Blocks that name a registered class by `type`, checked against its signature."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 from enhancement.compat import Registry
 from enhancement.errors import UserError
@@ -25,12 +25,12 @@ from enhancement.registry import (
     run_length_arguments,
 )
 
-from .signature import Fault, argument_faults, parameters
+from .signature import Fault, argument_faults, parameters, refused
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricKeys:
-    """Keys of every entry of `val.metrics`, beside the metric's own arguments."""
+    """Keys of every entry of `val.metrics`, besides the metric's own arguments."""
 
     better: Literal["higher", "lower"] = "higher"
     crop_border: Annotated[int, Ge(0)] = 0
@@ -64,19 +64,27 @@ class Block:
 
 
 def constructor_fault(build: Callable[[], Any]) -> str | None:
-    """What a constructor says of its arguments; None where it is content."""
+    """What a constructor says of its arguments; None where it raises nothing."""
     try:
         build()
     except (UserError, ValueError, TypeError, AssertionError, KeyError, IndexError) as error:
         return str(error) or type(error).__name__
-    except (RuntimeError, NotImplementedError, ZeroDivisionError, OSError) as error:
+    except (ArithmeticError, AttributeError, OSError, RuntimeError) as error:
         return f"cannot be built: {str(error).splitlines()[0]}"
     return None
 
 
+def buildable(block: Block, *more: Any) -> list[Fault]:
+    """A fault where the block's constructor refuses its arguments."""
+    fault = constructor_fault(partial(block.build, *more))
+    return [((), fault)] if fault else []
+
+
 def find_class(registry: Registry | Mapping[str, Any], given: Any) -> tuple[Any, list[Fault]]:
     """The class that a block's `type` names, or None and why."""
-    if not isinstance(given, dict) or not isinstance(given.get("type"), str):
+    if not isinstance(given, dict):
+        return None, [((), f"expected a block, but got {given!r}")]
+    if not isinstance(given.get("type"), str):
         return None, [(("type",), "missing; expected the name of a class")]
     try:
         return lookup(registry, given["type"]), []
@@ -86,82 +94,78 @@ def find_class(registry: Registry | Mapping[str, Any], given: Any) -> tuple[Any,
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """Annotates a field of a section: a block of a class in a registry.
+    """What makes a block of a class in a registry valid.
 
     Attributes:
         registry: Where `type` is looked up.
         check: Takes a block whose keys and types are right; what else is wrong with it.
-        faults: What is wrong with the keys and types of a block for its class.
+        arguments: Takes the class and the other keys; what is wrong with the keys and types.
     """
 
     registry: Registry | Mapping[str, Any]
     check: Callable[[Block], list[Fault]] = lambda block: []
-    faults: Callable[[Any, dict[str, Any]], list[Fault]] = argument_faults
+    arguments: Callable[[Any, dict[str, Any]], list[Fault]] = argument_faults
+
+    def faults(self, given: Any) -> list[Fault]:
+        """Everything that is wrong with a block."""
+        kind, faults = find_class(self.registry, given)
+        if kind is None:
+            return faults
+        arguments = {k: v for k, v in given.items() if k != "type"}
+        return self.arguments(kind, arguments) or self.check(Block(kind, given))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        """How pydantic reads and writes such a field."""
+        """How pydantic reads and writes a field that is annotated with this."""
         written = core_schema.plain_serializer_function_ser_schema(lambda block: block.options)
-        return core_schema.no_info_plain_validator_function(self.read, serialization=written)
+        return core_schema.no_info_plain_validator_function(self._read, serialization=written)
 
-    def read(self, given: Any) -> Block:
-        """The block.
-
-        Raises:
-            PydanticCustomError: With its faults.
-        """
-        kind, faults = find_class(self.registry, given)
-        if kind is not None:
-            arguments = {k: v for k, v in given.items() if k != "type"}
-            faults = self.faults(kind, arguments) or self.check(Block(kind, given))
-        if faults:
-            raise PydanticCustomError("faults", "faults", {"faults": faults})
-        return Block(kind, given)
+    def _read(self, given: Any) -> Block:
+        if faults := self.faults(given):
+            raise refused(faults)
+        return Block(lookup(self.registry, given["type"]), given)
 
 
-def _tried(block: Block, *more: Any) -> list[Fault]:
-    fault = constructor_fault(partial(block.build, *more))
-    return [((), fault)] if fault else []
+def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
+    """A loss compares an output with a target and gives one number."""
+    if list(inspect.signature(kind.forward).parameters)[2:3] not in (["target"], ["gt"]):
+        return [(("type",), f"{kind.__name__} does not compare output and gt")]
+    if given.get("reduction") == "none":
+        return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
+    return argument_faults(kind, given)
 
 
 def _check_loss(block: Block) -> list[Fault]:
-    """It compares an output with a target, gives one number, and can be built."""
-    if list(inspect.signature(block.kind.forward).parameters)[2:3] not in (["target"], ["gt"]):
-        return [(("type",), f"{block.type} does not compare output and gt")]
-    if block.options.get("reduction") == "none":
-        return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
-    # the weights that PerceptualLoss wants are looked for when training starts
-    return [] if block.type == "PerceptualLoss" else _tried(block)
+    """PerceptualLoss needs weights, which are looked for when training starts."""
+    return [] if block.type == "PerceptualLoss" else buildable(block)
 
 
-def _some_weight() -> list[torch.nn.Parameter]:
-    return [torch.nn.Parameter(torch.zeros(1))]
+def _check_optimizer(block: Block) -> list[Fault]:
+    return buildable(block, [torch.nn.Parameter(torch.zeros(1))])
+
+
+def _with_run_length(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that default to the run's length are filled in when it is known."""
+    return {**dict.fromkeys(run_length_arguments(kind), 1), **given}
 
 
 def _schedule_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """A run's length is filled in where it is not given."""
-    return argument_faults(kind, {**dict.fromkeys(run_length_arguments(kind), 1), **given})
+    return argument_faults(kind, _with_run_length(kind, given))
 
 
 def _check_schedule(block: Block) -> list[Fault]:
-    lengths = dict.fromkeys(run_length_arguments(block.kind), 1)
-    whole = Block(block.kind, {**lengths, **block.options})
-    return _tried(whole, torch.optim.SGD(_some_weight(), lr=0.1))
+    whole = Block(block.kind, _with_run_length(block.kind, block.options))
+    return buildable(whole, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1))
 
 
 def _metric_faults(function: Any, given: dict[str, Any]) -> list[Fault]:
-    """A metric of two 8-bit images, `crop_border` 0 if not given; `better` is not its argument."""
+    """A metric compares two 8-bit images, which no option file gives."""
     if list(parameters(function))[:2] != ["img", "img2"] or function.__name__.endswith("_pt"):
         return [(("type",), f"{function.__name__} does not compare two 8-bit images")]
-    own = {k: v for k, v in given.items() if k in MetricKeys.__annotations__}
-    arguments = {"crop_border": 0, **{k: v for k, v in given.items() if k != "better"}}
-    return [
-        *argument_faults(MetricKeys, own),
-        *argument_faults(partial(function, None, None), arguments),
-    ]
+    return argument_faults(partial(function, None, None), given, MetricKeys)
 
 
 NETWORK = Registered(ARCH_REGISTRY)
-LOSS = Registered(LOSS_REGISTRY, check=_check_loss)
-OPTIMIZER = Registered(OPTIMIZERS, check=lambda block: _tried(block, _some_weight()))
-SCHEDULER = Registered(SCHEDULERS, check=_check_schedule, faults=_schedule_faults)
-METRIC = Registered(METRIC_REGISTRY, faults=_metric_faults)
+LOSS = Registered(LOSS_REGISTRY, _check_loss, _loss_faults)
+OPTIMIZER = Registered(OPTIMIZERS, _check_optimizer)
+SCHEDULER = Registered(SCHEDULERS, _check_schedule, _schedule_faults)
+METRIC = Registered(METRIC_REGISTRY, arguments=_metric_faults)

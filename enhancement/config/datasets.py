@@ -1,13 +1,13 @@
-"""The `datasets` of an option file: each set by itself, and what they must not share."""
+"""The `datasets` of an option file: each set on its own, and images that sets must not share."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import fields
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Annotated, Any
 
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import PlainSerializer, PlainValidator
 
 from enhancement.compat import option_keys
 from enhancement.data.base_dataset import EnhancementDataset
@@ -17,20 +17,34 @@ from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
 from enhancement.registry import DATASET_REGISTRY, lookup
 
-from .blocks import Registered, constructor_fault, find_class
-from .signature import Fault, argument_faults
+from .blocks import Registered, buildable, find_class
+from .signature import Fault, argument_faults, refused
 
 SETS = ("train", "val", "test")
 DATASET_KEY = re.compile(r"train|val(_\w+)?|test(_\w+)?")
-LOADING = {f.name for f in fields(Loading)}
 FROM_BASICSR = {"io_backend", "dataroot_gt", "dataroot_lq", "mean", "std", "filename_tmpl"}
-GIVEN = {"phase", "scale", "name", "type"}
+IMPLIED = {"phase", "scale", "name", "type"}
 TRAINING_ONLY = {"gt_size", "use_hflip", "use_rot"}
-# of BasicSR's files; batches here run on across epochs and workers prefetch
-NO_EFFECT = {"dataset_enlarge_ratio", "prefetch_mode", "num_prefetch_queue"}
 PROGRESSIVE = ("gt_sizes", "mini_batch_sizes", "iters")
 FRACTIONS = ("val_fraction", "test_fraction")
-NOT_HELD_OUT = {*TRAINING_ONLY, *LOADING, *NO_EFFECT, "cache", "seed"}
+
+
+# of BasicSR's files; batches here run on across epochs and workers prefetch
+NO_EFFECT = {"dataset_enlarge_ratio", "prefetch_mode", "num_prefetch_queue"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonKeys(Loading):
+    """Keys of every set, BasicSR's without effect among them."""
+
+    name: str = ""
+    dataset_enlarge_ratio: Any = None
+    prefetch_mode: Any = None
+    num_prefetch_queue: Any = None
+
+
+COMMON = {f.name for f in fields(CommonKeys)}
+NOT_HELD_OUT = {*TRAINING_ONLY, *COMMON - {"name"}, "cache", "seed"}
 
 
 def phase_of(key: str) -> str:
@@ -38,33 +52,25 @@ def phase_of(key: str) -> str:
     return key.split("_")[0]
 
 
-class _Datasets:
-    """Annotates the field `datasets`: sets by key, held against their classes, not their files."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        written = core_schema.plain_serializer_function_ser_schema(
-            lambda sets: {key: block.given for key, block in sets.items()}
-        )
-        return core_schema.no_info_plain_validator_function(self.read, serialization=written)
-
-    @staticmethod
-    def read(given: Any) -> dict[str, DatasetBlock]:
-        if not isinstance(given, dict):
-            faults: list[Fault] = [((), f"expected a block, but got {given!r}")]
-        else:
-            faults = [
-                fault for key, options in given.items() for fault in _set_faults(key, options)
-            ]
-        if faults:
-            raise PydanticCustomError("faults", "faults", {"faults": faults})
-        return {key: dataset_block(key, options) for key, options in given.items()}
+def _read_sets(given: Any) -> dict[str, DatasetBlock]:
+    """Sets by key, checked against their classes but not against their files."""
+    if not isinstance(given, dict):
+        raise refused([((), f"expected a block, but got {given!r}")])
+    faults = [fault for key, options in given.items() for fault in _set_faults(key, options)]
+    if faults:
+        raise refused(faults)
+    return {key: dataset_block(key, options) for key, options in given.items()}
 
 
-DATASETS = _Datasets()
+DatasetBlocks = Annotated[
+    dict[str, DatasetBlock],
+    PlainValidator(_read_sets),
+    PlainSerializer(lambda sets: {key: block.given for key, block in sets.items()}),
+]
 
 
 def dataset_block(key: str, options: dict[str, Any]) -> DatasetBlock:
-    """A sound set, parsed; its name is its key unless it has one."""
+    """A valid set, parsed; its name is its key unless it has one."""
     return DatasetBlock.of(key, {"name": key, **options, "phase": phase_of(key), "scale": 1})
 
 
@@ -83,60 +89,48 @@ def derive_sets(datasets: dict[str, Any]) -> dict[str, Any]:
 
 def _set_faults(key: str, given: Any) -> Iterator[Fault]:
     """What is wrong with the keys and types of a set."""
-    if not DATASET_KEY.fullmatch(str(key)):
-        yield (key,), f"unknown set; {hint(str(key), SETS)}"
-        return
-    if not isinstance(given, dict):
-        yield (key,), f"expected a block, but got {given!r}"
+    if not DATASET_KEY.fullmatch(key):
+        yield (key,), f"unknown set; {hint(key, SETS)}"
         return
     kind, faults = find_class(DATASET_REGISTRY, given)
     if kind is not None:
-        faults = argument_faults(Loading, {k: v for k, v in given.items() if k in LOADING})
-        own = {k: v for k, v in given.items() if k not in LOADING | NO_EFFECT | {"type", "name"}}
-        if issubclass(kind, EnhancementDataset):
-            faults += _own_faults(kind, own)
-        else:
-            faults += _foreign_faults(kind, key, own)
-        faults += _loading_faults(kind, key, given)
+        ours = issubclass(kind, EnhancementDataset)
+        own = {k: v for k, v in given.items() if k != "type"}
+        faults = _own_faults(kind, own) if ours else _foreign_faults(kind, key, own)
+        faults += _loading_faults(ours, key, given)
     yield from (((key, *at), text) for at, text in faults)
 
 
 def _own_faults(kind: Any, own: dict[str, Any]) -> list[Fault]:
-    faults = argument_faults(kind.Options, own)
+    faults = argument_faults(kind.Options, own, CommonKeys)
     for name, types in kind.nested.items():
         if own.get(name) is not None:
-            try:
-                found = Registered(types).read(own[name])
-            except PydanticCustomError as error:
-                faults += [((name, *at), text) for at, text in (error.context or {})["faults"]]
-            else:
-                fault = constructor_fault(found.build)
-                faults += [((name,), fault)] if fault else []
+            inner = Registered(types, buildable).faults(own[name])
+            faults += [((name, *at), text) for at, text in inner]
     return faults
 
 
 def _foreign_faults(kind: Any, key: str, own: dict[str, Any]) -> list[Fault]:
-    """Hold a set against the keys that one of BasicSR's datasets reads."""
+    """Check a set against the keys that one of BasicSR's datasets reads."""
     read, required = option_keys(kind)
-    valid = read | FROM_BASICSR | GIVEN
-    faults: list[Fault] = [
-        ((name,), f"unknown key; {hint(name, valid)}") for name in own if name not in valid
-    ]
+    valid = read | FROM_BASICSR | IMPLIED | COMMON
+    faults = argument_faults(CommonKeys, {k: v for k, v in own.items() if k in COMMON})
+    faults += [((name,), f"unknown key; {hint(name, valid)}") for name in own if name not in valid]
     for name, value in own.items():
         if name.startswith("dataroot") and name in valid and not isinstance(value, str):
             faults.append(((name,), f"expected a folder's path, but got {value!r}"))
-    needless = GIVEN if key == "train" else GIVEN | TRAINING_ONLY
+    needless = IMPLIED if key == "train" else IMPLIED | TRAINING_ONLY
     missing = sorted(required - own.keys() - needless)
     return faults + [((name,), f"missing; {kind.__name__} reads it") for name in missing]
 
 
-def _loading_faults(kind: Any, key: str, given: dict[str, Any]) -> list[Fault]:
+def _loading_faults(ours: bool, key: str, given: dict[str, Any]) -> list[Fault]:
     faults: list[Fault] = []
     for name in ("batch_size_per_gpu", "num_worker_per_gpu"):
         if key != "train" and name in given:
             faults.append(((name,), "has no effect: images are tested one at a time"))
     lists = {name: given[name] for name in PROGRESSIVE if isinstance(given.get(name), list)}
-    if lists and not (issubclass(kind, EnhancementDataset) and key == "train"):
+    if lists and not (ours and key == "train"):
         text = "works for this project's training sets alone"
         faults.append(((next(iter(lists)),), text))
     elif lists and ("iters" not in lists or len({len(v) for v in lists.values()}) > 1):
@@ -154,14 +148,14 @@ def file_faults(
 
     Args:
         datasets: The sets as they were given.
-        faulty: The keys of sets that are not sound.
+        faulty: The keys of sets that are invalid.
         files_of: Sets whose folders must exist; None means all of them.
     """
-    sound = {k: v for k, v in datasets.items() if k not in faulty}
-    for key, given in sound.items():
+    valid = {k: v for k, v in datasets.items() if k not in faulty}
+    for key, given in valid.items():
         if files_of is None or key in files_of:
             yield from ((("datasets", key, *at), text) for at, text in _missing_files(key, given))
-    yield from _unequal_fractions(sound)
+    yield from _unequal_fractions(valid)
 
 
 def _missing_files(key: str, given: dict[str, Any]) -> Iterator[Fault]:
@@ -176,14 +170,14 @@ def _missing_files(key: str, given: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _unequal_fractions(datasets: dict[str, Any]) -> Iterator[Fault]:
-    """Sets that share images must be divided alike, or the held-out ones leak into training."""
-    shares: dict[Any, tuple[str, Any]] = {}
+    """Sets of the same images must be split alike, or held-out ones leak into training."""
+    splits: dict[Any, tuple[str, Any]] = {}
     for key, given in datasets.items():
         if not any(given.get(f) for f in FRACTIONS):
             continue
         roots = tuple(str(given.get(k)) for k in ("dataroot", "dataroot_gt", "layout", "split"))
         mine = tuple(given.get(f) or 0 for f in FRACTIONS)
-        first, theirs = shares.setdefault(roots, (key, mine))
+        first, theirs = splits.setdefault(roots, (key, mine))
         if mine != theirs:
             yield (
                 ("datasets", key),
@@ -195,7 +189,7 @@ def _unequal_fractions(datasets: dict[str, Any]) -> Iterator[Fault]:
 
 
 def lacks_masks(given: dict[str, Any]) -> bool:
-    """Whether a sound set has no masks."""
+    """Whether a valid set has no masks."""
     kind = lookup(DATASET_REGISTRY, given["type"])
     try:
         return not issubclass(kind, EnhancementDataset) or not kind.Options.pick(given).masks()
@@ -204,7 +198,7 @@ def lacks_masks(given: dict[str, Any]) -> bool:
 
 
 def _gt_files(given: Any) -> set[str]:
-    """The ground-truth files of a set of ours; empty where they cannot be told."""
+    """The ground-truth files of one of this project's sets; empty where they are unknown."""
     if not isinstance(given, dict) or given.get("subset"):
         return set()
     try:

@@ -1,4 +1,4 @@
-"""What must fit together: model, network, losses, weights, frozen parts, masks."""
+"""Whether model, network, losses, weights, frozen parts and masks match one another."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from enhancement.weights.state_dicts import misfits, own_names, read_weights
 
 from .blocks import Block, constructor_fault
 from .needs import Needs, compared_by
+from .schema import LOSS_SUFFIX, losses_of
 from .signature import Fault
 
 FILES = ("pretrain_network_g", "init_network_g", "resume_state")
-ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler", "losses"}
+ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler"}
 MASK_MODELS = "`model_type: SegmentationModel` or `SegmentationGuidedModel`"
 
 
@@ -40,8 +41,7 @@ def model_faults(options: dict[str, Any], model: Any) -> Iterator[Fault]:
     train = block(options, "train")
     if model is not None and not is_ours(model):
         read = train_keys(model) | ALWAYS_READ
-        losses = {f"{name}_opt": given for name, given in block(train, "losses").items()}
-        for key, value in {**train, **losses}.items():
+        for key, value in train.items():
             if key not in read and value is not None:
                 yield ("train", key), f"{model.__name__} does not read it; {hint(key, read)}"
     parts, sets = train.get("accumulate", 1), block(options, "datasets", "train")
@@ -55,14 +55,14 @@ def model_faults(options: dict[str, Any], model: Any) -> Iterator[Fault]:
 def loss_faults(options: dict[str, Any], needs: Needs) -> Iterator[Fault]:
     """Each loss compares what the model gives it, and a model of masks has a loss of masks."""
     model, kinds = options.get("model_type"), set()
-    losses = block(options, "train", "losses")
+    losses = losses_of(block(options, "train"))
     for name, given in losses.items():
         try:
             subject = compared_by(lookup(LOSS_REGISTRY, str(block(given).get("type"))))
         except UserError:
             continue
         kinds.add(subject)
-        at, loss = ("train", f"{name}_opt", "type"), block(given)["type"]
+        at, loss = ("train", f"{name}{LOSS_SUFFIX}", "type"), block(given)["type"]
         if subject in needs.losses:
             continue
         if subject == "illumination":

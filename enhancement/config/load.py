@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from enhancement.errors import OptionError, UserError, hint
 from enhancement.registry import ARCH_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.scoring.protocols import SEGMENTATION, protocols_for
@@ -18,7 +16,7 @@ from .dialect import is_dialect, translate
 from .files import OptionFile, Options
 from .fit import block, loss_faults, model_faults, network_faults, path_faults
 from .needs import Needs
-from .schema import LOSS_SUFFIX, Config, gather_losses
+from .schema import LOSS_SUFFIX, LOSSES, Config, losses_of
 from .signature import Fault, KeyPath, faults_in, validate
 
 
@@ -54,8 +52,8 @@ def load_config(
         for note in translate(file.options):
             print(f"note: {note}")
     options = file.options
-    if not training and not options.get("train"):
-        options.pop("train", None)
+    if not training and options.get("train") == {}:
+        options["train"] = None
     lines = [
         f"{file.origin(at)}: {'.'.join(at)}: {line}"
         for at, text in faults_of(options, training, files_of)
@@ -67,7 +65,7 @@ def load_config(
 
 
 def parse_config(options: Options) -> Config:
-    """Sound options as a `Config`, the sets that are held out of `train` among its datasets."""
+    """Valid options as a `Config`, the sets that are held out of `train` among its datasets."""
     return validate(Config, {**options, "datasets": derive_sets(options["datasets"])})
 
 
@@ -82,11 +80,9 @@ def faults_of(
         files_of: Sets whose folders must exist; None means all of them.
     """
     faulty: set[KeyPath] = set()
-    for at, text in _schema_faults(options):
+    for at, text in faults_in(Config, options):
         faulty.add(at)
         yield _as_written(at), text
-    train = options.get("train")
-    options = {**options, "train": gather_losses(train) if isinstance(train, dict) else {}}
     model = _found(MODEL_REGISTRY, options.get("model_type"))
     needs = Needs.of(model)
     if training:
@@ -102,16 +98,9 @@ def faults_of(
         yield from network_faults(options, found, needs, training, files_of is None)
 
 
-def _schema_faults(options: Options) -> Iterator[Fault]:
-    try:
-        validate(Config, options)
-    except ValidationError as error:
-        yield from faults_in(error, Config, options)
-
-
 def _as_written(at: KeyPath) -> KeyPath:
-    """`train.losses.pixel` as the file says it, `train.pixel_opt`."""
-    if at[:2] == ("train", "losses") and len(at) > 2:
+    """The key of a loss as the file has it, `train.pixel_opt`."""
+    if at[:2] == ("train", LOSSES) and len(at) > 2:
         return ("train", f"{at[2]}{LOSS_SUFFIX}", *at[3:])
     return at
 
@@ -125,11 +114,12 @@ def _found(registry: Any, name: Any) -> Any:
 
 def _completeness_faults(options: Options) -> Iterator[Fault]:
     """What a file must have to be trained from."""
-    if not options["train"].keys() - {"losses"}:
+    train, datasets = options.get("train"), options.get("datasets")
+    if train is None:
         yield ("train",), "missing; expected a block"
-    elif not options["train"]["losses"]:
+    elif isinstance(train, dict) and not losses_of(train):
         yield ("train",), f"no loss; expected a key such as pixel{LOSS_SUFFIX}"
-    if isinstance(options.get("datasets"), dict) and "train" not in options["datasets"]:
+    if isinstance(datasets, dict) and "train" not in datasets:
         yield ("datasets", "train"), "missing; expected the training set"
 
 

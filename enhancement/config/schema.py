@@ -12,26 +12,24 @@ from typing import Annotated, Any, Literal, Union
 
 from annotated_types import Ge, Gt, Lt
 from pydantic import AfterValidator, BaseModel, Field, model_serializer, model_validator
-from pydantic_core import PydanticCustomError
 
-from enhancement.data.blocks import DatasetBlock
 from enhancement.errors import UserError
 from enhancement.paths import locate
 from enhancement.registry import MODEL_REGISTRY, lookup
 from enhancement.scoring.protocols import protocols_for
 
 from .blocks import LOSS, METRIC, NETWORK, OPTIMIZER, SCHEDULER, Block
-from .datasets import DATASETS
-from .signature import STRICT
+from .datasets import DatasetBlocks
+from .signature import STRICT, refused
 
 LOSS_SUFFIX = "_opt"
+LOSSES = "{name}_opt"  # the key that losses are gathered under, as hints show it
 Positive = Annotated[int, Gt(0)]
 
 
 def _run_name(name: str) -> str:
     if not re.fullmatch(r"[\w.+-]+", name):
-        text = f"names a folder: letters, digits and . _ + -; got {name!r}"
-        raise PydanticCustomError("faults", "faults", {"faults": [((), text)]})
+        raise refused([((), f"names a folder: letters, digits and . _ + -; got {name!r}")])
     return name
 
 
@@ -39,7 +37,7 @@ def _model_name(name: str) -> str:
     try:
         lookup(MODEL_REGISTRY, name)
     except UserError as error:
-        raise PydanticCustomError("faults", "faults", {"faults": [((), str(error))]}) from None
+        raise refused([((), str(error))]) from None
     return name
 
 
@@ -61,7 +59,7 @@ class MixingAugs(Section):
 
 
 class Train(Section):
-    """`train:`; losses stand beside these keys as `{name}_opt: {type: ...}`.
+    """`train:`; losses are further keys, `{name}_opt: {type: ...}`.
 
     `precision` is that of the network's forward pass (autocast); weights and losses stay fp32. A
     batch is computed in `accumulate` parts, to take less memory. `channels_last` and `compile`
@@ -87,12 +85,15 @@ class Train(Section):
     accumulate: Positive = 1
     frozen: dict[str, str] | None = None
     max_skipped: Positive = 10
-    losses: dict[str, Annotated[Block, LOSS]] = Field(default_factory=dict)
+    losses: dict[str, Annotated[Block, LOSS]] = Field(default_factory=dict, alias="{name}_opt")
 
     @model_validator(mode="before")
     @classmethod
     def _gather_losses(cls, given: Any) -> Any:
-        return gather_losses(given) if isinstance(given, dict) else given
+        if not isinstance(given, dict):
+            return given
+        others = {k: v for k, v in given.items() if not k.endswith(LOSS_SUFFIX)}
+        return others | {LOSSES: losses_of(given)}
 
     @model_serializer(mode="wrap")
     def _spread_losses(self, write: Any) -> dict[str, Any]:
@@ -167,7 +168,7 @@ class Config(Section):
     name: Annotated[str, AfterValidator(_run_name)]
     model_type: Annotated[str, AfterValidator(_model_name)]
     network_g: Annotated[Block, NETWORK]
-    datasets: Annotated[dict[str, DatasetBlock], DATASETS]
+    datasets: DatasetBlocks
     scale: Literal[1] = 1
     num_gpu: Union[Literal["auto"], Annotated[int, Ge(0)]] = "auto"  # noqa: UP007
     manual_seed: Annotated[int, Ge(0), Lt(2**32)] = 0
@@ -201,8 +202,8 @@ class Config(Section):
         return self.model_dump(mode="json")
 
 
-def gather_losses(train: dict[str, Any]) -> dict[str, Any]:
-    """A `train` block with its `{name}_opt` keys gathered under `losses`."""
-    found = {k: v for k, v in train.items() if k.endswith(LOSS_SUFFIX)}
-    others = {k: v for k, v in train.items() if k not in found}
-    return others | {"losses": {k.removesuffix(LOSS_SUFFIX): v for k, v in found.items() if v}}
+def losses_of(train: dict[str, Any]) -> dict[str, Any]:
+    """The losses of a `train` block by name, `pixel` for the key `pixel_opt`."""
+    return {
+        k.removesuffix(LOSS_SUFFIX): v for k, v in train.items() if k.endswith(LOSS_SUFFIX) and v
+    }

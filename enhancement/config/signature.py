@@ -14,6 +14,7 @@ from dataclasses import is_dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic_core import PydanticCustomError
 
 from enhancement.errors import hint
 
@@ -22,7 +23,14 @@ Fault = tuple[KeyPath, str]  # the key, and what is wrong with it
 
 NOT_OPTIONS = ("self", "params", "optimizer", "last_epoch", "args", "kwargs")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
-IN_WORDS = {str: "a text", int: "a whole number", float: "a number", dict: "a block"}
+IN_WORDS: dict[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    dict: "a block",
+    Any: "a value",
+}
+MESSAGES = {"model_type": "a block", "dict_type": "a block", "missing": "an entry"}
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -42,13 +50,14 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
-def arguments_model(function: Callable[..., Any]) -> type[BaseModel]:
-    """A model of the arguments that an option file may give a function or class."""
+def arguments_model(*functions: Callable[..., Any]) -> type[BaseModel]:
+    """A model of the arguments of functions or classes that share a block; the last one wins."""
     fields: dict[str, Any] = {}
-    for number, (name, p) in enumerate(parameters(function).items()):
+    declared = {name: p for function in functions for name, p in parameters(function).items()}
+    for number, (name, p) in enumerate(declared.items()):
         default = ... if p.default is p.empty else p.default
         fields[f"argument_{number}"] = (_annotation(p), Field(default, alias=name))
-    return create_model(getattr(function, "__name__", "call"), __config__=STRICT, **fields)
+    return create_model("Arguments", __config__=STRICT, **fields)
 
 
 def _annotation(parameter: inspect.Parameter) -> Any:
@@ -68,14 +77,11 @@ def _annotation(parameter: inspect.Parameter) -> Any:
     return Union[list[Any], float] if isinstance(default, list | tuple) else Any  # noqa: UP007
 
 
-def argument_faults(function: Callable[..., Any], given: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with a block for a function or class: keys and types."""
-    model = arguments_model(function)
-    try:
-        validate(model, given)
-    except ValidationError as error:
-        return list(faults_in(error, model, given))
-    return []
+def argument_faults(
+    function: Callable[..., Any], given: Mapping[str, Any], *more: Callable[..., Any]
+) -> list[Fault]:
+    """What is wrong with the keys and types of a block that one or more functions are given."""
+    return faults_in(arguments_model(function, *more), given)
 
 
 def validate(model: type[BaseModel], given: Mapping[str, Any]) -> Any:
@@ -87,23 +93,37 @@ def validate(model: type[BaseModel], given: Mapping[str, Any]) -> Any:
     return model.model_validate_json(json.dumps(given, default=str), strict=True)
 
 
-def faults_in(
+def refused(faults: list[Fault]) -> PydanticCustomError:
+    """The error by which a validator of this package hands its faults to `faults_in`."""
+    return PydanticCustomError("faults", "faults", {"faults": faults})
+
+
+def faults_in(model: type[BaseModel], given: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with a block: one fault for each key and kind."""
+    try:
+        validate(model, given)
+    except ValidationError as error:
+        return list(_in_words(error, model, given))
+    return []
+
+
+def _in_words(
     error: ValidationError, model: type[BaseModel], given: Mapping[str, Any]
 ) -> Iterator[Fault]:
-    """pydantic's errors as key paths and texts, one for each key and kind."""
     expected: dict[KeyPath, set[str]] = {}
     for found in error.errors(include_url=False):
-        path, names = _place(found["loc"], model)
-        if found["type"] == "faults":  # of a block that names its class, see blocks.py
-            at = tuple(map(str, found["loc"]))
+        kind, loc = found["type"], found["loc"]
+        path, names = _place(loc, model)
+        if kind == "faults":
+            at = tuple(map(str, loc))
             yield from (((*at, *inner), text) for inner, text in found["ctx"]["faults"])
-        elif found["type"] == "missing":
-            yield path, f"missing; expected {in_words(names[path[-1]])}"
-        elif found["type"] == "extra_forbidden":
+        elif kind == "missing" and isinstance(loc[-1], str):
+            yield path, f"missing; expected {type_in_words(names[path[-1]])}"
+        elif kind == "extra_forbidden":
             yield path, f"unknown key; {hint(path[-1], names)}"
         else:
-            text = str(found["msg"]).removeprefix("Input should be ")
-            where = "".join(f"[{part}]" for part in found["loc"] if isinstance(part, int))
+            text = MESSAGES.get(kind) or str(found["msg"]).removeprefix("Input should be ")
+            where = "".join(f"[{part}]" for part in loc if isinstance(part, int))
             expected.setdefault(path, set()).add(f"{text} at {where}" if where else text)
     for path, texts in expected.items():
         value: Any = given
@@ -129,11 +149,11 @@ def _place(loc: tuple[int | str, ...], model: Any) -> tuple[KeyPath, dict[str, A
     return path, names
 
 
-def in_words(annotation: Any) -> str:
+def type_in_words(annotation: Any) -> str:
     """A type in words."""
     if get_origin(annotation) is Annotated:
-        return in_words(annotation.__args__[0])
+        return type_in_words(annotation.__args__[0])
     plain = get_origin(annotation) or annotation
-    if inspect.isclass(plain) and plain.__module__ != "builtins":
+    if plain not in IN_WORDS and inspect.isclass(plain) and plain.__module__ != "builtins":
         return "a block"
     return IN_WORDS.get(plain, str(annotation).replace("typing.", ""))

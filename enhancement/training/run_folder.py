@@ -192,7 +192,7 @@ def _with_defaults(options: Options) -> Options:
     """A run's stored options with defaults for keys that have come since; as they are if unfit."""
     try:
         return parse_config(options).resolved
-    except (ValueError, KeyError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return options
 
 

@@ -43,9 +43,8 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
     config, first = context.config, context.rank == 0
     total, seed = config.training.total_iter, config.manual_seed
     place = context.rank, context.world_size
-    shares = (
-        place if issubclass(config.model, EnhancementModel) else (0, 1)
-    )  # BasicSR's do not share
+    # BasicSR's own models score a whole set in one process
+    shares = place if issubclass(config.model, EnhancementModel) else (0, 1)
     with distributed.synchronised_errors():
         path = find_state(context, arguments.auto_resume, arguments.debug)
         state = read_state(path, context) if path else None
@@ -65,6 +64,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
             open_run(context)
             tracker = Tracker(context.folder, config, start)
         describe(context, model, len(loader.dataset), validation)
+    interrupt = Interrupt(ignore_repeats=context.world_size > 1)  # before workers inherit signals
     return Run(
         context=context,
         model=model,
@@ -73,7 +73,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         progress=Progress(total, start, config.logger.print_freq, first),
         tracker=tracker,
         profile=profile,
-        interrupt=Interrupt(ignore_repeats=context.world_size > 1),
+        interrupt=interrupt,
         start=start,
         iteration=start,
         best=best,

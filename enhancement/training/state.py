@@ -36,7 +36,8 @@ def save(run: Run) -> None:
 
 def _save(run: Run) -> None:
     model = run.model
-    networks = [model.net_g, *([model.average] if getattr(model, "average", None) else [])]
+    averages = (getattr(model, name, None) for name in ("average", "net_g_ema"))
+    networks = [model.net_g, *(average for average in averages if average)]
     if not all(v.isfinite().all() for n in networks for v in n.state_dict().values()):
         raise UserError(
             f"iteration {run.iteration}: the weights are not numbers any more and are not saved; "
@@ -86,7 +87,7 @@ def state_of(run: Run) -> State:
         "world_size": run.context.world_size,
         "net_g": model.network.state_dict(),
         "net_g_ema": model.average.module.state_dict() if model.average else None,
-        "averaged": int(model.average.n_averaged) if model.average else 0,
+        "averaged": int(model.average.n_averaged) if model.average else None,
         "optimizers": [o.state_dict() for o in model.optimizers],
         "schedulers": [s.state_dict() for s in model.schedulers],
         "scaler": model.scaler.state_dict(),
@@ -154,7 +155,7 @@ def _load(model: EnhancementModel, state: State) -> None:
     model.network.load_state_dict(state["net_g"])
     if model.average:
         model.average.module.load_state_dict(state["net_g_ema"])
-        model.average.n_averaged.fill_(state.get("averaged", state["iteration"]))
+        model.average.n_averaged.fill_(state.get("averaged", state["iteration"] + 1))
     for optimizer, content in zip(model.optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(content)
     for scheduler, content in zip(model.schedulers, state["schedulers"], strict=True):

@@ -341,7 +341,28 @@ FAULTS = [
         {"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "test"}}},
         "datasets.val: is a test set, and checkpoints are chosen on it",
     ),
+    ({"network_g": []}, "network_g: expected a block, but got []"),
+    ({"datasets": {"train": {"name": 3}}}, "datasets.train.name: expected a valid string, but"),
+    (
+        {"datasets": {"train": {"batch_size_per_gp": 2}}},
+        "batch_size_per_gp: unknown key; did you mean 'batch_size_per_gpu'?",
+    ),
+    ({"datasets": {"train": {"gt_size": [8]}}}, "an entry at [1], but got [8]"),
+    ({"train": {"scheduler": {"type": "MultiStepLR"}}}, "milestones: missing; expected a value"),
+    ({"train": {"losses": {}}}, "train.losses: unknown key"),
+    ({"train": {"gan_opt": {"type": "GANLoss"}}}, "GANLoss does not compare output"),
+    (
+        {"val": {"metrics": {"a": {"type": "calculate_psnr", "bettr": "lower"}}}},
+        "val.metrics.a.bettr: unknown key; did you mean 'better'?",
+    ),
+    (
+        {"network_g": {"type": "MSRResNet", "num_block": -2, "upscale": 1}},
+        "network_g: cannot be built: 'MSRResNet' object has no attribute 'upconv1'",
+    ),
 ]  # fmt: skip
+
+BLOCKS = ["network_g", "datasets", "path", "val", "logger", "dist_params", "datasets.train",
+          "train", "train.optim_g", "train.scheduler", "train.pixel_opt"]  # fmt: skip
 
 
 class TestFaults:
@@ -354,6 +375,16 @@ class TestFaults:
         assert any(text in fault for fault in faults), faults
         assert all(fault.startswith(("tiny.yml: ", "tiny.yml:")) for fault in faults)
         assert sorted(p for p in in_tmp.rglob("*") if p.name != "tiny.yml") == before
+
+    @pytest.mark.parametrize("value", [3, [1], "x"])
+    @pytest.mark.parametrize("block", BLOCKS)
+    def test_a_value_in_place_of_a_block_is_one_fault(self, tiny, in_tmp, block, value):
+        options = tiny_options()
+        *outer, key = block.split(".")
+        (options[outer[0]] if outer else options)[key] = value
+        tiny()
+        (in_tmp / "odd.yml").write_text(yaml.safe_dump(options))
+        assert faults_of("odd.yml") == [f"odd.yml: {block}: expected a block, but got {value!r}"]
 
     def test_all_are_found_at_once(self, tiny):
         changes = {

@@ -288,6 +288,12 @@ class TestKilled:
         "sys.exit(train.run_training(train.parse(sys.argv[3:])))\n"
     )
 
+    FOREIGN = {
+        "type": "PairedImageDataset", "io_backend": {"type": "disk"}, "gt_size": 32,
+        "dataroot_lq": "datasets/high_low/train/low",
+        "dataroot_gt": "datasets/high_low/train/high",
+        "use_hflip": True, "use_rot": True, "layout": None, "split": None, "val_fraction": None,
+    }  # fmt: skip
     MODELS = {
         "EnhancementModel": {"network_g": {"type": "HDRNet", "low_resolution": 64}},
         "IlluminationModel": {
@@ -299,9 +305,16 @@ class TestKilled:
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
-        ("model", "workers"), [("EnhancementModel", 0), ("IlluminationModel", 2)]
+        ("model", "workers", "dataset"),
+        [
+            ("EnhancementModel", 0, {}),
+            ("IlluminationModel", 2, {}),
+            ("EnhancementModel", 0, FOREIGN),
+            ("EnhancementModel", 2, FOREIGN),
+        ],
+        ids=["0_workers", "2_workers", "BasicSR_0_workers", "BasicSR_2_workers"],
     )
-    def test_at_random_iterations_and_during_a_save(self, tiny, model, workers):
+    def test_at_random_iterations_and_during_a_save(self, tiny, model, workers, dataset):
         changes = merge(deepcopy(self.MODELS[model]), {
             "train": {"total_iter": 12, "ema_decay": 0.9,
                       "scheduler": {"type": "CosineAnnealingLR"},
@@ -310,7 +323,7 @@ class TestKilled:
         options = tiny(
             model_type=model, **changes,
             val={"val_freq": 5}, logger={"save_checkpoint_freq": 2},
-            datasets={"train": {"num_worker_per_gpu": workers}},
+            datasets={"train": {**dataset, "num_worker_per_gpu": workers}},
         )  # fmt: skip
         run("--opt", options, "--force_yml", "name=whole")
         random = np.random.default_rng()

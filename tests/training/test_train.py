@@ -268,13 +268,16 @@ class TestWatching:
 def test_ema_follows_the_weights(tiny):
     model = model_of(tiny(train={"ema_decay": 0.5}))
     before = deepcopy(model.average.module.state_dict())
-    model.average.n_averaged.fill_(99)  # the decay is what was asked for by then
     batch = {"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 16, 16)}
     model.feed_data(batch)
-    model.optimize_parameters(100)
-    average = model.average.module.state_dict()
-    for name, value in model.net_g.state_dict().items():
-        torch.testing.assert_close(average[name], (before[name] + value) / 2)
+    for iteration in range(1, 13):
+        model.optimize_parameters(iteration)
+        decay = min(0.5, iteration / (iteration + 10))
+        average = model.average.module.state_dict()
+        for name, value in model.net_g.state_dict().items():
+            expected = decay * before[name] + (1 - decay) * value
+            torch.testing.assert_close(average[name], expected)
+        before = deepcopy(average)
     assert model.tested_network is model.average.module
 
 

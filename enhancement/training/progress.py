@@ -34,8 +34,9 @@ class _LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         logger.removeHandler(self)
-        logger.warning("%s: cannot be written (%s); it ends here", self.baseFilename,
-                       sys.exc_info()[1])  # fmt: skip
+        logger.warning(
+            "%s: cannot be written (%s); it ends here", self.baseFilename, sys.exc_info()[1]
+        )
 
 
 def log_to_file(path: Path) -> None:
@@ -58,9 +59,13 @@ class Progress:
         self.total, self.start, self.every = total, start, every
         self.visible, self.is_terminal = visible, sys.stderr.isatty()
         self.bar = tqdm(
-            total=total, initial=start, unit="it", dynamic_ncols=True, smoothing=0.05,
+            total=total,
+            initial=start,
+            unit="it",
+            dynamic_ncols=True,
+            smoothing=0.05,
             disable=not (visible and self.is_terminal),
-        )  # fmt: skip
+        )
         self.began = self.since = time.perf_counter()
         self.waited, self.counted = 0.0, 0
 
@@ -78,8 +83,11 @@ class Progress:
         """Since the last call: mean seconds of an iteration and of its wait for data; the share."""
         now = time.perf_counter()
         count, passed = max(1, self.counted), now - self.since
-        found = {"iteration": passed / count, "data": self.waited / count,
-                 "waiting_share": self.waited / passed}  # fmt: skip
+        found = {
+            "iteration": passed / count,
+            "data": self.waited / count,
+            "waiting_share": self.waited / passed,
+        }
         self.since, self.waited, self.counted = now, 0.0, 0
         return found
 
@@ -87,8 +95,9 @@ class Progress:
         """Leave validation and saving out of the iteration time."""
         self.since += seconds
 
-    def show(self, iteration: int, terms: dict[str, float], rate: float,
-             times: dict[str, float]) -> None:  # fmt: skip
+    def show(
+        self, iteration: int, terms: dict[str, float], rate: float, times: dict[str, float]
+    ) -> None:
         """Losses, learning rate and speed: behind the bar, or as a line with the time left."""
         losses = " ".join(f"{name} {value:.4g}" for name, value in terms.items())
         self.bar.set_postfix_str(losses)

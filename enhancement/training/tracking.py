@@ -130,10 +130,14 @@ class Tracker:
             return
         width = min(PICTURE_WIDTH, max(row.shape[-1] for row in rows))
         scaled = [
-            F.interpolate(row, (max(1, round(row.shape[-2] * width / row.shape[-1])), width),
-                          mode="bilinear", antialias=True)
+            F.interpolate(
+                row,
+                (max(1, round(row.shape[-2] * width / row.shape[-1])), width),
+                mode="bilinear",
+                antialias=True,
+            )
             for row in rows
-        ]  # fmt: skip
+        ]
         with self._may_end():
             self.writer.add_image(tag, torch.cat(scaled, 2)[0].clamp(0, 1), iteration)
 

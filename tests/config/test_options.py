@@ -284,19 +284,45 @@ FAULTS = [
     ({"datasets": {"train": {"dataroot": "away"}}}, "datasets.train: away: expected {train/low,"),
     ({"datasets": {"train": {"val_fraction": 1.0}}}, "leave something to train on"),
     (
-        {"datasets": {"train": {"type": "SynthesisDataset", "dataroot_gt": "datasets/high_low",
-                                "layout": None, "split": None, "degradation": {"type": "Fog"}}}},
+        {
+            "datasets": {
+                "train": {
+                    "type": "SynthesisDataset",
+                    "dataroot_gt": "datasets/high_low",
+                    "layout": None,
+                    "split": None,
+                    "degradation": {"type": "Fog"},
+                }
+            }
+        },
         "datasets.train.degradation.type: unknown type 'Fog'; valid: Haze, LowLight",
     ),
     (
-        {"datasets": {"train": {"type": "SynthesisDataset", "dataroot_gt": "datasets/high_low",
-                                "layout": None, "split": None,
-                                "degradation": {"type": "Haze", "airlght": [0, 1]}}}},
+        {
+            "datasets": {
+                "train": {
+                    "type": "SynthesisDataset",
+                    "dataroot_gt": "datasets/high_low",
+                    "layout": None,
+                    "split": None,
+                    "degradation": {"type": "Haze", "airlght": [0, 1]},
+                }
+            }
+        },
         "datasets.train.degradation.airlght: unknown key; did you mean 'airlight'?",
     ),
     (
-        {"datasets": {"train": {"type": "PairedImageDataset", "layout": None, "split": None,
-                                "val_fraction": None, "dataroot_gtt": "x"}}},
+        {
+            "datasets": {
+                "train": {
+                    "type": "PairedImageDataset",
+                    "layout": None,
+                    "split": None,
+                    "val_fraction": None,
+                    "dataroot_gtt": "x",
+                }
+            }
+        },
         "datasets.train.dataroot_gtt: unknown key; did you mean 'dataroot_gt'?",
     ),
     (
@@ -304,21 +330,41 @@ FAULTS = [
         "datasets.train.dataroot_gt: missing; expected a text",
     ),
     (
-        {"datasets": {"train": {"test_fraction": 0.25}, "test": {"split": "train",
-                      "test_fraction": 0.5, "subset": "test"}}},
+        {
+            "datasets": {
+                "train": {"test_fraction": 0.25},
+                "test": {"split": "train", "test_fraction": 0.5, "subset": "test"},
+            }
+        },
         "val_fraction and test_fraction must be those of datasets.",
     ),
     ({"datasets": {"train": {"include": ["x"]}}}, "no image 'x'"),
     ({"datasets": {"train": {"phase": "val"}}}, "datasets.train.phase: expected 'train'"),
     ({"datasets": {"test": {"batch_size_per_gpu": 2}}}, "has no effect: images are tested one"),
     (
-        {"datasets": {"val": {"type": "PairedDataset", "dataroot_lq": "datasets/high_low/test/low",
-                              "dataroot_gt": "datasets/high_low/test/high"}}},
+        {
+            "datasets": {
+                "val": {
+                    "type": "PairedDataset",
+                    "dataroot_lq": "datasets/high_low/test/low",
+                    "dataroot_gt": "datasets/high_low/test/high",
+                }
+            }
+        },
         "datasets.val: is a test set, and checkpoints are chosen on it",
     ),
     (
-        {"datasets": {"train": {"type": "SynthesisDataset", "dataroot_gt": "datasets/high_low",
-                                "layout": None, "split": None, "cache": "disk"}}},
+        {
+            "datasets": {
+                "train": {
+                    "type": "SynthesisDataset",
+                    "dataroot_gt": "datasets/high_low",
+                    "layout": None,
+                    "split": None,
+                    "cache": "disk",
+                }
+            }
+        },
         "datasets.train.cache: expected 'none' or 'ram', but got 'disk'",
     ),
     ({"train": {"optim_g": {"type": None, "lr": None}}}, "train.optim_g.type: missing"),
@@ -326,11 +372,30 @@ FAULTS = [
         {"val": {"metrics": {"a": {"type": "calculate_psnr", "crop_border": "four"}}}},
         "val.metrics.a.crop_border: expected",
     ),
-    ({"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "train",
-                           "include": 7}}}, "datasets.val.include: expected"),
     (
-        {"datasets": {"val": {"type": "PairedDataset", "layout": "high_low", "split": "test",
-                              "include": ["0.png"]}}},
+        {
+            "datasets": {
+                "val": {
+                    "type": "PairedDataset",
+                    "layout": "high_low",
+                    "split": "train",
+                    "include": 7,
+                }
+            }
+        },
+        "datasets.val.include: expected",
+    ),
+    (
+        {
+            "datasets": {
+                "val": {
+                    "type": "PairedDataset",
+                    "layout": "high_low",
+                    "split": "test",
+                    "include": ["0.png"],
+                }
+            }
+        },
         "datasets.val: is a test set",
     ),
     ({"manual_seed": 5_000_000_000}, "manual_seed: expected less than 4294967296"),
@@ -359,10 +424,21 @@ FAULTS = [
         {"network_g": {"type": "MSRResNet", "num_block": -2, "upscale": 1}},
         "network_g: cannot be built: 'MSRResNet' object has no attribute 'upconv1'",
     ),
-]  # fmt: skip
+]
 
-BLOCKS = ["network_g", "datasets", "path", "val", "logger", "dist_params", "datasets.train",
-          "train", "train.optim_g", "train.scheduler", "train.pixel_opt"]  # fmt: skip
+BLOCKS = [
+    "network_g",
+    "datasets",
+    "path",
+    "val",
+    "logger",
+    "dist_params",
+    "datasets.train",
+    "train",
+    "train.optim_g",
+    "train.scheduler",
+    "train.pixel_opt",
+]
 
 
 class TestFaults:
@@ -403,8 +479,14 @@ class TestFaults:
         assert RunContext(config).selects_on_test
 
     def test_any_network_of_basicsr_may_be_named(self, tiny):
-        edsr = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 4, "num_block": 1,
-                "upscale": 1}  # fmt: skip
+        edsr = {
+            "type": "EDSR",
+            "num_in_ch": 3,
+            "num_out_ch": 3,
+            "num_feat": 4,
+            "num_block": 1,
+            "upscale": 1,
+        }
         assert resolved(tiny(network_g=edsr))["network_g"] == edsr
 
 

@@ -46,9 +46,11 @@ class TestLearningRate:
     def test_retinexformers_cycles(self, tiny):
         """Rates by the published formula at the ends of both cycles."""
         scheduler = {
-            "type": "CosineAnnealingRestartCyclicLR", "periods": [46000, 104000],
-            "restart_weights": [1, 1], "eta_mins": [3e-4, 1e-6],
-        }  # fmt: skip
+            "type": "CosineAnnealingRestartCyclicLR",
+            "periods": [46000, 104000],
+            "restart_weights": [1, 1],
+            "eta_mins": [3e-4, 1e-6],
+        }
         optim = {"type": "Adam", "lr": 2e-4}
         model = self.model(tiny, total_iter=150000, scheduler=scheduler, optim_g=optim)
         model.optimizers[0].step()
@@ -66,14 +68,23 @@ class TestLearningRate:
             assert found == pytest.approx(rate, rel=1e-9), iteration
 
     def test_cycles_of_different_lengths_are_refused(self, tiny):
-        scheduler = {"type": "CosineAnnealingRestartCyclicLR", "periods": [2, 3],
-                     "restart_weights": [1], "eta_mins": [0, 0]}  # fmt: skip
+        scheduler = {
+            "type": "CosineAnnealingRestartCyclicLR",
+            "periods": [2, 3],
+            "restart_weights": [1],
+            "eta_mins": [0, 0],
+        }
         with pytest.raises(UserError, match=r"scheduler: Expected `periods`, .* of one length"):
             load_config(tiny(train={"scheduler": scheduler}))
 
     def test_every_scheduler_is_a_class_with_a_name(self):
-        assert {"CosineAnnealingLR", "CosineAnnealingRestartLR", "MultiStepLR", "OneCycleLR",
-                "StepLR"} <= scheduler_types().keys()  # fmt: skip
+        assert {
+            "CosineAnnealingLR",
+            "CosineAnnealingRestartLR",
+            "MultiStepLR",
+            "OneCycleLR",
+            "StepLR",
+        } <= scheduler_types().keys()
         assert "ReduceLROnPlateau" not in scheduler_types()
 
 

@@ -59,9 +59,19 @@ def test_flags_work_together_on_any_network(tiny, in_tmp, capsys):
     block = {"type": "HDRNet", "low_resolution": 64}
     torch.save(lookup(ARCH_REGISTRY, "HDRNet")(low_resolution=64).state_dict(), "h.pth")
     scores, folder = score(
-        "--opt", tiny(network_g=block), "--weights", "h.pth", "--protocol", "retinexformer",
-        "--self_ensemble", "--GT_mean", "--save_images", "out", "--result_dir", "elsewhere",
-    )  # fmt: skip
+        "--opt",
+        tiny(network_g=block),
+        "--weights",
+        "h.pth",
+        "--protocol",
+        "retinexformer",
+        "--self_ensemble",
+        "--GT_mean",
+        "--save_images",
+        "out",
+        "--result_dir",
+        "elsewhere",
+    )
     assert scores.protocol == "retinexformer+gtmean"
     assert folder.as_posix() == "elsewhere/tiny/pairs/retinexformer+gtmean/h_self_ensemble"
     assert "note: self-ensemble of 8 flips and rotations" in capsys.readouterr().out
@@ -85,14 +95,16 @@ def test_capsule_protocol_shows_lpips_or_why_not(tiny, weights, capsys, monkeypa
 
 def test_known_datasets_by_name_and_root(tiny, weights, in_tmp):
     make_pairs(in_tmp / "lol", "eval15/low", "eval15/high", count=3)
-    scores, _ = score("--opt", tiny(), "--weights", weights, "--dataset", "LOL_v1",
-                      "--data_root", "lol")  # fmt: skip
+    scores, _ = score(
+        "--opt", tiny(), "--weights", weights, "--dataset", "LOL_v1", "--data_root", "lol"
+    )
     assert scores.dataset == "LOL_v1"
     assert len(scores.rows) == 3
     for i in range(10):
         write_image(in_tmp / f"frames/{i}.jpg", picture(i))
-    scores, _ = score("--opt", tiny(), "--weights", weights, "--dataset", "gastroscopy",
-                      "--data_root", "frames")  # fmt: skip
+    scores, _ = score(
+        "--opt", tiny(), "--weights", weights, "--dataset", "gastroscopy", "--data_root", "frames"
+    )
     assert len(scores.rows) == 2
 
 
@@ -106,8 +118,7 @@ def test_every_dataset_can_be_named_or_says_where_it_should_lie(tiny, weights, d
 def test_our_checkpoints_need_no_option_file(tiny, in_tmp, capsys, kind):
     run("--opt", tiny(logger={"weights_format": kind}))
     best = f"experiments/tiny/models/net_g_best.{kind}"
-    scores, _ = score("--weights", best, "--dataset", "LOL_v1", "--data_root",
-                      made(in_tmp))  # fmt: skip
+    scores, _ = score("--weights", best, "--dataset", "LOL_v1", "--data_root", made(in_tmp))
     assert len(scores.rows) == 2
     out = capsys.readouterr().out
     assert "chosen on held-out images (pairs_val, psnr" in out
@@ -149,10 +160,22 @@ def test_unknown_weights_alone_are_not_enough(in_tmp):
 
 def test_as_a_script(tiny, weights):
     done = subprocess.run(
-        [sys.executable, str(ROOT / "enhancement/test_from_dataset.py"), "--opt", tiny(),
-         "--weights", weights, "--dataset", "nowhere", "--gpus", "0"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(ROOT / "enhancement/test_from_dataset.py"),
+            "--opt",
+            tiny(),
+            "--weights",
+            weights,
+            "--dataset",
+            "nowhere",
+            "--gpus",
+            "0",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: --dataset: unknown dataset 'nowhere'; ")
     assert "Traceback" not in done.stderr
@@ -182,10 +205,14 @@ def test_thumbnails_are_kept_for_the_comparison_page(tiny, weights, monkeypatch)
 def test_basicsrs_datasets_can_be_tested_on(tiny, in_tmp):
     folder = "datasets/high_low/test"
     pairs = {
-        "name": "pairs", "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low",
-        "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "layout": None,
+        "name": "pairs",
+        "type": "PairedImageDataset",
+        "dataroot_lq": f"{folder}/low",
+        "dataroot_gt": f"{folder}/high",
+        "io_backend": {"type": "disk"},
+        "layout": None,
         "split": None,
-    }  # fmt: skip
+    }
     path = tiny(datasets={"test": pairs})
     torch.save(lookup(ARCH_REGISTRY, "AODNet")().state_dict(), in_tmp / "w.pth")
     scores, _ = score("--opt", path, "--weights", "w.pth")

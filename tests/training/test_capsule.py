@@ -26,8 +26,13 @@ from enhancement.training import command as training
 from enhancement.weights import networks, state_dicts, storage
 
 SMALL = ["network_g:width=16", "network_g:groups=1", "network_g:blocks=1"]
-BRIEF = ["datasets:train:batch_size_per_gpu=2", "datasets:train:gt_size=32", "train:total_iter=2",
-         "val:val_freq=2", "logger:save_checkpoint_freq=2"]  # fmt: skip
+BRIEF = [
+    "datasets:train:batch_size_per_gpu=2",
+    "datasets:train:gt_size=32",
+    "train:total_iter=2",
+    "val:val_freq=2",
+    "logger:save_checkpoint_freq=2",
+]
 STAGES = {
     "segmentation": ["network_g:encoder=mobilenetv3_small_100"],
     "1_iglfm": SMALL,
@@ -89,8 +94,11 @@ class TestStages:
         third = state_dicts.read_weights(weights("3_wsgm"))[0]
         assert all(torch.equal(v, second[f"iglfm.{k}"]) for k, v in first.items())
         assert all(torch.equal(v, third[k]) for k, v in second.items())
-        assert any(not torch.equal(v, torch.zeros_like(v)) for k, v in third.items()
-                   if k.startswith("wsgm.out"))  # fmt: skip
+        assert any(
+            not torch.equal(v, torch.zeros_like(v))
+            for k, v in third.items()
+            if k.startswith("wsgm.out")
+        )
 
     def test_frozen_parts_are_recorded_and_stored_once(self, in_chain):
         content = torch.load(weights("3_wsgm", "latest"), weights_only=True)
@@ -102,23 +110,38 @@ class TestStages:
         for name, value in content["params"].items():
             once = value.data_ptr() == content["params_ema"][name].data_ptr()
             assert once == (not name.startswith("wsgm."))
-        state = torch.load("experiments/3_wsgm_capsule/training_states/latest.state",
-                           weights_only=True)  # fmt: skip
+        state = torch.load(
+            "experiments/3_wsgm_capsule/training_states/latest.state", weights_only=True
+        )
         trained = sum(name.startswith("wsgm.") for name in content["params"])
         assert len(state["optimizers"][0]["state"]) == trained
 
     def test_the_table_shows_the_claim_side_by_side(self, in_chain, monkeypatch, capsys):
-        monkeypatch.setattr(sys, "argv", [
-            "test_from_dataset.py", "--weights", weights("3_wsgm"), "--dataset", "capsule",
-            "--brightness_levels", "0.4", "0.1",
-        ])  # fmt: skip
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            [
+                "test_from_dataset.py",
+                "--weights",
+                weights("3_wsgm"),
+                "--dataset",
+                "capsule",
+                "--brightness_levels",
+                "0.4",
+                "0.1",
+            ],
+        )
         assert test_from_dataset.main() == 0
         out = capsys.readouterr().out
         assert "Protocol capsule" in out
         rows = out.split("Protocol segmentation")[1].splitlines()[3:8]
         assert [r[:14].strip() for r in rows] == [
-            "dark input", "iglfm", "blgm", "wsgm", "ground truth"
-        ]  # fmt: skip
+            "dark input",
+            "iglfm",
+            "blgm",
+            "wsgm",
+            "ground truth",
+        ]
         folder = in_chain / "results/3_wsgm_capsule/capsule_test/capsule/net_g_best"
         sides = json.loads((folder / "scores.json").read_text())["segmentation"]
         assert sides.keys() == {"dark input", "iglfm", "blgm", "wsgm", "ground truth"}
@@ -129,10 +152,19 @@ class TestStages:
         assert read_image(folder / "brightness.png").shape == (480, 640, 3)
 
     def test_another_network_is_scored_by_a_named_segmentation(self, in_chain, monkeypatch, capsys):
-        monkeypatch.setattr(sys, "argv", [
-            "test_from_dataset.py", "--weights", weights("1_iglfm"), "--dataset", "capsule",
-            "--segmentation", weights("segmentation"),
-        ])  # fmt: skip
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            [
+                "test_from_dataset.py",
+                "--weights",
+                weights("1_iglfm"),
+                "--dataset",
+                "capsule",
+                "--segmentation",
+                weights("segmentation"),
+            ],
+        )
         assert test_from_dataset.main() == 0
         assert "\noutput " in capsys.readouterr().out
 
@@ -200,7 +232,7 @@ class TestMistakes:
         ("segmentation", ["val:select_by=psnr"], "scores masks; expected dice or miou"),
         ("segmentation", ["train:pixel_opt={type: L1Loss}"], "does not compare masks"),
         ("segmentation", ["network_g:encoder=resnet19"], "to be a timm network with features"),
-    ]  # fmt: skip
+    ]
 
     @pytest.mark.parametrize(("stage", "force", "text"), CASES)
     def test_is_one_line(self, stage, force, text, in_chain):
@@ -214,18 +246,36 @@ class TestMistakes:
             load_config(ROOT / "options/capsule/3_wsgm.yml", force)
 
     def test_segmentation_weights_must_segment(self, in_chain, monkeypatch, capsys):
-        monkeypatch.setattr(sys, "argv", [
-            "test_from_dataset.py", "--weights", weights("1_iglfm"), "--dataset", "capsule",
-            "--segmentation", weights("1_iglfm"),
-        ])  # fmt: skip
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            [
+                "test_from_dataset.py",
+                "--weights",
+                weights("1_iglfm"),
+                "--dataset",
+                "capsule",
+                "--segmentation",
+                weights("1_iglfm"),
+            ],
+        )
         assert test_from_dataset.main() == 2
         assert "holds a IGLFM; expected a segmentation network" in capsys.readouterr().err
 
     def test_levels_are_exposures(self, in_chain, monkeypatch, capsys):
-        monkeypatch.setattr(sys, "argv", [
-            "test_from_dataset.py", "--weights", weights("1_iglfm"), "--dataset", "capsule",
-            "--brightness_levels", "5",
-        ])  # fmt: skip
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            [
+                "test_from_dataset.py",
+                "--weights",
+                weights("1_iglfm"),
+                "--dataset",
+                "capsule",
+                "--brightness_levels",
+                "5",
+            ],
+        )
         assert test_from_dataset.main() == 2
         assert "expected exposures in (0, 1], but got 5" in capsys.readouterr().err
 
@@ -305,9 +355,18 @@ class TestLossesAndScores:
 class TestBrightness:
     def test_a_level_is_the_ground_truths_exposure(self, frames):
         gt = str(frames / "WCEBleedGen/bleeding/images")
-        block = {"type": "SynthesisDataset", "dataroot_gt": gt, "phase": "test", "name": "x",
-                 "degradation": {"type": "LowLight", "gamma": [2, 3], "shot_noise": [0, 0],
-                                 "read_noise": [0, 0]}}  # fmt: skip
+        block = {
+            "type": "SynthesisDataset",
+            "dataroot_gt": gt,
+            "phase": "test",
+            "name": "x",
+            "degradation": {
+                "type": "LowLight",
+                "gamma": [2, 3],
+                "shot_noise": [0, 0],
+                "read_noise": [0, 0],
+            },
+        }
         block = DatasetBlock.of("test", block)
         means = [at_level(block, v).build()[0]["lq"].mean() for v in (0.05, 0.3, 1.0)]
         assert means[0] < means[1] < means[2]
@@ -317,8 +376,14 @@ class TestBrightness:
     def test_pairs_are_darkened_from_their_ground_truth(self, tmp_path):
         for side in ("low", "high"):
             write_image(tmp_path / f"evaluation/{side}/0.png", picture(0))
-        block = {"type": "PairedDataset", "layout": "capsule", "dataroot": str(tmp_path),
-                 "split": "test", "phase": "test", "name": "x"}  # fmt: skip
+        block = {
+            "type": "PairedDataset",
+            "layout": "capsule",
+            "dataroot": str(tmp_path),
+            "split": "test",
+            "phase": "test",
+            "name": "x",
+        }
         assert at_level(DatasetBlock.of("test", block), 0.1).build()[0]["lq"].mean() < 0.3
 
     def test_the_curve_shows_both_lines(self):

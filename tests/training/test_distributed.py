@@ -28,22 +28,36 @@ def free_port():
 def torchrun(*arguments):
     """The command that starts two training processes."""
     return [
-        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2",
-        f"--master_port={free_port()}", SCRIPT, "--launcher", "pytorch", *arguments,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node=2",
+        f"--master_port={free_port()}",
+        SCRIPT,
+        "--launcher",
+        "pytorch",
+        *arguments,
+    ]
 
 
 def two(*command):
     """Two processes started as torchrun would; status, output and errors of each."""
-    where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(),
-             "OMP_NUM_THREADS": "1"}  # fmt: skip
+    where = {
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": free_port(),
+        "OMP_NUM_THREADS": "1",
+    }
     started = [
         subprocess.Popen(
-            [sys.executable, *command], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [sys.executable, *command],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env={**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     said = [process.communicate(timeout=120) for process in started]
     return [(p.returncode, *texts) for p, texts in zip(started, said, strict=True)]
 
@@ -115,9 +129,10 @@ def test_validation_is_shared_out_and_scores_as_in_one_process(tiny, in_tmp):
     make_pairs(in_tmp / "datasets/high_low", "test/low", "test/high", count=3)
     network = {"type": "HDRNet", "low_resolution": 64, "batch_norm": True}
     path = tiny(
-        network_g=network, train={"ema_decay": 0.9},
+        network_g=network,
+        train={"ema_decay": 0.9},
         val={"save_img": True, "metrics": {"y": {"type": "calculate_psnr", "crop_border": 0}}},
-    )  # fmt: skip
+    )
     for status, _, errors in two("-c", SCORING, path):
         assert status == 0, errors
     pictures = in_tmp.glob("experiments/tiny/visualization/pairs/1/*.png")
@@ -143,10 +158,12 @@ class TestAFaultOfOne:
         broken = in_tmp / "datasets/high_low/train/low/3.png"  # the second process's second
         whole = broken.read_bytes()
         path = tiny(
-            datasets={"train": {"val_fraction": None, "batch_size_per_gpu": 1,
-                                "use_shuffle": False}},
-            logger={"save_checkpoint_freq": 1000}, train={"total_iter": 4},
-        )  # fmt: skip
+            datasets={
+                "train": {"val_fraction": None, "batch_size_per_gpu": 1, "use_shuffle": False}
+            },
+            logger={"save_checkpoint_freq": 1000},
+            train={"total_iter": 4},
+        )
         broken.write_bytes(whole[:-60])
         (first, _, peer), (second, _, reason) = train_by_two(path)
         assert (first, second) == (2, 2)
@@ -195,8 +212,11 @@ class TestAFaultOfOne:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds torchrun's processes in /proc")
 def test_a_signal_to_torchrun_and_to_its_processes_saves_before_they_end(tiny):
-    path = tiny(train={"total_iter": 100_000}, val={"val_freq": 100_000},
-                logger={"print_freq": 5, "save_checkpoint_freq": 100_000})  # fmt: skip
+    path = tiny(
+        train={"total_iter": 100_000},
+        val={"val_freq": 100_000},
+        logger={"print_freq": 5, "save_checkpoint_freq": 100_000},
+    )
     with subprocess.Popen(
         torchrun("--opt", path), text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as launcher:

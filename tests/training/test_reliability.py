@@ -31,8 +31,9 @@ class TestNothingIsLost:
     def test_a_loss_that_is_not_a_number_stops_the_run(self, tiny):
         path = tiny(
             train={"total_iter": 20, "optim_g": {"type": "SGD", "lr": 1e30}},
-            val={"val_freq": 1}, logger={"save_checkpoint_freq": 1},
-        )  # fmt: skip
+            val={"val_freq": 1},
+            logger={"save_checkpoint_freq": 1},
+        )
         with pytest.raises(UserError, match=r"iteration \d+: .*10 updates in a row .*is whole"):
             run("--opt", path)
         assert all(v.isfinite().all() for v in weights().values())
@@ -42,8 +43,9 @@ class TestNothingIsLost:
         whole = broken.read_bytes()
         path = tiny(
             datasets={"train": {"val_fraction": None, "batch_size_per_gpu": 1}},
-            logger={"save_checkpoint_freq": 1000}, train={"total_iter": 9},
-        )  # fmt: skip
+            logger={"save_checkpoint_freq": 1000},
+            train={"total_iter": 9},
+        )
         broken.write_bytes(whole[:-60])
         with pytest.raises(UserError, match=r"low/2\.png: cannot be read as an image"):
             run("--opt", path)
@@ -163,8 +165,9 @@ class TestDisk:
 
     @pytest.mark.slow
     def test_a_full_one_ends_log_and_curves_with_a_line_and_the_run_at_its_next_save(self, tiny):
-        path = tiny(train={"total_iter": 8}, val={"val_freq": 3},
-                    logger={"save_checkpoint_freq": 3})  # fmt: skip
+        path = tiny(
+            train={"total_iter": 8}, val={"val_freq": 3}, logger={"save_checkpoint_freq": 3}
+        )
         done = self.script(sys.executable, "-c", self.FULL, "--opt", path)
         assert done.returncode == 2, done.stderr
         assert done.stdout.count("train.log: cannot be written") == 1
@@ -190,9 +193,18 @@ class TestDisk:
         run_until(path, "tiny", 2)
         before = {p: p.read_bytes() for p in in_tmp.rglob("experiments/**/*") if p.is_file()}
         done = self.script(
-            "unshare", "-Urm", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable,
-            str(ROOT / "basicsr/train.py"), "--opt", path, "--auto_resume",
-        )  # fmt: skip
+            "unshare",
+            "-Urm",
+            "sh",
+            "-c",
+            f'{mount} && exec "$@"',
+            "sh",
+            sys.executable,
+            str(ROOT / "basicsr/train.py"),
+            "--opt",
+            path,
+            "--auto_resume",
+        )
         assert done.returncode == 2
         assert re.fullmatch(r"error: experiments/tiny: cannot be written \(.*\)\n", done.stderr)
         assert {p: p.read_bytes() for p in before} == before
@@ -202,9 +214,11 @@ class TestDisk:
 @pytest.mark.slow
 def test_the_death_of_a_data_worker_loses_no_iteration(tiny, monkeypatch):
     path = tiny(
-        train={"total_iter": 30}, val={"val_freq": 30}, logger={"save_checkpoint_freq": 30},
+        train={"total_iter": 30},
+        val={"val_freq": 30},
+        logger={"save_checkpoint_freq": 30},
         datasets={"train": {"num_worker_per_gpu": 1}},
-    )  # fmt: skip
+    )
     run("--opt", path, "--force_yml", "name=whole")
     step = Progress.advance
 
@@ -289,19 +303,29 @@ class TestKilled:
     )
 
     FOREIGN = {
-        "type": "PairedImageDataset", "io_backend": {"type": "disk"}, "gt_size": 32,
+        "type": "PairedImageDataset",
+        "io_backend": {"type": "disk"},
+        "gt_size": 32,
         "dataroot_lq": "datasets/high_low/train/low",
         "dataroot_gt": "datasets/high_low/train/high",
-        "use_hflip": True, "use_rot": True, "layout": None, "split": None, "val_fraction": None,
-    }  # fmt: skip
+        "use_hflip": True,
+        "use_rot": True,
+        "layout": None,
+        "split": None,
+        "val_fraction": None,
+    }
     MODELS = {
         "EnhancementModel": {"network_g": {"type": "HDRNet", "low_resolution": 64}},
         "IlluminationModel": {
-            "network_g": {"type": "HDRNet", "low_resolution": 64, "mode": "illumination",
-                          "batch_norm": True},
+            "network_g": {
+                "type": "HDRNet",
+                "low_resolution": 64,
+                "mode": "illumination",
+                "batch_norm": True,
+            },
             "train": {"smooth_opt": {"type": "IlluminationSmoothnessLoss"}},
         },
-    }  # fmt: skip
+    }
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
@@ -315,16 +339,24 @@ class TestKilled:
         ids=["0_workers", "2_workers", "BasicSR_0_workers", "BasicSR_2_workers"],
     )
     def test_at_random_iterations_and_during_a_save(self, tiny, model, workers, dataset):
-        changes = merge(deepcopy(self.MODELS[model]), {
-            "train": {"total_iter": 12, "ema_decay": 0.9,
-                      "scheduler": {"type": "CosineAnnealingLR"},
-                      "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}},
-        })  # fmt: skip
+        changes = merge(
+            deepcopy(self.MODELS[model]),
+            {
+                "train": {
+                    "total_iter": 12,
+                    "ema_decay": 0.9,
+                    "scheduler": {"type": "CosineAnnealingLR"},
+                    "mixing_augs": {"mixup_beta": 1.2, "use_identity": False},
+                }
+            },
+        )
         options = tiny(
-            model_type=model, **changes,
-            val={"val_freq": 5}, logger={"save_checkpoint_freq": 2},
+            model_type=model,
+            **changes,
+            val={"val_freq": 5},
+            logger={"save_checkpoint_freq": 2},
             datasets={"train": {**dataset, "num_worker_per_gpu": workers}},
-        )  # fmt: skip
+        )
         run("--opt", options, "--force_yml", "name=whole")
         random = np.random.default_rng()
         kills = [("iteration", int(random.integers(1, 13))), ("save", int(random.integers(1, 20)))]
@@ -333,8 +365,10 @@ class TestKilled:
             started = [*("--opt", options, "--force_yml", f"name={name}"), "--auto_resume"]
             done = subprocess.run(
                 [sys.executable, "-c", self.DYING, place, str(at), *started],
-                capture_output=True, text=True, timeout=120,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
             assert done.returncode == -signal.SIGKILL, (name, done.stderr)
             assert run(*started) == 0, name
             for key in ("params", "params_ema"):
@@ -344,8 +378,11 @@ class TestKilled:
                 )
                 assert all(torch.equal(a[k], b[k]) for k in a), name
             curves = [
-                {tag: [(e.step, e.value) for e in log.Scalars(tag)] for tag in log.Tags()["scalars"]
-                 if not tag.startswith("time/")}
+                {
+                    tag: [(e.step, e.value) for e in log.Scalars(tag)]
+                    for tag in log.Tags()["scalars"]
+                    if not tag.startswith("time/")
+                }
                 for log in (events(f"experiments/{n}") for n in ("whole", name))
-            ]  # fmt: skip
+            ]
             assert curves[0] == curves[1], name

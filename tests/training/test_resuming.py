@@ -15,10 +15,16 @@ class TestResuming:
     def options(self, tiny, **changes):
         scheduler = {"type": "CosineAnnealingLR"}
         return tiny(
-            train={"total_iter": 6, "ema_decay": 0.9, "scheduler": scheduler, "warmup_iter": 3,
-                   "mixing_augs": {"mixup_beta": 1.2, "use_identity": False}, **changes},
+            train={
+                "total_iter": 6,
+                "ema_decay": 0.9,
+                "scheduler": scheduler,
+                "warmup_iter": 3,
+                "mixing_augs": {"mixup_beta": 1.2, "use_identity": False},
+                **changes,
+            },
             val={"val_freq": 3},
-        )  # fmt: skip
+        )
 
     def test_a_continued_run_equals_an_unbroken_one(self, tiny):
         path = self.options(tiny)
@@ -41,12 +47,19 @@ class TestResuming:
     def test_it_equals_it_where_the_dataset_draws_from_the_processs_random_numbers(self, tiny):
         folder = "datasets/high_low/train"
         block = {
-            "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low", "use_hflip": True,
-            "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
-            "layout": None, "split": None, "val_fraction": None,
-        }  # fmt: skip
-        path = tiny(datasets={"train": block}, train={"total_iter": 6},
-                    logger={"save_checkpoint_freq": 100})  # fmt: skip
+            "type": "PairedImageDataset",
+            "dataroot_lq": f"{folder}/low",
+            "use_hflip": True,
+            "dataroot_gt": f"{folder}/high",
+            "io_backend": {"type": "disk"},
+            "use_rot": True,
+            "layout": None,
+            "split": None,
+            "val_fraction": None,
+        }
+        path = tiny(
+            datasets={"train": block}, train={"total_iter": 6}, logger={"save_checkpoint_freq": 100}
+        )
         run("--opt", path, "--force_yml", "name=whole")
         run_until(path, "broken", 3)
         assert run("--opt", path, "--auto_resume", "--force_yml", "name=broken") == 0
@@ -91,10 +104,16 @@ class TestResuming:
 
     @pytest.mark.parametrize(
         "change",
-        ["train:total_iter=12", "train:optim_g:lr=0.5", "network_g:type=LNetGIE",
-         "train:ema_decay=0", "train:scheduler=null", "datasets:train:gt_size=16",
-         "logger:weights_format=safetensors"],
-    )  # fmt: skip
+        [
+            "train:total_iter=12",
+            "train:optim_g:lr=0.5",
+            "network_g:type=LNetGIE",
+            "train:ema_decay=0",
+            "train:scheduler=null",
+            "datasets:train:gt_size=16",
+            "logger:weights_format=safetensors",
+        ],
+    )
     def test_other_options_are_refused_and_listed(self, tiny, in_tmp, change):
         path = self.options(tiny)
         run("--opt", path)
@@ -153,8 +172,11 @@ def test_numbered_checkpoints_are_kept_and_pruned(tiny, in_tmp, kind):
     }
     assert kept == {
         *(f"net_g_{label}.{kind}" for label in ("best", "latest", 11, 12)),
-        "latest.state", "previous.state", "11.state", "12.state",
-    }  # fmt: skip
+        "latest.state",
+        "previous.state",
+        "11.state",
+        "12.state",
+    }
 
 
 def test_curves_go_on_in_a_file_that_tensorboard_reads_last(tmp_path):

@@ -63,8 +63,13 @@ def made_data(tmp_path_factory):
 @pytest.mark.parametrize(("network", "dataset"), COVERING)
 def test_networks_train_on_datasets(network, dataset, made_data, in_tmp, monkeypatch):
     monkeypatch.setenv("ENHANCEMENT_DATA", str(made_data))
-    small = ["datasets:train:batch_size_per_gpu=2", "train:total_iter=2", "val:val_freq=2",
-             "datasets:train:gt_size=32", *NARROW.get(network, [])]  # fmt: skip
+    small = [
+        "datasets:train:batch_size_per_gpu=2",
+        "train:total_iter=2",
+        "val:val_freq=2",
+        "datasets:train:gt_size=32",
+        *NARROW.get(network, []),
+    ]
     path, name = ROOT / f"options/{network}.yml", f"{network}_{dataset}"
     assert run("--opt", path, "--dataset", dataset, "--force_yml", *small) == 0
     state, meta = state_dicts.read_weights(f"experiments/{name}/models/net_g_best.pth")
@@ -76,13 +81,28 @@ def test_networks_train_on_datasets(network, dataset, made_data, in_tmp, monkeyp
 @pytest.mark.parametrize(
     "network",
     [
-        {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 8, "num_block": 1,
-         "upscale": 1},
-        {"type": "SwinIR", "img_size": 16, "embed_dim": 12, "depths": [2], "num_heads": [2],
-         "window_size": 4, "mlp_ratio": 2, "upscale": 1, "upsampler": ""},
+        {
+            "type": "EDSR",
+            "num_in_ch": 3,
+            "num_out_ch": 3,
+            "num_feat": 8,
+            "num_block": 1,
+            "upscale": 1,
+        },
+        {
+            "type": "SwinIR",
+            "img_size": 16,
+            "embed_dim": 12,
+            "depths": [2],
+            "num_heads": [2],
+            "window_size": 4,
+            "mlp_ratio": 2,
+            "upscale": 1,
+            "upsampler": "",
+        },
     ],
     ids=["EDSR", "SwinIR"],
-)  # fmt: skip
+)
 def test_basicsrs_networks_train_by_the_same_command(tiny, network):
     gt_size = 30  # not a multiple of SwinIR's window
     options = tiny(network_g=network, datasets={"train": {"gt_size": gt_size}})
@@ -93,10 +113,16 @@ def test_basicsrs_networks_train_by_the_same_command(tiny, network):
 def test_basicsrs_dataset_and_model_work_too(tiny, in_tmp):
     folder = "datasets/high_low/train"
     train_set = {
-        "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low", "use_hflip": True,
-        "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
-        "layout": None, "split": None, "val_fraction": None,
-    }  # fmt: skip
+        "type": "PairedImageDataset",
+        "dataroot_lq": f"{folder}/low",
+        "use_hflip": True,
+        "dataroot_gt": f"{folder}/high",
+        "io_backend": {"type": "disk"},
+        "use_rot": True,
+        "layout": None,
+        "split": None,
+        "val_fraction": None,
+    }
     assert run("--opt", tiny(model_type="SRModel", datasets={"train": train_set})) == 0
     assert list(in_tmp.glob("experiments/tiny/models/net_g_*.pth"))
 
@@ -113,26 +139,41 @@ LOSSES = {
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_goes_down(tiny, in_tmp, name):
     run(
-        "--opt", tiny(train={"total_iter": 30, "pixel_opt": {"type": name, **LOSSES[name]},
-                             "optim_g": {"lr": 0.02}}, val={"val_freq": 30},
-                      logger={"save_checkpoint_freq": 30},
-                      datasets={"train": {"gt_size": 48, "batch_size_per_gpu": 3}}),
-    )  # fmt: skip
+        "--opt",
+        tiny(
+            train={
+                "total_iter": 30,
+                "pixel_opt": {"type": name, **LOSSES[name]},
+                "optim_g": {"lr": 0.02},
+            },
+            val={"val_freq": 30},
+            logger={"save_checkpoint_freq": 30},
+            datasets={"train": {"gt_size": 48, "batch_size_per_gpu": 3}},
+        ),
+    )
     curve = [e.value for e in events("experiments/tiny").Scalars("losses/l_pixel")]
     assert sum(curve[-5:]) < 0.9 * sum(curve[:5])
 
 
 class TestHowItIsComputed:
     NETWORKS = {
-        "AODNet": {}, "DEDNet": {"n_feat": 8}, "LNetGIE": {}, "RetinexFormer": {"n_feat": 8},
+        "AODNet": {},
+        "DEDNet": {"n_feat": 8},
+        "LNetGIE": {},
+        "RetinexFormer": {"n_feat": 8},
         "HDRNet": {"low_resolution": 64},
-    }  # fmt: skip
+    }
 
     def trained(self, tiny, name, network="AODNet", **train_block):
-        run("--opt", tiny(
-            name=name, network_g={"type": network, **self.NETWORKS[network]},
-            train={"total_iter": 6, "ema_decay": 0.5, **train_block}, val={"val_freq": 6},
-        ))  # fmt: skip
+        run(
+            "--opt",
+            tiny(
+                name=name,
+                network_g={"type": network, **self.NETWORKS[network]},
+                train={"total_iter": 6, "ema_decay": 0.5, **train_block},
+                val={"val_freq": 6},
+            ),
+        )
         return weights(name)
 
     def last_score(self, name):
@@ -231,10 +272,17 @@ class TestWatching:
         run("--opt", tiny(train={"total_iter": 3}))
         log = events("experiments/tiny")
         tags = log.Tags()
-        assert {"losses/l_pixel", "losses/l_total", "train/learning_rate", "time/iteration",
-                "time/data", "time/waiting_share", "metrics/pairs_val/basicsr/psnr",
-                "metrics/pairs_val/basicsr/ssim",
-                "best/pairs_val/basicsr/psnr"} <= set(tags["scalars"])  # fmt: skip
+        assert {
+            "losses/l_pixel",
+            "losses/l_total",
+            "train/learning_rate",
+            "time/iteration",
+            "time/data",
+            "time/waiting_share",
+            "metrics/pairs_val/basicsr/psnr",
+            "metrics/pairs_val/basicsr/ssim",
+            "best/pairs_val/basicsr/psnr",
+        } <= set(tags["scalars"])
         assert [e.step for e in log.Scalars("losses/l_pixel")] == [1, 2, 3]
         image = log.Images("pairs_val: input | output | ground truth")[0]
         assert (image.width, image.height) == (3 * 64, 48)
@@ -285,10 +333,17 @@ class TestBasicsrsOwn:
     def block(self, **changes):
         folder = "datasets/high_low/train"
         return {
-            "type": "PairedImageDataset", "dataroot_lq": f"{folder}/low", "use_hflip": True,
-            "dataroot_gt": f"{folder}/high", "io_backend": {"type": "disk"}, "use_rot": True,
-            "layout": None, "split": None, "val_fraction": None, **changes,
-        }  # fmt: skip
+            "type": "PairedImageDataset",
+            "dataroot_lq": f"{folder}/low",
+            "use_hflip": True,
+            "dataroot_gt": f"{folder}/high",
+            "io_backend": {"type": "disk"},
+            "use_rot": True,
+            "layout": None,
+            "split": None,
+            "val_fraction": None,
+            **changes,
+        }
 
     def test_folders_are_found_by_the_variable_too(self, tiny, in_tmp, monkeypatch):
         path = tiny(datasets={"train": self.block(), "test": None})
@@ -301,8 +356,9 @@ class TestBasicsrsOwn:
             UserError, match=r"train\.io_backend: missing; PairedImageDataset reads"
         ):
             run("--opt", tiny(datasets={"train": self.block(io_backend=None)}))
-        single = self.block(type="SingleImageDataset", dataroot_gt=None, gt_size=None,
-                            use_hflip=None, use_rot=None)  # fmt: skip
+        single = self.block(
+            type="SingleImageDataset", dataroot_gt=None, gt_size=None, use_hflip=None, use_rot=None
+        )
         with pytest.raises(UserError, match="the dataset gives no gt; expected pairs"):
             run("--opt", tiny(datasets={"train": single}))
 
@@ -326,8 +382,11 @@ class TestCommandLine:
     def script(self, *arguments, **environment):
         return subprocess.run(
             [sys.executable, str(ROOT / "basicsr/train.py"), *arguments],
-            capture_output=True, text=True, timeout=120, env={**os.environ, **environment},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, **environment},
+        )
 
     def test_a_mistake_ends_with_status_2_and_no_traceback(self, tiny, in_tmp):
         done = self.script("-opt", tiny(nam="x"))

@@ -17,14 +17,11 @@ from .signature import KeyPath
 
 Options = dict[str, Any]
 FORCED = "--force_yml"
-BY_NAME = {
-    "dataset": "datasets",
-    "schedule": "schedules",
-}  # key: the folder that it names a file of
+BY_NAME = {"dataset": "datasets", "schedule": "schedules"}  # key: the folder it names a file of
 
 
 class OptionLoader(yaml.SafeLoader):
-    """Safe YAML in which 1e-4 is a number and a key may stand only once."""
+    """Safe YAML in which 1e-4 is a number and a key may occur only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -121,8 +118,7 @@ class OptionFile:
             where = Path(origins.get((key,), self.path))
             if key in chosen and named is None:
                 raise UserError(
-                    f"--{key} {chosen[key]}: {self.path} names no `{key}` of its own, so that none "
-                    f"can take its place"
+                    f"--{key} {chosen[key]}: {self.path} names no `{key}` that another could replace"
                 )
             name = chosen.get(key, named)
             if name is None:
@@ -158,13 +154,15 @@ class OptionFile:
         """Apply `a:b=value` settings; the value is YAML.
 
         Raises:
-            UserError: A setting is not of that form.
+            UserError: A setting is not of that form, or names another dataset or schedule.
         """
         for setting in settings:
             path, equals, text = setting.partition("=")
             keys = [key.strip() for key in path.split(":")]
             if not equals or not all(keys):
                 raise UserError(f"{FORCED}: expected key:key=value, but got '{setting}'")
+            if keys[0] in BY_NAME:
+                raise UserError(f"{FORCED} {setting}: use --{keys[0]} NAME instead")
             self.set(keys, parse_yaml(text, FORCED), FORCED)
 
     def set(self, keys: list[str], value: Any, origin: str) -> None:

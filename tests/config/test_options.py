@@ -199,6 +199,11 @@ class TestForce:
         with pytest.raises(UserError, match="expected key:key=value"):
             load_config(tiny(), [setting])
 
+    @pytest.mark.parametrize("key", ["dataset", "schedule"])
+    def test_named_parts_have_a_flag_of_their_own(self, tiny, key):
+        with pytest.raises(UserError, match=f"{key}=rle: use --{key} NAME instead"):
+            load_config(tiny(), [f"{key}=rle"])
+
     def test_nothing_is_executed(self, tiny, in_tmp):
         text = "__import__('pathlib').Path('made').touch()"
         faults_of(tiny(), f"train:total_iter={text}")
@@ -253,7 +258,7 @@ FAULTS = [
     ),
     ({"logger": {"print_frequency": 1}}, "logger.print_frequency: unknown key; did you mean"),
     ({"path": {"pretrain_network_g": "a.pth"}}, "path.pretrain_network_g: a.pth: no such file"),
-    ({"path": {"init_network_g": "w.pth"}}, "AODNet takes no initial weights from elsewhere"),
+    ({"path": {"init_network_g": "w.pth"}}, "init_network_g: AODNet takes no initial weights from"),
     ({"path": {"pretrain_network_g": "w.pth"}}, "w.pth: does not fit: lacks 10 of the network's"),
     ({"path": {"pretrain_network_g": "text.pth"}}, "text.pth: "),
     ({"network_g": {"type": "AODNett"}}, "network_g.type: unknown arch 'AODNett'; did you mean"),

@@ -16,7 +16,7 @@ from .schema import Config
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a model is built from, beside its network's own arguments.
+    """What a model is built from: the options and this process's place among the others.
 
     Attributes:
         config: The checked option file.

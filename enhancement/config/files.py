@@ -35,7 +35,7 @@ class OptionLoader(yaml.SafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' stands twice", key_node.start_mark
+                    None, None, f"key '{key}' is given twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -68,7 +68,7 @@ class OptionFile:
 
     `base` lists files to inherit, relative to the file that names them: deep merge, later wins. The
     keys `dataset` and `schedule` name a file in the folder `datasets` or `schedules` beside the
-    option file (or one above); these lie beneath everything else. A dataset's name is appended to
+    option file (or one above); everything else overrides these. A dataset's name is appended to
     the run's: hdrnet on lol_v1 is `hdrnet_lol_v1`.
 
     Args:
@@ -117,9 +117,7 @@ class OptionFile:
             named = own.pop(key, None)
             where = Path(origins.get((key,), self.path))
             if key in chosen and named is None:
-                raise UserError(
-                    f"--{key} {chosen[key]}: {self.path} names no `{key}` that another could replace"
-                )
+                raise UserError(f"--{key} {chosen[key]}: {self.path} names no `{key}` to replace")
             name = chosen.get(key, named)
             if name is None:
                 continue

@@ -155,7 +155,7 @@ def _frozen_faults(
 
 
 def _read_frozen(path: Path, name: str, part: nn.Module | None) -> None:
-    """Read a frozen part's weights, or a frozen network that is no part; a UserError if unfit."""
+    """Read the weights of a frozen part, or (`part` is None) of the frozen segmentation network."""
     if part is None:
         load_segmentation(path)
         return

@@ -1,4 +1,4 @@
-"""An option file becomes a `Config`: read, checked whole, parsed."""
+"""An option file becomes a `Config`: it is read, checked and parsed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def load_config(
     files_of: set[str] | None = None,
     weights: str | None = None,
 ) -> Config:
-    """Read an option file with all that it inherits and names, and check it whole.
+    """Read an option file with all that it inherits and names, and check all of it.
 
     Args:
         path: The file.

@@ -164,7 +164,7 @@ class TestYaml:
             "1e3_run",
             "2e5f",
         ]
-        with pytest.raises(UserError, match=r"x:2: not valid YAML: key 'a' stands twice"):
+        with pytest.raises(UserError, match=r"x:2: not valid YAML: key 'a' is given twice"):
             parse_yaml("a: 1\na: 2", "x")
 
     def test_merge_keys_work(self):

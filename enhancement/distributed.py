@@ -45,7 +45,7 @@ def start(launcher: str, cuda: bool, backend: str = "nccl", port: int = 29500) -
         launcher: "none" for one process, "pytorch" under torchrun, "slurm" under srun.
         cuda: Whether the run uses GPUs.
         backend: "nccl" or "gloo"; without a CUDA device it is gloo.
-        port: Where the processes meet, unless MASTER_PORT says otherwise.
+        port: Where the processes connect, unless MASTER_PORT says otherwise.
 
     Returns:
         This process's rank and the number of processes.
@@ -155,12 +155,12 @@ def broadcast_weights(network: nn.Module) -> None:
 
 
 def stop() -> None:
-    """Leave the run's processes; together, where all of them know that one has failed.
+    """Leave the run's processes; at the same time, where all of them know that one has failed.
 
-    A launcher ends the others as soon as one has left, and they have a word to say. A network that
-    shares its gradients holds on to the connection, and what an error has seen holds on to the
-    network: both are let go first, for a connection that lives on while the interpreter ends may
-    abort it.
+    A launcher ends the others as soon as one has left, and they may still have to report an error.
+    `DistributedDataParallel` holds the connection, and an error's traceback holds the network: both
+    are released first, since a connection that is still open while the interpreter ends may abort
+    it.
     """
     if distributed.is_initialized():
         error, cleared = sys.exc_info()[1], set()

@@ -1,6 +1,7 @@
 """The registries: what an option file may name, and how it is looked up and built.
 
-Networks, models, datasets, losses and metrics are BasicSR's registries, ours beside BasicSR's own.
+Networks, models, datasets, losses and metrics are kept in BasicSR's registries, which hold ours as
+well as BasicSR's own.
 Schedulers and optimisers are PyTorch's by name; ours register themselves like everything else.
 """
 

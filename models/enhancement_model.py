@@ -37,7 +37,7 @@ class EnhancementModel(BaseModel):
 
     A subclass overrides `compute_losses`, what a batch's loss is; `evaluate`, where it is not
     scored by comparing outputs with ground truths alone; and declares in `needs` what it trains
-    with. `build_frozen` builds what is frozen beside the network.
+    with. `build_frozen` builds frozen networks other than the trained one.
 
     Args:
         context: The run.
@@ -226,7 +226,7 @@ class EnhancementModel(BaseModel):
         return {name: value.item() for name, value in self.log_dict.items()}
 
     def evaluate(self, loader: Any, watch: Watch) -> Scores:
-        """Score the images of a loader by the protocol, and by `val.metrics` beside it.
+        """Score the images of a loader by the protocol, and by `val.metrics`.
 
         Args:
             loader: From `eval_loader`; this process's share of a set.

@@ -1,4 +1,4 @@
-"""Training of networks that give an illumination map beside their output."""
+"""Training of networks that return an illumination map along with their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses beside BasicSR's own (L1Loss, MSELoss, CharbonnierLoss, PerceptualLoss)."""
+"""Losses in addition to BasicSR's own (L1Loss, MSELoss, CharbonnierLoss, PerceptualLoss)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning-rate schedules beside BasicSR's and PyTorch's own."""
+"""Learning-rate schedules in addition to BasicSR's and PyTorch's own."""
 
 from __future__ import annotations
 

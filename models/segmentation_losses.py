@@ -27,7 +27,7 @@ class DiceBCELoss(MaskLoss):
 
     Args:
         loss_weight: Scales the sum.
-        dice_weight: Of the Dice term beside the cross entropy.
+        dice_weight: Weight of the Dice term relative to the cross entropy.
     """
 
     def __init__(self, loss_weight: float = 1.0, dice_weight: float = 1.0) -> None:

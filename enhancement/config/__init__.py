@@ -1,1 +1,1 @@
-"""Option files: read, inherited, checked whole, parsed."""
+"""Option files: read, inherited, checked and parsed."""

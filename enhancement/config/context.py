@@ -16,7 +16,7 @@ from .schema import Config
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a model is built from, beside its network's own arguments.
+    """What a model is built from: the options and this process's place among the others.
 
     Attributes:
         config: The checked option file.
@@ -46,9 +46,9 @@ class RunContext:
     @property
     def selects_on_test(self) -> bool:
         """Whether checkpoints are chosen on images of a test set."""
-        sets = self.config.resolved["datasets"]
-        asked = self.config.val.select_on_test and not sets.get("val", {}).get("subset")
-        return asked or validates_on_test(sets)
+        sets = self.config.datasets
+        held_out = "val" in sets and sets["val"].options.get("subset")
+        return (self.config.val.select_on_test and not held_out) or validates_on_test(sets)
 
     def as_basicsr(self) -> dict[str, Any]:
         """The options as BasicSR's own models read them: phases, folders, device and process."""

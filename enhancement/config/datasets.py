@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from enhancement.data.blocks import DatasetBlock, Loading
 from enhancement.data.selection import included
 from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
-from enhancement.registry import DATASET_REGISTRY, lookup
+from enhancement.registry import DATASET_REGISTRY
 
 from .blocks import Registered, buildable, find_class
 from .signature import Fault, argument_faults, refused
@@ -142,84 +142,75 @@ def _loading_faults(ours: bool, key: str, given: dict[str, Any]) -> list[Fault]:
 
 
 def file_faults(
-    datasets: dict[str, Any], faulty: set[str], files_of: Collection[str] | None
+    sets: Mapping[str, DatasetBlock], files_of: Collection[str] | None
 ) -> Iterator[Fault]:
     """Folders that are not there, images without a partner, and sets that leak into each other.
 
     Args:
-        datasets: The sets as they were given.
-        faulty: The keys of sets that are invalid.
+        sets: The sets whose keys and types are valid.
         files_of: Sets whose folders must exist; None means all of them.
     """
-    valid = {k: v for k, v in datasets.items() if k not in faulty}
-    for key, given in valid.items():
+    for key, block in sets.items():
         if files_of is None or key in files_of:
-            yield from ((("datasets", key, *at), text) for at, text in _missing_files(key, given))
-    yield from _unequal_fractions(valid)
+            yield from (((key, *at), text) for at, text in _missing_files(block))
+    yield from _unequal_fractions(sets)
 
 
-def _missing_files(key: str, given: dict[str, Any]) -> Iterator[Fault]:
-    kind = lookup(DATASET_REGISTRY, given["type"])
-    if issubclass(kind, EnhancementDataset):
-        yield from (((), text) for text in kind.check({**given, "phase": phase_of(key)}))
+def _missing_files(block: DatasetBlock) -> Iterator[Fault]:
+    if issubclass(block.kind, EnhancementDataset):
+        yield from (((), text) for text in block.kind.check(block.options))
         return
-    for name in (n for n in given if n.startswith("dataroot")):
-        place = locate(given[name])
-        if not place.exists():
-            yield (name,), f"{place}: no such folder; {missing_hint(given[name])}"
+    for name, root in block.options.items():
+        if name.startswith("dataroot") and not locate(root).exists():
+            yield (name,), f"{locate(root)}: no such folder; {missing_hint(root)}"
 
 
-def _unequal_fractions(datasets: dict[str, Any]) -> Iterator[Fault]:
+def _unequal_fractions(sets: Mapping[str, DatasetBlock]) -> Iterator[Fault]:
     """Sets of the same images must be split alike, or held-out ones leak into training."""
-    splits: dict[Any, tuple[str, Any]] = {}
-    for key, given in datasets.items():
-        if not any(given.get(f) for f in FRACTIONS):
-            continue
-        roots = tuple(str(given.get(k)) for k in ("dataroot", "dataroot_gt", "layout", "split"))
-        mine = tuple(given.get(f) or 0 for f in FRACTIONS)
-        first, theirs = splits.setdefault(roots, (key, mine))
-        if mine != theirs:
-            yield (
-                ("datasets", key),
-                (
+    splits: dict[Any, tuple[str, list[float]]] = {}
+    for key, block in sets.items():
+        given = block.options
+        if any(given.get(f) for f in FRACTIONS):
+            images = tuple(given.get(k) for k in ("dataroot", "dataroot_gt", "layout", "split"))
+            own = [given.get(f) or 0 for f in FRACTIONS]
+            first, fractions = splits.setdefault(images, (key, own))
+            if own != fractions:
+                text = (
                     f"val_fraction and test_fraction must be those of datasets.{first} "
-                    f"{list(theirs)}, which holds the same images, but got {list(mine)}"
-                ),
-            )
+                    f"{fractions}, which holds the same images, but got {own}"
+                )
+                yield (key,), text
 
 
-def lacks_masks(given: dict[str, Any]) -> bool:
-    """Whether a valid set has no masks."""
-    kind = lookup(DATASET_REGISTRY, given["type"])
+def lacks_masks(block: DatasetBlock) -> bool:
+    """Whether a set has no masks."""
+    if not issubclass(block.kind, EnhancementDataset):
+        return True
     try:
-        return not issubclass(kind, EnhancementDataset) or not kind.Options.pick(given).masks()
+        return not block.kind.Options.pick(block.options).masks()
     except UserError:  # reported with the set itself
         return False
 
 
-def _gt_files(given: Any) -> set[str]:
+def _gt_files(block: DatasetBlock) -> set[str]:
     """The ground-truth files of one of this project's sets; empty where they are unknown."""
-    if not isinstance(given, dict) or given.get("subset"):
+    if block.options.get("subset") or not issubclass(block.kind, EnhancementDataset):
         return set()
     try:
-        kind = lookup(DATASET_REGISTRY, str(given.get("type")))
-        if not issubclass(kind, EnhancementDataset):
-            return set()
-        own: Any = kind.Options.pick(given)
-        sources, found, _ = kind.find(own)
-        samples = included(found, own.include, sources[-1])
-    except (UserError, TypeError, ValueError, AttributeError, KeyError, OSError):
+        options: Any = block.kind.Options.pick(block.options)
+        sources, found, _ = block.kind.find(options)
+        samples = included(found, options.include, sources[-1])
+    except (UserError, OSError):
         return set()
     return {sources[-1].where(sample[-1]) for sample in samples}
 
 
-def validates_on_test(datasets: dict[str, Any]) -> bool:
+def validates_on_test(sets: Mapping[str, DatasetBlock]) -> bool:
     """Whether the set that checkpoints are chosen on holds images of a test set."""
-    val = datasets.get("val")
-    if not isinstance(val, dict):
+    if "val" not in sets:
         return False
-    if val.get("split") == "test" or val.get("subset") == "test":
+    val = sets["val"]
+    if "test" in (val.options.get("split"), val.options.get("subset")):
         return True
-    tests = [given for key, given in datasets.items() if phase_of(str(key)) == "test"]
     chosen_on = _gt_files(val)
-    return any(chosen_on & _gt_files(given) for given in tests)
+    return any(chosen_on & _gt_files(block) for block in sets.values() if block.phase == "test")

@@ -17,14 +17,11 @@ from .signature import KeyPath
 
 Options = dict[str, Any]
 FORCED = "--force_yml"
-BY_NAME = {
-    "dataset": "datasets",
-    "schedule": "schedules",
-}  # key: the folder that it names a file of
+BY_NAME = {"dataset": "datasets", "schedule": "schedules"}  # key: the folder it names a file of
 
 
 class OptionLoader(yaml.SafeLoader):
-    """Safe YAML in which 1e-4 is a number and a key may stand only once."""
+    """Safe YAML in which 1e-4 is a number and a key may occur only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -38,7 +35,7 @@ class OptionLoader(yaml.SafeLoader):
                 )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' stands twice", key_node.start_mark
+                    None, None, f"key '{key}' is given twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -71,7 +68,7 @@ class OptionFile:
 
     `base` lists files to inherit, relative to the file that names them: deep merge, later wins. The
     keys `dataset` and `schedule` name a file in the folder `datasets` or `schedules` beside the
-    option file (or one above); these lie beneath everything else. A dataset's name is appended to
+    option file (or one above); everything else overrides these. A dataset's name is appended to
     the run's: hdrnet on lol_v1 is `hdrnet_lol_v1`.
 
     Args:
@@ -120,10 +117,7 @@ class OptionFile:
             named = own.pop(key, None)
             where = Path(origins.get((key,), self.path))
             if key in chosen and named is None:
-                raise UserError(
-                    f"--{key} {chosen[key]}: {self.path} names no `{key}` of its own, so that none "
-                    f"can take its place"
-                )
+                raise UserError(f"--{key} {chosen[key]}: {self.path} names no `{key}` to replace")
             name = chosen.get(key, named)
             if name is None:
                 continue
@@ -158,13 +152,15 @@ class OptionFile:
         """Apply `a:b=value` settings; the value is YAML.
 
         Raises:
-            UserError: A setting is not of that form.
+            UserError: A setting is not of that form, or names another dataset or schedule.
         """
         for setting in settings:
             path, equals, text = setting.partition("=")
             keys = [key.strip() for key in path.split(":")]
             if not equals or not all(keys):
                 raise UserError(f"{FORCED}: expected key:key=value, but got '{setting}'")
+            if keys[0] in BY_NAME:
+                raise UserError(f"{FORCED} {setting}: use --{keys[0]} NAME instead")
             self.set(keys, parse_yaml(text, FORCED), FORCED)
 
     def set(self, keys: list[str], value: Any, origin: str) -> None:

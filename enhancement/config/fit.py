@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,14 @@ def block(options: Any, *at: str) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
+def registered_as(registry: Any, name: Any) -> Any:
+    """What is registered under a name, or None."""
+    try:
+        return lookup(registry, str(name))
+    except UserError:
+        return None
+
+
 def model_faults(options: dict[str, Any], model: Any) -> Iterator[Fault]:
     """BasicSR's own models ignore what they do not know; batches are computed in equal parts."""
     train = block(options, "train")
@@ -54,25 +62,23 @@ def model_faults(options: dict[str, Any], model: Any) -> Iterator[Fault]:
 
 def loss_faults(options: dict[str, Any], needs: Needs) -> Iterator[Fault]:
     """Each loss compares what the model gives it, and a model of masks has a loss of masks."""
-    model, kinds = options.get("model_type"), set()
+    model, subjects = options.get("model_type"), set()
     losses = losses_of(block(options, "train"))
     for name, given in losses.items():
-        try:
-            subject = compared_by(lookup(LOSS_REGISTRY, str(block(given).get("type"))))
-        except UserError:
+        loss = block(given).get("type")
+        kind = registered_as(LOSS_REGISTRY, loss)
+        if kind is None:
             continue
-        kinds.add(subject)
-        at, loss = ("train", f"{name}{LOSS_SUFFIX}", "type"), block(given)["type"]
+        subject = compared_by(kind)
+        subjects.add(subject)
         if subject in needs.losses:
             continue
-        if subject == "illumination":
-            yield at, f"{loss} needs `model_type: IlluminationModel`"
-        elif subject == "mask":
-            text = f"compares masks, which {model} has none of; expected {MASK_MODELS}"
-            yield at, f"{loss} {text}"
-        else:
-            yield at, "does not compare masks"
-    if losses and needs.masks and "mask" not in kinds:
+        text = {
+            "illumination": f"{loss} needs `model_type: IlluminationModel`",
+            "mask": f"{loss} compares masks, which {model} has none of; expected {MASK_MODELS}",
+        }.get(subject, "does not compare masks")
+        yield ("train", f"{name}{LOSS_SUFFIX}", "type"), text
+    if losses and needs.masks and "mask" not in subjects:
         yield ("train",), f"{model} needs a loss of masks: DiceBCELoss or StructureLoss"
     if needs.masks and block(options, "train", "mixing_augs"):
         text = f"mixes images but not masks; {model} cannot use it"
@@ -99,15 +105,7 @@ def build_light(network: Block) -> nn.Module:
 def network_faults(
     options: dict[str, Any], found: Block, needs: Needs, training: bool, with_files: bool
 ) -> Iterator[Fault]:
-    """The network can be built, gives what the model trains, and takes the weights.
-
-    Args:
-        options: The merged options.
-        found: The network.
-        needs: The model's.
-        training: Whether the network is to be trained.
-        with_files: Whether the files of frozen parts must be there.
-    """
+    """The network can be built, gives what the model trains, and takes the weights."""
     networks: list[nn.Module] = []
     fault = constructor_fault(lambda: networks.append(build_light(found)))
     if fault:
@@ -157,7 +155,7 @@ def _frozen_faults(
 
 
 def _read_frozen(path: Path, name: str, part: nn.Module | None) -> None:
-    """Read a frozen part's weights, or a frozen network that is no part; a UserError if unfit."""
+    """Read the weights of a frozen part, or (`part` is None) of the frozen segmentation network."""
     if part is None:
         load_segmentation(path)
         return
@@ -167,34 +165,30 @@ def _read_frozen(path: Path, name: str, part: nn.Module | None) -> None:
 
 
 def _weights_faults(paths: dict[str, Any], network: nn.Module, training: bool) -> Iterator[Fault]:
-    files = {
-        key: locate(path)
-        for key in FILES
-        if isinstance(path := paths.get(key), str) and locate(path).is_file()
-    }
-    if "pretrain_network_g" in files:
-        at, path = ("path", "pretrain_network_g"), files["pretrain_network_g"]
-        try:
-            state, _ = read_weights(path, paths.get("param_key_g"))
-        except UserError as error:
-            yield at, str(error)
-        else:
-            state, strict = own_names(network, state), paths.get("strict_load_g", True)
-            for text in misfits(network, state, strict):
-                yield at, f"{path}: does not fit: {text}"
-    if training and "init_network_g" in files:
-        fault = _initial_fault(network, files["init_network_g"])
-        if fault:
-            yield ("path", "init_network_g"), fault
+    checks: dict[str, Callable[..., None]] = {"pretrain_network_g": _try_pretrained}
+    if training:
+        checks["init_network_g"] = _try_initial
+    for key, check in checks.items():
+        name = paths.get(key)
+        if isinstance(name, str) and locate(name).is_file():
+            fault = constructor_fault(partial(check, network, locate(name), paths))
+            if fault:
+                yield ("path", key), fault
 
 
-def _initial_fault(network: nn.Module, path: Path) -> str | None:
+def _try_pretrained(network: nn.Module, path: Path, paths: dict[str, Any]) -> None:
+    state = own_names(network, read_weights(path, paths.get("param_key_g"))[0])
+    unfit = misfits(network, state, paths.get("strict_load_g", True))
+    if unfit:
+        raise UserError("\n".join(f"{path}: does not fit: {text}" for text in unfit))
+
+
+def _try_initial(network: nn.Module, path: Path, _: dict[str, Any]) -> None:
     try:
         contract_of(network).initialise_from(read_weights(path)[0])
     except KeyError as error:
-        return f"{path}: has no entry {error}"
-    except (UserError, NotImplementedError) as error:
-        return str(error)
+        raise UserError(f"{path}: has no entry {error}") from error
     except ValueError as error:
-        return f"{path}: {error}"
-    return None
+        raise UserError(f"{path}: {error}") from error
+    except NotImplementedError as error:
+        raise UserError(str(error)) from error

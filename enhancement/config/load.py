@@ -1,20 +1,26 @@
-"""An option file becomes a `Config`: read, checked whole, parsed."""
+"""An option file becomes a `Config`: it is read, checked and parsed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from enhancement.errors import OptionError, UserError, hint
+from enhancement.errors import OptionError, hint
 from enhancement.registry import ARCH_REGISTRY, MODEL_REGISTRY, lookup
 from enhancement.scoring.protocols import SEGMENTATION, protocols_for
 
 from .blocks import Block
-from .datasets import derive_sets, file_faults, lacks_masks, validates_on_test
+from .datasets import dataset_block, derive_sets, file_faults, lacks_masks, validates_on_test
 from .dialect import is_dialect, translate
 from .files import OptionFile, Options
-from .fit import block, loss_faults, model_faults, network_faults, path_faults
+from .fit import (
+    block,
+    loss_faults,
+    model_faults,
+    network_faults,
+    path_faults,
+    registered_as,
+)
 from .needs import Needs
 from .schema import LOSS_SUFFIX, LOSSES, Config, losses_of
 from .signature import Fault, KeyPath, faults_in, validate
@@ -30,7 +36,7 @@ def load_config(
     files_of: set[str] | None = None,
     weights: str | None = None,
 ) -> Config:
-    """Read an option file with all that it inherits and names, and check it whole.
+    """Read an option file with all that it inherits and names, and check all of it.
 
     Args:
         path: The file.
@@ -83,7 +89,7 @@ def faults_of(
     for at, text in faults_in(Config, options):
         faulty.add(at)
         yield _as_written(at), text
-    model = _found(MODEL_REGISTRY, options.get("model_type"))
+    model = registered_as(MODEL_REGISTRY, options.get("model_type"))
     needs = Needs.of(model)
     if training:
         yield from _completeness_faults(options)
@@ -105,13 +111,6 @@ def _as_written(at: KeyPath) -> KeyPath:
     return at
 
 
-def _found(registry: Any, name: Any) -> Any:
-    try:
-        return lookup(registry, str(name))
-    except UserError:
-        return None
-
-
 def _completeness_faults(options: Options) -> Iterator[Fault]:
     """What a file must have to be trained from."""
     train, datasets = options.get("train"), options.get("datasets")
@@ -124,28 +123,24 @@ def _completeness_faults(options: Options) -> Iterator[Fault]:
 
 
 def _set_faults(
-    options: Options,
-    needs: Needs,
-    training: bool,
-    files_of: set[str] | None,
-    faulty: set[KeyPath],
+    options: Options, needs: Needs, training: bool, files_of: set[str] | None, faulty: set[KeyPath]
 ) -> Iterator[Fault]:
-    datasets = block(options, "datasets")
-    unsound = {at[1] for at in faulty if at[0] == "datasets" and len(at) > 1}
-    yield from file_faults(datasets, unsound, files_of)
+    """The files of the sets whose keys and types are valid, and what models ask of sets."""
+    invalid = {at[1] for at in faulty if at[0] == "datasets" and len(at) > 1}
+    given = block(options, "datasets")
+    sets = {key: dataset_block(key, given[key]) for key in given if key not in invalid}
+    for at, text in file_faults(sets, files_of):
+        yield ("datasets", *at), text
     if needs.masks and training:
-        for key, given in datasets.items():
-            if key not in unsound and lacks_masks(given):
-                text = f"has no masks, which {options.get('model_type')} needs; set dataroot_mask"
-                yield ("datasets", key), text
-    if block(options, "val").get("select_on_test") is not True and validates_on_test(datasets):
-        yield (
-            ("datasets", "val"),
-            (
-                "is a test set, and checkpoints are chosen on it; leave it out and set "
-                "datasets.train.val_fraction, or say val.select_on_test: true"
-            ),
+        for key in (key for key, found in sets.items() if lacks_masks(found)):
+            text = f"has no masks, which {options.get('model_type')} needs; set dataroot_mask"
+            yield ("datasets", key), text
+    if block(options, "val").get("select_on_test") is not True and validates_on_test(sets):
+        text = (
+            "is a test set, and checkpoints are chosen on it; leave it out and set "
+            "datasets.train.val_fraction, or say val.select_on_test: true"
         )
+        yield ("datasets", "val"), text
 
 
 def _selection_faults(options: Options, needs: Needs) -> Iterator[Fault]:

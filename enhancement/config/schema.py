@@ -106,7 +106,7 @@ class Val(Section):
 
     `select_by` names the metric, one of the protocol's, that checkpoints are chosen by. Images are
     padded to multiples of `window_size` as well as of what the network asks for. `metrics` are
-    BasicSR's, scored beside the protocol's; `better` is for BasicSR's own models.
+    BasicSR's, scored in addition to the protocol's; `better` is for BasicSR's own models.
     """
 
     val_freq: Positive = 5000
@@ -127,7 +127,7 @@ class Wandb(Section):
 
 
 class Logger(Section):
-    """`logger:`; beside latest and best, the newest `keep_last` checkpoints are kept by number.
+    """`logger:`; besides latest and best, the newest `keep_last` numbered checkpoints are kept.
 
     `weights_format` is that of weights files; the state to resume from is always PyTorch's.
     """
@@ -141,7 +141,7 @@ class Logger(Section):
 
 
 class DistParams(Section):
-    """`dist_params`; nccl gives way to gloo where there is no CUDA device."""
+    """`dist_params`; without a CUDA device, gloo is used in place of nccl."""
 
     backend: Literal["nccl", "gloo"] = "nccl"
     port: Annotated[int, Gt(0), Lt(2**16)] = 29500

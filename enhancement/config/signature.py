@@ -133,7 +133,7 @@ def _in_words(
 
 
 def _place(loc: tuple[int | str, ...], model: Any) -> tuple[KeyPath, dict[str, Any]]:
-    """The key that an error lies at, and the valid keys beside it with their types.
+    """The key that an error lies at, and the valid keys of its block with their types.
 
     pydantic goes on with the members of a union and the indices of a list, which are no keys.
     """

@@ -1,4 +1,4 @@
-"""What is to be scored on what, and how: all of it known, and refused, before any image is read."""
+"""What is to be scored on what, and how: decided, or refused, before any image is read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Plan:
         block, loader: The dataset.
         protocol: How it is scored.
         device, device_note: Where, and why there.
-        segmenter: The network whose masks are scored beside the images, or None.
+        segmenter: The network whose masks are scored as well, or None.
         levels: Brightness levels to score at as well.
     """
 
@@ -86,7 +86,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     """Read what the command line names.
 
     Raises:
-        UserError: Something is not there, or does not go together.
+        UserError: Something is missing, or arguments contradict each other.
     """
     for level in arguments.brightness_levels or []:
         if not 0 < level <= 1:

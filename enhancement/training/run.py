@@ -18,11 +18,11 @@ from .tracking import Tracker
 
 @dataclass
 class Run:
-    """What set-up makes and the loop uses up.
+    """What `set_up` makes and the training loop works with.
 
     Attributes:
         context: The options, and which process this is.
-        model: A model of ours, or one of BasicSR's.
+        model: An `EnhancementModel`, or one of BasicSR's own models.
         batches: From the first iteration that is left to the last, on the model's device.
         validation: Loaders of the validation sets by key, each process's share.
         progress, tracker, profile, interrupt: What is shown, recorded, traced and listened to; the

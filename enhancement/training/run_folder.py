@@ -189,7 +189,7 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
 
 
 def _with_defaults(options: Options) -> Options:
-    """A run's stored options with defaults for keys that have come since; as they are if unfit."""
+    """A run's stored options with defaults for keys added since; unchanged if invalid."""
     try:
         return parse_config(options).resolved
     except (AttributeError, KeyError, TypeError, ValueError):

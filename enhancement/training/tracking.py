@@ -66,8 +66,8 @@ def start_wandb(config: Config, folder: Path) -> None:
     )
 
 
-def _shown_unless_told(failure: threading.ExceptHookArgs) -> None:
-    """TensorBoard's thread hands an OSError to its next caller, who says it in a line."""
+def _report_unless_os_error(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread passes an OSError on to its next caller, which reports it."""
     if failure.exc_type is None or not issubclass(failure.exc_type, OSError):
         threading.__excepthook__(failure)
 
@@ -103,7 +103,7 @@ class Tracker:
             from torch.utils.tensorboard import SummaryWriter
 
             start_wandb(config, folder)
-            threading.excepthook = _shown_unless_told
+            threading.excepthook = _report_unless_os_error
             after_event_files(folder)
             self.writer = SummaryWriter(str(folder), purge_step=start_iter + 1)
             text = yaml.safe_dump(config.resolved, sort_keys=False)

@@ -56,7 +56,7 @@ def check_update(run: Run, batch: dict[str, Any]) -> None:
         f"Start another run with a lower train.optim_g.lr or with train.grad_clip; "
         f"path:resume_state={latest_state(run.folder)} takes over this one's state"
     )
-    distributed.synchronise(error)  # processes skip together
+    distributed.synchronise(error)  # all processes skip the same updates
 
 
 def log_iteration(run: Run) -> None:

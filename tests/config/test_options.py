@@ -164,7 +164,7 @@ class TestYaml:
             "1e3_run",
             "2e5f",
         ]
-        with pytest.raises(UserError, match=r"x:2: not valid YAML: key 'a' stands twice"):
+        with pytest.raises(UserError, match=r"x:2: not valid YAML: key 'a' is given twice"):
             parse_yaml("a: 1\na: 2", "x")
 
     def test_merge_keys_work(self):
@@ -198,6 +198,11 @@ class TestForce:
     def test_other_forms_are_refused(self, tiny, setting):
         with pytest.raises(UserError, match="expected key:key=value"):
             load_config(tiny(), [setting])
+
+    @pytest.mark.parametrize("key", ["dataset", "schedule"])
+    def test_named_parts_have_a_flag_of_their_own(self, tiny, key):
+        with pytest.raises(UserError, match=f"{key}=rle: use --{key} NAME instead"):
+            load_config(tiny(), [f"{key}=rle"])
 
     def test_nothing_is_executed(self, tiny, in_tmp):
         text = "__import__('pathlib').Path('made').touch()"
@@ -253,7 +258,7 @@ FAULTS = [
     ),
     ({"logger": {"print_frequency": 1}}, "logger.print_frequency: unknown key; did you mean"),
     ({"path": {"pretrain_network_g": "a.pth"}}, "path.pretrain_network_g: a.pth: no such file"),
-    ({"path": {"init_network_g": "w.pth"}}, "AODNet takes no initial weights from elsewhere"),
+    ({"path": {"init_network_g": "w.pth"}}, "init_network_g: AODNet takes no initial weights from"),
     ({"path": {"pretrain_network_g": "w.pth"}}, "w.pth: does not fit: lacks 10 of the network's"),
     ({"path": {"pretrain_network_g": "text.pth"}}, "text.pth: "),
     ({"network_g": {"type": "AODNett"}}, "network_g.type: unknown arch 'AODNett'; did you mean"),

@@ -48,9 +48,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # what goes wrong is raised
-    # without an arena memory is given back, and --max_memory and other threads can use it; without
-    # spinning the threads that decode and encode are not held up
-    options.enable_cpu_mem_arena = False
+    # without spinning the threads that decode and encode are not held up
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if optimised:
         options.optimized_model_filepath = str(optimised)

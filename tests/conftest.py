@@ -1,6 +1,7 @@
 """Fixtures of the whole suite."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from enhancement.inference.graph_cache import CACHE_VARIABLE
 from enhancement.paths import DATA_VARIABLE
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -26,6 +26,7 @@ SMALLEST_TILE = 2 * MARGIN + 6 * ALIGN
 PROBE = 160  # side of the crop on which a network's memory use is measured
 WORKSPACE = 1.3  # memory of tensors and the operators' own buffers, relative to tensors alone
 IMAGE_BYTES = 48  # per pixel of the image itself: input, output, decoding and encoding buffers
+ARENA = 2  # ONNX Runtime keeps memory from image to image, up to twice what PyTorch needs
 SHARE = 0.8  # of the free memory, if the user sets no limit
 SURELY_FITS = 512 * 512  # pixels that are enhanced whole without looking at the memory
 
@@ -127,7 +128,10 @@ class BoundedMemory(Network):
         if self._bytes_per_pixel is None:
             self._bytes_per_pixel = self.bytes_per_pixel(images[:1])
         left = self._free(images.device) - IMAGE_BYTES * pixels
-        if pixels * self._bytes_per_pixel <= left:
+        needed = pixels * self._bytes_per_pixel
+        if isinstance(self.network, OnnxEngine):
+            needed *= ARENA
+        if needed <= left:
             return None
         side = int(max(0, left / self._bytes_per_pixel) ** 0.5) // ALIGN * ALIGN
         if side < SMALLEST_TILE:

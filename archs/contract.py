@@ -23,6 +23,7 @@ class Network(nn.Module):
         size_multiple: Height and width are padded to multiples of it before `forward` sees them.
         smallest_size: They are padded to at least this, so that a 1x1 image works.
         gives: What `forward` returns: an "image", or the logits of a "mask" (B, 1, H, W).
+        extra_outputs: What `outputs` gives beside the output.
         gives_illumination: Whether `forward(x, with_illumination=True)` returns the illumination
             map (B, 3, H, W) as well.
         whole_image: It must be given the whole image; it cannot be run in tiles.
@@ -33,6 +34,7 @@ class Network(nn.Module):
     size_multiple: ClassVar[int] = 1
     smallest_size: ClassVar[int] = 1
     gives: Literal["image", "mask"] = "image"
+    extra_outputs: ClassVar[tuple[str, ...]] = ()
     gives_illumination: bool = False
     whole_image: ClassVar[bool] = False
     only_before_training: ClassVar[tuple[str, ...]] = ()
@@ -46,6 +48,15 @@ class Network(nn.Module):
     def stages(self, x: Tensor) -> dict[str, Tensor]:
         """The output of each stage by name, the last one that of `forward`."""
         return {"output": self(x)}
+
+    def outputs(self, lq: Tensor, gt: Tensor | None = None) -> dict[str, Tensor]:
+        """All that a loss may ask for by name: the "output" and each of `extra_outputs`.
+
+        Args:
+            lq: Images (B, 3, H, W) in [0, 1].
+            gt: The other side of the pairs, for networks that are trained on both.
+        """
+        return {"output": self(lq)}
 
     def survey(self, image: Tensor) -> bool:
         """Make the calls of `global_statistics` (tile_context.py) for a whole image, and no more.

@@ -12,3 +12,7 @@ from .registry import register_all
 
 __version__ = "0.1.0"
 register_all()
+
+from .weights.networks import load_network  # noqa: E402 - the networks have to be registered
+
+__all__ = ["load_network"]

@@ -52,3 +52,19 @@ def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         )
     network = build_stored(network_g, path)
     return network, {**load_weights(network, path), "network_g": network_g}
+
+
+def load_network(path: str | Path) -> nn.Module:
+    """A network with its weights, ready to run: of ours, or published and recognised by its keys.
+
+    Args:
+        path: A weights file; or a folder, for networks that are published in several files.
+
+    Returns:
+        A module in evaluation mode on the CPU. It maps images (B, 3, H, W) in [0, 1] to the same
+        shape, unclamped; sizes that it does not take are padded by `enhancement.inference.run`.
+
+    Raises:
+        UserError: No such file, one that holds more than tensors, or one of an unknown network.
+    """
+    return build_from_file(path)[0].eval()

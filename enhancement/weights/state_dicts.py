@@ -17,6 +17,8 @@ from .storage import read
 
 State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
+WEIGHTS_FILES = (".pth", ".pt", ".pkl", ".ckpt", ".tar", ".safetensors")
+MOST_FILES = 4  # of one network
 
 
 def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[str, Any]]:
@@ -25,21 +27,52 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
     Args:
         path: A file of ours, BasicSR's or any published one: a bare state dict, or one under
             `params_ema`, `params` or `state_dict` (in that order); `module.` prefixes are dropped.
+            Or a folder of such files, for networks that are published in several: each name then
+            begins with its file's, as in `Decom_9200/net1_conv0.weight`.
         key: Take this entry instead.
 
     Returns:
         The state dict, and the `meta` of our own files ({} for others).
+
+    Raises:
+        UserError: No such file, or it holds other things than tensors by name.
     """
+    if Path(path).is_dir():
+        return _read_folder(Path(path), key), {}
     content = read(path)
     meta = content.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     if key and key not in content:
         raise UserError(f"{path}: has no entry '{key}'; it has: {', '.join(map(str, content))}")
     wrapper = key or next((name for name in WRAPPERS if name in content), None)
-    state = content[wrapper] if wrapper else content
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    state = _flattened(content[wrapper] if wrapper else content)
+    if not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path}: expected tensors by name; it has: {', '.join(map(str, content))}")
     return {name.removeprefix("module."): value for name, value in state.items()}, meta
+
+
+def _flattened(content: Any, prefix: str = "") -> dict[str, Any]:
+    """The tensors of nested dictionaries, `{"model": {"bias": b}}` as `{"model.bias": b}`."""
+    if not isinstance(content, Mapping):
+        return {prefix: content}
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        flat |= _flattened(value, f"{prefix}.{name}" if prefix else str(name))
+    return flat
+
+
+def _read_folder(folder: Path, key: str | None) -> State:
+    """The tensors of every weights file in a folder, by `file/name`."""
+    files = sorted(p for p in folder.iterdir() if p.suffix in WEIGHTS_FILES and p.is_file())
+    if not 0 < len(files) <= MOST_FILES:
+        raise UserError(
+            f"{folder}: expected the files of one published network, at most {MOST_FILES}, but "
+            f"it holds {len(files)} files of weights; give one of them"
+        )
+    states = {path: read_weights(path, key)[0] for path in files}
+    if len(states) == 1:
+        return next(iter(states.values()))
+    return {f"{path.stem}/{n}": v for path, state in states.items() for n, v in state.items()}
 
 
 def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:

@@ -13,7 +13,9 @@ import pytest
 import torch
 import yaml
 from helpers import ROOT, events, make_pairs, model_of, picture, run, run_until, weights
+from networks import SMALL
 
+from enhancement.config.files import OptionFile
 from enhancement.config.load import load_config
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
@@ -26,12 +28,6 @@ NETWORKS = sorted(p.stem for p in (ROOT / "options").glob("*.yml") if p.stem != 
 DATASETS = sorted(p.stem for p in (ROOT / "options/datasets").glob("*.yml"))
 # every network and every dataset at least once
 COVERING = list(zip_longest(NETWORKS, DATASETS, fillvalue="lnet_gie"))
-NARROW = {
-    "ded_net": ["network_g:n_feat=8"],
-    "dual_generalization": [f"network_g:{k}" for k in ("width=16", "groups=1", "blocks=1")],
-    "iglfm": [f"network_g:{k}" for k in ("width=16", "groups=1", "blocks=1")],
-    "retinexformer": ["network_g:n_feat=8"],
-}
 LOL = {
     "high_low": ("train/low", "train/high", "test/low", "test/high"),
     "LOLv1": ("Train/input", "Train/target", "Test/input", "Test/target"),
@@ -68,9 +64,10 @@ def test_networks_train_on_datasets(network, dataset, made_data, in_tmp, monkeyp
         "train:total_iter=2",
         "val:val_freq=2",
         "datasets:train:gt_size=32",
-        *NARROW.get(network, []),
     ]
     path, name = ROOT / f"options/{network}.yml", f"{network}_{dataset}"
+    arguments = SMALL.get(OptionFile(path).options["network_g"]["type"], {})
+    small += [f"network_g:{key}={value}" for key, value in arguments.items()]
     assert run("--opt", path, "--dataset", dataset, "--force_yml", *small) == 0
     state, meta = state_dicts.read_weights(f"experiments/{name}/models/net_g_best.pth")
     assert all(value.isfinite().all() for value in state.values())

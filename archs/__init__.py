@@ -7,6 +7,8 @@ __all__ = [
     "blgm_arch",
     "ded_net_arch",
     "dual_generalization_arch",
+    "flol_arch",
+    "fourllie_arch",
     "hdrnet_arch",
     "iglfm_arch",
     "lnet_gie_arch",

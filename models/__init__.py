@@ -3,6 +3,7 @@
 from . import (
     basicsr_models,
     enhancement_model,
+    fourier_losses,
     losses,
     lr_schedulers,
     mixup,
@@ -15,6 +16,7 @@ from . import (
 __all__ = [
     "basicsr_models",
     "enhancement_model",
+    "fourier_losses",
     "losses",
     "lr_schedulers",
     "mixup",

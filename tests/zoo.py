@@ -44,12 +44,12 @@ NETWORKS = {
     "mobileie": Case("MobileIE"),
     "iat": Case("IAT"),
     "lyt_net": Case("LYTNet"),
-    "flol": Case("FLOL"),
+    "flol": Case("FLOL", outputs={"center": "center"}),
     "cpga_net": Case("CPGANet"),
     "cpga_net_plus": Case("CPGANet"),
     "cpga_net_pp": Case("CPGANet"),
-    "fecnet": Case("FECNet"),
-    "fourllie": Case("FourLLIE"),
+    "fecnet": Case("FECNet", outputs={"amplitude_enhanced": "amp"}),
+    "fourllie": Case("FourLLIE", outputs={"center": "center", "mask": "mask"}),
     "uretinex_net": Case("URetinexNet"),
     "retinexnet": Case("RetinexNet"),
     "zero_dce": Case("ZeroDCE"),
@@ -59,8 +59,8 @@ NETWORKS = {
     "pairlie": Case("PairLIE", modes={"0.2": {"exponent": 0.2}, "0.14": {"exponent": 0.14}}),
     "flw_net": Case("FLWNet", modes={"0.5": {"brightness": 0.5}, "0.6": {"brightness": 0.6}}),
     "wtnet": Case("WTNet", code_only=True),
-    "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, code_only=True),
-    "darkir": Case("DarkIR", code_only=True),
+    "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, outputs={"snr": "snr"}, code_only=True),
+    "darkir": Case("DarkIR", outputs={"side": "side"}, code_only=True),
 }
 REGISTERED = set(registered(ARCH_REGISTRY))
 CASES = {name: case for name, case in NETWORKS.items() if case.network in REGISTERED}

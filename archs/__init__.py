@@ -13,6 +13,7 @@ __all__ = [
     "retinexformer_arch",
     "segmentation_arch",
     "wsgm_arch",
+    "zero_dce_arch",
 ]
 
 for _name in __all__:

@@ -10,6 +10,7 @@ __all__ = [
     "hdrnet_arch",
     "iglfm_arch",
     "lnet_gie_arch",
+    "pairlie_arch",
     "retinexformer_arch",
     "ruas_arch",
     "sci_arch",

@@ -3,10 +3,10 @@
 from . import (
     basicsr_models,
     enhancement_model,
-    illumination_model,
     losses,
     lr_schedulers,
     mixup,
+    named_loss_model,
     segmentation_guided_model,
     segmentation_losses,
     segmentation_model,
@@ -15,10 +15,10 @@ from . import (
 __all__ = [
     "basicsr_models",
     "enhancement_model",
-    "illumination_model",
     "losses",
     "lr_schedulers",
     "mixup",
+    "named_loss_model",
     "segmentation_guided_model",
     "segmentation_losses",
     "segmentation_model",

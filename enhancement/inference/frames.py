@@ -148,7 +148,7 @@ class FrameEnhancer:
             hinges.numpy(),
             np.float32(bias.item()),
             network.guide.sigmoid,
-            network.gives_illumination,
+            network.mode == "illumination",
             np.float32(DARKEST),
             levels,
             np.float32(0 if frame.dtype == np.float32 else 0.5),

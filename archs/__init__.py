@@ -12,9 +12,13 @@ __all__ = [
     "hdrnet_arch",
     "iglfm_arch",
     "lnet_gie_arch",
+    "pairlie_arch",
     "retinexformer_arch",
+    "ruas_arch",
+    "sci_arch",
     "segmentation_arch",
     "wsgm_arch",
+    "zero_dce_arch",
 ]
 
 for _name in __all__:

@@ -10,6 +10,7 @@ __all__ = [
     "hdrnet_arch",
     "iglfm_arch",
     "lnet_gie_arch",
+    "mobile_ie_arch",
     "retinexformer_arch",
     "segmentation_arch",
     "wsgm_arch",

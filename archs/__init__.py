@@ -13,6 +13,7 @@ __all__ = [
     "iglfm_arch",
     "lnet_gie_arch",
     "pairlie_arch",
+    "mobile_ie_arch",
     "retinexformer_arch",
     "ruas_arch",
     "sci_arch",

@@ -11,6 +11,7 @@ __all__ = [
     "iglfm_arch",
     "lnet_gie_arch",
     "retinexformer_arch",
+    "retinexnet_arch",
     "segmentation_arch",
     "wsgm_arch",
 ]

@@ -51,7 +51,10 @@ NETWORKS = {
     "fecnet": Case("FECNet"),
     "fourllie": Case("FourLLIE"),
     "uretinex_net": Case("URetinexNet"),
-    "retinexnet": Case("RetinexNet"),
+    "retinexnet": Case(
+        "RetinexNet",
+        outputs={"reflectance": "R", "illumination": "L", "relit": "relight"},
+    ),
     "zero_dce": Case("ZeroDCE"),
     "zero_dce_pp": Case("ZeroDCE"),
     "sci": Case("SCI"),

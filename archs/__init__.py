@@ -17,6 +17,7 @@ __all__ = [
     "retinexformer_arch",
     "ruas_arch",
     "sci_arch",
+    "retinexnet_arch",
     "segmentation_arch",
     "wsgm_arch",
     "zero_dce_arch",

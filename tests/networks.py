@@ -14,6 +14,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "HDRNet": {"low_resolution": 64},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
     "RetinexFormer": {"n_feat": 8},
+    "RetinexNet": {"dim": 16},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
 }
 

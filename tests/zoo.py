@@ -51,7 +51,10 @@ NETWORKS = {
     "fecnet": Case("FECNet", outputs={"amplitude_enhanced": "amp"}),
     "fourllie": Case("FourLLIE", outputs={"center": "center", "mask": "mask"}),
     "uretinex_net": Case("URetinexNet"),
-    "retinexnet": Case("RetinexNet"),
+    "retinexnet": Case(
+        "RetinexNet",
+        outputs={"reflectance": "R", "illumination": "L", "relit": "relight"},
+    ),
     "zero_dce": Case("ZeroDCE"),
     "zero_dce_pp": Case("ZeroDCE", outputs={"maps": "maps"}),
     "sci": Case("SCI", outputs={"illumination": "illumination"}),

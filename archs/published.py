@@ -45,9 +45,9 @@ class Published:
         return all(any(re.fullmatch(mark, name) for name in state) for mark in self.marks)
 
     def applies(self, state: Mapping[str, Any]) -> bool:
-        """Whether any of a state dict's names is a published one that has to be renamed."""
-        names = state.get(WRAPPER, state)
-        return any(re.search(pattern, name) for pattern in self.renames for name in names)
+        """Whether a state dict bears published names that are renamed or, if none is, left out."""
+        names, patterns = state.get(WRAPPER, state), tuple(self.renames) or self.dropped
+        return any(re.search(pattern, name) for pattern in patterns for name in names)
 
     def rename(self, state: Mapping[str, Any]) -> State:
         """A published state dict under our names.

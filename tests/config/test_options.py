@@ -239,11 +239,11 @@ FAULTS = [
     ({"train": {"ssim_opt": {"type": "SSIMMAELoss", "alpha": 2}}}, "Expected `alpha` in [0, 1]"),
     (
         {"train": {"map_opt": {"type": "IlluminationSmoothnessLoss"}}},
-        "train.map_opt.type: IlluminationSmoothnessLoss needs `model_type: IlluminationModel`",
+        "train.map_opt.type: IlluminationSmoothnessLoss needs `model_type: NamedLossModel`",
     ),
     (
         {"model_type": "IlluminationModel", "network_g": {"type": "HDRNet"}},
-        "network_g: HDRNet as it is here gives no illumination map",
+        "network_g: HDRNet as it is here gives no illumination, which IlluminationModel",
     ),
     ({"network_g": {"type": "HDRNet", "mode": "x"}}, "network_g.mode: expected 'affine' or 'illu"),
     ({"train": {"optim_g": {"type": "Adm"}}}, "unknown type 'Adm'; did you mean 'Adam'?"),

@@ -10,6 +10,7 @@ __all__ = [
     "flol_arch",
     "fourllie_arch",
     "hdrnet_arch",
+    "iat_arch",
     "iglfm_arch",
     "lnet_gie_arch",
     "mobile_ie_arch",

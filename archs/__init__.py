@@ -13,6 +13,7 @@ __all__ = [
     "iat_arch",
     "iglfm_arch",
     "lnet_gie_arch",
+    "lyt_net_arch",
     "mobile_ie_arch",
     "pairlie_arch",
     "retinexformer_arch",

@@ -42,7 +42,7 @@ class Case:
 
 NETWORKS = {
     "mobileie": Case("MobileIE"),
-    "iat": Case("IAT"),
+    "iat": Case("IAT", outputs={"mul": "mul", "add": "add"}),
     "lyt_net": Case("LYTNet"),
     "flol": Case("FLOL", outputs={"center": "center"}),
     "cpga_net": Case("CPGANet"),

@@ -7,6 +7,7 @@ __all__ = [
     "blgm_arch",
     "ded_net_arch",
     "dual_generalization_arch",
+    "fecnet_arch",
     "flol_arch",
     "fourllie_arch",
     "hdrnet_arch",

@@ -48,7 +48,7 @@ NETWORKS = {
     "cpga_net": Case("CPGANet"),
     "cpga_net_plus": Case("CPGANet"),
     "cpga_net_pp": Case("CPGANet"),
-    "fecnet": Case("FECNet", outputs={"amplitude_enhanced": "amp"}),
+    "fecnet": Case("FECNet", outputs={"amplitude_stage": "amp"}),
     "fourllie": Case("FourLLIE", outputs={"center": "center", "mask": "mask"}),
     "uretinex_net": Case("URetinexNet"),
     "retinexnet": Case(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from enhancement.errors import UserError
 from enhancement.paths import locate, missing_hint
 
-from .images import Array, decode_image, image_size, is_image, read_file, read_image
+from .images import Array, decode_image, image_size, is_image, open_file, read_file, read_image
 
 
 class Source(Protocol):
@@ -53,7 +53,7 @@ class FolderSource:
             kind = "a file, not a folder" if self.folder.exists() else "no such folder"
             raise UserError(f"{self.folder}: {kind}; {missing_hint(self.root)}")
         visible = [path for path in self.folder.rglob("*") if not path.name.startswith(".")]
-        images = [path for path in visible if is_image(path) and not path.is_dir()]
+        images = [path for path in visible if is_image(path) and path.is_file()]
         if not images:
             arrays = any(path.suffix.lower() == ".npy" for path in visible)
             instead = ", only .npy arrays; save them as images, such as PNG" if arrays else ""
@@ -67,7 +67,8 @@ class FolderSource:
         return read_file(self.where(name))
 
     def size(self, name: str) -> tuple[int, int]:
-        return image_size(self.where(name), self.where(name))
+        with open_file(self.where(name)) as file:
+            return image_size(file, self.where(name))
 
     def read(self, name: str) -> Array:
         return read_image(self.where(name))

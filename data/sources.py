@@ -84,10 +84,19 @@ def _environment(folder: Path) -> Any:
     path = str(folder.resolve())
     with _opening:
         if path not in _environments:
+            with open_file(folder / "data.mdb") as file:  # no pipe; then lmdb may open it
+                size = file.seek(0, os.SEEK_END)
             try:
-                _environments[path] = lmdb.open(path, readonly=True, lock=False, readahead=False)
-            except lmdb.Error as error:
+                opened = lmdb.open(path, readonly=True, lock=False, readahead=False)
+            except (lmdb.Error, OSError) as error:
                 raise UserError(f"{folder}: cannot be opened as an LMDB ({error})") from error
+            needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+            if size < needed:  # reading the pages that are missing would end the process
+                opened.close()
+                raise UserError(
+                    f"{folder}: is cut off: data.mdb has {size} bytes of {needed}; write it anew"
+                )
+            _environments[path] = opened
         return _environments[path]
 
 
@@ -125,8 +134,13 @@ class LmdbSource:
             raise UserError(f"{index}: lists no images")
 
     def encoded(self, name: str) -> bytes:
-        with _environment(self.folder).begin() as transaction:
-            data = transaction.get(name.rsplit(".", 1)[0].encode())
+        import lmdb
+
+        try:
+            with _environment(self.folder).begin() as transaction:
+                data = transaction.get(name.rsplit(".", 1)[0].encode())
+        except (lmdb.Error, ValueError) as error:  # ValueError: no text that UTF-8 can hold
+            raise UserError(f"{self.where(name)}: cannot be read ({error})") from error
         if data is None:
             raise UserError(f"{self.where(name)}: listed in meta_info.txt but not in the LMDB")
         return bytes(data)

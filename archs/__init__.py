@@ -7,12 +7,20 @@ __all__ = [
     "blgm_arch",
     "ded_net_arch",
     "dual_generalization_arch",
+    "flol_arch",
+    "fourllie_arch",
     "hdrnet_arch",
     "iglfm_arch",
     "lnet_gie_arch",
+    "mobile_ie_arch",
+    "pairlie_arch",
     "retinexformer_arch",
+    "retinexnet_arch",
+    "ruas_arch",
+    "sci_arch",
     "segmentation_arch",
     "wsgm_arch",
+    "zero_dce_arch",
 ]
 
 for _name in __all__:

@@ -24,9 +24,8 @@ class Network(nn.Module):
         smallest_size: They are padded to at least this, so that a 1x1 image works.
         gives: What `forward` returns: an "image", or the logits of a "mask" (B, 1, H, W).
         extra_outputs: What `outputs` gives beside the output.
-        gives_illumination: Whether `forward(x, with_illumination=True)` returns the illumination
-            map (B, 3, H, W) as well.
         whole_image: It must be given the whole image; it cannot be run in tiles.
+        no_onnx: Why ONNX Runtime cannot compute it; empty where it can.
         only_before_training: Constructor arguments without meaning once there are weights.
         published: How its authors' files are recognised and read; None if there are none.
     """
@@ -34,9 +33,9 @@ class Network(nn.Module):
     size_multiple: ClassVar[int] = 1
     smallest_size: ClassVar[int] = 1
     gives: Literal["image", "mask"] = "image"
-    extra_outputs: ClassVar[tuple[str, ...]] = ()
-    gives_illumination: bool = False
+    extra_outputs: tuple[str, ...] = ()
     whole_image: ClassVar[bool] = False
+    no_onnx: ClassVar[str] = ""
     only_before_training: ClassVar[tuple[str, ...]] = ()
     published: ClassVar[Published | None] = None
 

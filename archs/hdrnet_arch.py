@@ -194,7 +194,7 @@ class HDRNet(Network):
                     f"Expected `{name}` to be one of {choices}, but got {given[name]!r}."
                 )
         self.mode = mode
-        self.gives_illumination = mode == "illumination"
+        self.extra_outputs = ("illumination",) if mode == "illumination" else ()
         start = torch.eye(3, 4)
         if mode == "illumination":
             start = torch.tensor([0, 0, 0, 0.5]).expand(3, 4)
@@ -224,14 +224,11 @@ class HDRNet(Network):
             light = torch.maximum(sliced, low).clamp(max=1.0)
         return image / light, light
 
-    def forward(
-        self, image: Tensor, with_illumination: bool = False
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Enhance: (B, 3, H, W) in [0, 1] to the same shape, not clamped in affine mode.
+    def outputs(self, lq: Tensor, gt: Tensor | None = None) -> dict[str, Tensor]:
+        """The output; in illumination mode the illumination map (B, 3, H, W) as well."""
+        output, illumination = self.render(self.coefficients(lq), lq)
+        return {"output": output} | dict.fromkeys(self.extra_outputs, illumination)
 
-        Args:
-            image: The input.
-            with_illumination: Return the illumination map (B, 3, H, W) as well.
-        """
-        output, illumination = self.render(self.coefficients(image), image)
-        return (output, illumination) if with_illumination else output
+    def forward(self, image: Tensor) -> Tensor:
+        """Enhance: (B, 3, H, W) in [0, 1] to the same shape, not clamped in affine mode."""
+        return self.render(self.coefficients(image), image)[0]

@@ -88,9 +88,8 @@ class EnhancementModel(BaseModel):
         files = self.config.frozen
         parts = [name for name in files if name not in self.needs.frozen]
         for name in parts:
-            part = network.get_submodule(name)
-            load_part(part, files[name], name)
-            part.requires_grad_(False)
+            load_part(network, files[name], name)
+            part = network.get_submodule(name).requires_grad_(False)
             self.record_frozen(name, part)
         return parts
 
@@ -137,13 +136,10 @@ class EnhancementModel(BaseModel):
         """The name of the protocol that the model is scored by."""
         return self.config.val.protocol
 
-    def run(self, lq: Tensor, **arguments: Any) -> Any:
+    def run(self, lq: Tensor) -> Tensor:
         """The trained network's fp32 output, computed in `train.precision`."""
-        if self.train_options.channels_last:
-            lq = lq.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.train_options.precision):
-            output = self.net_g(lq, **arguments) if arguments else enhance(self.net_g, lq)
-        return tuple(o.float() for o in output) if arguments else output.float()
+            return enhance(self.net_g, lq).float()
 
     def feed_data(self, data: dict[str, Any]) -> None:
         """Move a batch to the device."""
@@ -152,6 +148,8 @@ class EnhancementModel(BaseModel):
             return data[name].to(self.device, non_blocking=True)
 
         self.lq: Tensor = move("lq")
+        if self.train_options.channels_last:
+            self.lq = self.lq.contiguous(memory_format=torch.channels_last)
         self.gt: Tensor | None = move("gt") if "gt" in data else None
         self.mask: Tensor | None = move("mask") if "mask" in data else None
 

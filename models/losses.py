@@ -7,6 +7,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.config.needs import NAMED
 from enhancement.scoring.ssim import gaussian_window, ssim_map
 
 LUMA = (0.299, 0.587, 0.114)  # BT.601
@@ -62,34 +63,33 @@ class SSIMMAELoss(nn.Module):
         return self.loss_weight * (self.alpha * self.ssim(pred, target) + (1 - self.alpha) * mae)
 
 
-class IlluminationLoss(nn.Module):
-    """A loss on a network's illumination map; `IlluminationModel` feeds it.
+class NamedLoss(nn.Module):
+    """A loss whose `forward` names what it takes, for `NamedLossModel`.
+
+    Its parameters bear the names: `lq`, `gt`, `output`, or any of the network's `extra_outputs`.
 
     Args:
         loss_weight: Factor on the loss.
     """
 
-    compares = "illumination"
+    compares = NAMED
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, illumination: Tensor, target: Tensor, lq: Tensor) -> Tensor:
-        """Of (B, 3, H, W) in [0, 1] each: the map S, the ground truth G, the input I."""
-        raise NotImplementedError
-
 
 @LOSS_REGISTRY.register()
-class IlluminationReconstructionLoss(IlluminationLoss):
+class IlluminationReconstructionLoss(NamedLoss):
     """Mean over pixels of ||I - S G||^2 (eq. 7 of the bilateral grid for endoscopic video)."""
 
-    def forward(self, illumination: Tensor, target: Tensor, lq: Tensor) -> Tensor:
-        return self.loss_weight * (lq - illumination * target).square().sum(1).mean()
+    def forward(self, illumination: Tensor, gt: Tensor, lq: Tensor) -> Tensor:
+        """Of (B, 3, H, W) in [0, 1] each: the map S, the ground truth G, the input I."""
+        return self.loss_weight * (lq - illumination * gt).square().sum(1).mean()
 
 
 @LOSS_REGISTRY.register()
-class IlluminationSmoothnessLoss(IlluminationLoss):
+class IlluminationSmoothnessLoss(NamedLoss):
     """Weighted least squares (Farbman et al., SIGGRAPH 2008, eq. 2 and 3): mean over pixels and
     colours of w_x (dS/dx)^2 + w_y (dS/dy)^2, w_x = 1 / (|d log-luma(I) / dx|^theta + eps).
 
@@ -105,7 +105,8 @@ class IlluminationSmoothnessLoss(IlluminationLoss):
             raise ValueError(f"Expected `theta` and `eps` above 0, but got {theta} and {eps}.")
         self.theta, self.eps = theta, eps
 
-    def forward(self, illumination: Tensor, target: Tensor, lq: Tensor) -> Tensor:
+    def forward(self, illumination: Tensor, lq: Tensor) -> Tensor:
+        """Of (B, 3, H, W) in [0, 1] each: the map S and the input I."""
         weights = lq.new_tensor(LUMA).view(1, 3, 1, 1)
         luma = torch.log((lq * weights).sum(1, keepdim=True) + LUMA_FLOOR)
         total = illumination.new_zeros(())

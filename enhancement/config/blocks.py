@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from enhancement.registry import (
     run_length_arguments,
 )
 
+from .needs import NAMED, compared_by, taken_by
 from .signature import Fault, argument_faults, parameters, refused
 
 
@@ -126,8 +126,8 @@ class Registered:
 
 
 def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """A loss compares an output with a target and gives one number."""
-    if list(inspect.signature(kind.forward).parameters)[2:3] not in (["target"], ["gt"]):
+    """A loss names what it takes, or compares an output with a target; it gives one number."""
+    if compared_by(kind) != NAMED and taken_by(kind)[1:2] not in (("target",), ("gt",)):
         return [(("type",), f"{kind.__name__} does not compare output and gt")]
     if given.get("reduction") == "none":
         return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]

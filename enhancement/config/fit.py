@@ -20,12 +20,13 @@ from enhancement.weights.parts import part_state
 from enhancement.weights.state_dicts import misfits, own_names, read_weights
 
 from .blocks import Block, constructor_fault
-from .needs import Needs, compared_by
+from .needs import NAMED, Needs, compared_by, taken_by
 from .schema import LOSS_SUFFIX, losses_of
 from .signature import Fault
 
 FILES = ("pretrain_network_g", "init_network_g", "resume_state")
 ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler"}
+ALWAYS_GIVEN = ("lq", "gt", "output")  # what any loss may take by name
 MASK_MODELS = "`model_type: SegmentationModel` or `SegmentationGuidedModel`"
 
 
@@ -74,7 +75,7 @@ def loss_faults(options: dict[str, Any], needs: Needs) -> Iterator[Fault]:
         if subject in needs.losses:
             continue
         text = {
-            "illumination": f"{loss} needs `model_type: IlluminationModel`",
+            NAMED: f"{loss} needs `model_type: NamedLossModel`",
             "mask": f"{loss} compares masks, which {model} has none of; expected {MASK_MODELS}",
         }.get(subject, "does not compare masks")
         yield ("train", f"{name}{LOSS_SUFFIX}", "type"), text
@@ -113,12 +114,12 @@ def network_faults(
         return
     network, model = networks[0], options.get("model_type")
     declared = contract_of(network)
-    if needs.illumination and not declared.gives_illumination:
-        text = (
-            f"{found.type} as it is here gives no illumination map, which {model} trains; "
-            f"HDRNet with `mode: illumination` does"
-        )
-        yield ("network_g",), text
+    for taker, names in _taken(options, needs):
+        for name in names:
+            if name not in (*ALWAYS_GIVEN, *declared.extra_outputs):
+                given = ", ".join((*ALWAYS_GIVEN, *declared.extra_outputs))
+                text = f"{found.type} as it is here gives no {name}, which {taker} takes"
+                yield ("network_g",), f"{text}; it gives: {given}"
     if declared.gives != needs.gives and (training or needs.gives == "mask"):
         mask = needs.gives == "mask"
         expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"
@@ -126,6 +127,15 @@ def network_faults(
     if training:
         yield from _frozen_faults(block(options, "train", "frozen"), network, needs, with_files)
     yield from _weights_faults(block(options, "path"), network, training)
+
+
+def _taken(options: dict[str, Any], needs: Needs) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Who takes what by name: the model, and each named loss."""
+    yield str(options.get("model_type")), needs.outputs
+    for given in losses_of(block(options, "train")).values():
+        kind = registered_as(LOSS_REGISTRY, block(given).get("type"))
+        if compared_by(kind) == NAMED and NAMED in needs.losses:
+            yield kind.__name__, taken_by(kind)
 
 
 def _frozen_faults(
@@ -145,8 +155,8 @@ def _frozen_faults(
             text = f"{path}: no such file; train that stage first, or {missing_hint(str(path))}"
             yield (*at, name), text
         elif with_files:
-            part = None if name in needs.frozen else parts[name]
-            fault = constructor_fault(partial(_read_frozen, locate(path), name, part))
+            owner = None if name in needs.frozen else network
+            fault = constructor_fault(partial(_read_frozen, locate(path), name, owner))
             if fault:
                 yield (*at, name), fault
     trained = (n for n, _ in network.named_parameters() if n.split(".")[0] not in files)
@@ -154,12 +164,12 @@ def _frozen_faults(
         yield at, "leaves nothing to train"
 
 
-def _read_frozen(path: Path, name: str, part: nn.Module | None) -> None:
-    """Read the weights of a frozen part, or (`part` is None) of the frozen segmentation network."""
-    if part is None:
+def _read_frozen(path: Path, name: str, network: nn.Module | None) -> None:
+    """Read the weights of a network's frozen part, or of the frozen segmentation network."""
+    if network is None:
         load_segmentation(path)
         return
-    unfit = misfits(part, part_state(path, name, part))
+    unfit = misfits(network.get_submodule(name), part_state(path, name, network))
     if unfit:
         raise UserError("\n".join(f"{path}: does not fit {name}: {text}" for text in unfit))
 

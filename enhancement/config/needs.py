@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any, Literal
+
+NAMED = "named"  # what a loss compares that names it (models/losses.py, `NamedLoss`)
 
 
 @dataclass(frozen=True)
@@ -12,14 +15,14 @@ class Needs:
 
     Attributes:
         gives: What its network gives: an "image" or a "mask".
-        illumination: Whether the network must give its illumination map as well.
-        losses: What its losses may compare: "image", "illumination" or "mask".
+        outputs: What the network must give beside its output (`Network.extra_outputs`).
+        losses: What its losses may compare: "image", "mask", or what they name.
         masks: Whether its datasets must have masks.
         frozen: Entries of `train.frozen` that are no parts of the network.
     """
 
     gives: Literal["image", "mask"] = "image"
-    illumination: bool = False
+    outputs: tuple[str, ...] = ()
     losses: tuple[str, ...] = ("image",)
     masks: bool = False
     frozen: tuple[str, ...] = ()
@@ -31,5 +34,10 @@ class Needs:
 
 
 def compared_by(loss: Any) -> str:
-    """What a loss class declares to compare: "image" (BasicSR's), "illumination" or "mask"."""
+    """What a loss class declares to compare: "image" (BasicSR's), "mask" or "named"."""
     return str(getattr(loss, "compares", "image"))
+
+
+def taken_by(loss: Any) -> tuple[str, ...]:
+    """What a class of named losses takes: the parameters of its `forward`."""
+    return tuple(inspect.signature(loss.forward).parameters)[1:]

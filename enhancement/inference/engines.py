@@ -72,7 +72,7 @@ def prepare(
     network = contract_of(network).fold()
     if engine == "pytorch" or (engine == "auto" and prefers_pytorch(network, device)):
         return network
-    obstacle = _obstacle(device, precision, max_memory)
+    obstacle = contract_of(network).no_onnx or _obstacle(device, precision, max_memory)
     if obstacle and engine == "onnx":
         raise UserError(f"--engine onnx: cannot compute {name}: {obstacle}")
     if obstacle:
@@ -112,8 +112,8 @@ class OnnxEngine(Network):
 
     The graph is converted, or read from the cache, once `WORTH_CONVERTING` pixels have been seen:
     the decision depends on the images alone, so the same run gives the same bits again. PyTorch
-    computes everything other than the image itself: stages, illumination maps, and tiles, which
-    must know something about the whole image (archs/tile_context.py).
+    computes everything other than the image itself: stages, named outputs, and tiles, which must
+    know something about the whole image (archs/tile_context.py).
 
     Args:
         network: On the CPU, with its final weights.
@@ -133,12 +133,12 @@ class OnnxEngine(Network):
         self._session: InferenceSession | None = None
         self._started, self._said, self._pixels = False, False, 0
 
-    def forward(self, image: Tensor, **asked: Any) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to what the network gives."""
         self._pixels += image[:, 0].numel()
         if self._pixels >= WORTH_CONVERTING and not self._started:
             self.start()
-        if self._session and not asked:
+        if self._session:
             try:
                 output = run_session(self._session, image)
             except Exception as error:  # onnxruntime's own kinds of error share no base
@@ -148,7 +148,7 @@ class OnnxEngine(Network):
                 self.used.add("onnx")
                 return output
         self.used.add("pytorch")
-        return self.network(image, **asked)
+        return self.network(image)
 
     def start(self, required: bool = False) -> None:
         """Convert the network, or read its graph from the cache.
@@ -174,6 +174,10 @@ class OnnxEngine(Network):
     def stages(self, x: Tensor) -> dict[str, Tensor]:
         """The network's own, by PyTorch."""
         return contract_of(self.network).stages(x)
+
+    def outputs(self, lq: Tensor, gt: Tensor | None = None) -> dict[str, Tensor]:
+        """The network's own, by PyTorch."""
+        return contract_of(self.network).outputs(lq, gt)
 
     def survey(self, image: Tensor) -> bool:
         """The network's own, by PyTorch."""

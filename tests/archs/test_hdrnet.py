@@ -112,7 +112,7 @@ def test_illumination_lies_between_the_input_and_one():
     network.coefficients.project.weight.data.normal_()
     x = image()
     x[..., :5] = 0
-    output, light = network(x, with_illumination=True)
+    output, light = network.outputs(x).values()
     assert (light >= x).all()
     assert (light <= 1).all()
     torch.testing.assert_close(output * light, x)

@@ -51,7 +51,12 @@ class TestShippedFiles:
             )
             assert config.name == f"{path.stem}_{dataset}"
             options = config.resolved["datasets"]
-            for key in ("gt_size", "batch_size_per_gpu"):  # of the network's own schedule
+            for key in (
+                "gt_size",
+                "batch_size_per_gpu",
+                "use_hflip",
+                "use_rot",
+            ):  # of the network's own schedule
                 options["train"].pop(key, None)
             sets.append((options, config.val.protocol))
         assert all(found == sets[0] for found in sets)
@@ -234,11 +239,11 @@ FAULTS = [
     ({"train": {"ssim_opt": {"type": "SSIMMAELoss", "alpha": 2}}}, "Expected `alpha` in [0, 1]"),
     (
         {"train": {"map_opt": {"type": "IlluminationSmoothnessLoss"}}},
-        "train.map_opt.type: IlluminationSmoothnessLoss needs `model_type: IlluminationModel`",
+        "train.map_opt.type: IlluminationSmoothnessLoss needs `model_type: NamedLossModel`",
     ),
     (
         {"model_type": "IlluminationModel", "network_g": {"type": "HDRNet"}},
-        "network_g: HDRNet as it is here gives no illumination map",
+        "network_g: HDRNet as it is here gives no illumination, which IlluminationModel",
     ),
     ({"network_g": {"type": "HDRNet", "mode": "x"}}, "network_g.mode: expected 'affine' or 'illu"),
     ({"train": {"optim_g": {"type": "Adm"}}}, "unknown type 'Adm'; did you mean 'Adam'?"),

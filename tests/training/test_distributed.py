@@ -75,9 +75,20 @@ def test_a_launcher_without_its_environment_says_so(tiny):
         run("--opt", tiny(), "--launcher", "pytorch")
 
 
+NAMED_LOSSES = {
+    "model_type": "NamedLossModel",
+    "network_g": {"type": "HDRNet", "low_resolution": 64, "mode": "illumination"},
+}
+
+
 @pytest.mark.slow
-def test_two_processes_equal_one_with_twice_the_batch(tiny):
-    path = tiny(train={"total_iter": 3, "optim_g": {"type": "SGD", "lr": 0.1}})
+@pytest.mark.parametrize(
+    ("model", "losses"),
+    [({}, {}), (NAMED_LOSSES, {"smooth_opt": {"type": "IlluminationSmoothnessLoss"}})],
+    ids=["images", "named_losses"],
+)
+def test_two_processes_equal_one_with_twice_the_batch(tiny, model, losses):
+    path = tiny(**model, train={"total_iter": 3, "optim_g": {"type": "SGD", "lr": 0.1}, **losses})
     run("--opt", path, "--force_yml", "name=one")
     half = ["--force_yml", "name=two", "datasets:train:batch_size_per_gpu=1"]
     done = subprocess.run(

@@ -25,6 +25,7 @@ class Network(nn.Module):
         gives: What `forward` returns: an "image", or the logits of a "mask" (B, 1, H, W).
         extra_outputs: What `outputs` gives beside the output.
         whole_image: It must be given the whole image; it cannot be run in tiles.
+        no_onnx: Why ONNX Runtime cannot compute it; empty where it can.
         only_before_training: Constructor arguments without meaning once there are weights.
         published: How its authors' files are recognised and read; None if there are none.
     """
@@ -34,6 +35,7 @@ class Network(nn.Module):
     gives: Literal["image", "mask"] = "image"
     extra_outputs: tuple[str, ...] = ()
     whole_image: ClassVar[bool] = False
+    no_onnx: ClassVar[str] = ""
     only_before_training: ClassVar[tuple[str, ...]] = ()
     published: ClassVar[Published | None] = None
 

@@ -32,6 +32,8 @@ class Published:
             network's own names are the published ones.
         dropped: Names that match are left out: modules that the published forward never calls.
         refused: Why such a file cannot be used by itself; empty where it can.
+        parts: Where a network is published in several files: a pattern that all names in one of
+            them match in full, to what that file holds.
     """
 
     marks: tuple[str, ...]
@@ -39,10 +41,18 @@ class Published:
     renames: Mapping[str, str | Callable[[re.Match[str]], str]] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     refused: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, state: Shapes) -> bool:
         """Whether a state dict bears every mark."""
         return all(any(re.fullmatch(mark, name) for name in state) for mark in self.marks)
+
+    def part_of(self, state: Shapes) -> str | None:
+        """Which of the network's several files a state dict is out of; None if it is of none."""
+        for pattern, part in self.parts.items():
+            if all(re.fullmatch(pattern, name) for name in state):
+                return part
+        return None
 
     def applies(self, state: Mapping[str, Any]) -> bool:
         """Whether a state dict bears published names that are renamed or, if none is, left out."""

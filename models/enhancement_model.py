@@ -88,9 +88,8 @@ class EnhancementModel(BaseModel):
         files = self.config.frozen
         parts = [name for name in files if name not in self.needs.frozen]
         for name in parts:
-            part = network.get_submodule(name)
-            load_part(part, files[name], name)
-            part.requires_grad_(False)
+            load_part(network, files[name], name)
+            part = network.get_submodule(name).requires_grad_(False)
             self.record_frozen(name, part)
         return parts
 

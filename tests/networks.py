@@ -6,12 +6,15 @@ from enhancement.registry import ARCH_REGISTRY, is_ours, lookup
 
 EVERY = sorted(name for name, kind in ARCH_REGISTRY if is_ours(kind))
 OURS = [name for name in EVERY if lookup(ARCH_REGISTRY, name).gives == "image"]
+IN_TILES = [name for name in OURS if not lookup(ARCH_REGISTRY, name).whole_image]
+WITHOUT_ONNX = {name for name in OURS if lookup(ARCH_REGISTRY, name).no_onnx}
 SMALL = {  # arguments that make large ones quick; others are tested at their default size
     "DEDNet": {"n_feat": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "HDRNet": {"low_resolution": 64},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
     "RetinexFormer": {"n_feat": 8},
+    "RetinexNet": {"dim": 16},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
 }
 

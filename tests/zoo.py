@@ -44,14 +44,17 @@ NETWORKS = {
     "mobileie": Case("MobileIE"),
     "iat": Case("IAT"),
     "lyt_net": Case("LYTNet"),
-    "flol": Case("FLOL"),
+    "flol": Case("FLOL", outputs={"center": "center"}),
     "cpga_net": Case("CPGANet"),
     "cpga_net_plus": Case("CPGANet"),
     "cpga_net_pp": Case("CPGANet"),
-    "fecnet": Case("FECNet"),
-    "fourllie": Case("FourLLIE"),
+    "fecnet": Case("FECNet", outputs={"amplitude_enhanced": "amp"}),
+    "fourllie": Case("FourLLIE", outputs={"center": "center", "mask": "mask"}),
     "uretinex_net": Case("URetinexNet"),
-    "retinexnet": Case("RetinexNet"),
+    "retinexnet": Case(
+        "RetinexNet",
+        outputs={"reflectance": "R", "illumination": "L", "relit": "relight"},
+    ),
     "zero_dce": Case("ZeroDCE"),
     "zero_dce_pp": Case("ZeroDCE", outputs={"maps": "maps"}),
     "sci": Case("SCI", outputs={"illumination": "illumination"}),
@@ -63,8 +66,8 @@ NETWORKS = {
     ),
     "flw_net": Case("FLWNet", modes={"0.5": {"brightness": 0.5}, "0.6": {"brightness": 0.6}}),
     "wtnet": Case("WTNet", code_only=True),
-    "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, code_only=True),
-    "darkir": Case("DarkIR", code_only=True),
+    "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, outputs={"snr": "snr"}, code_only=True),
+    "darkir": Case("DarkIR", outputs={"side": "side"}, code_only=True),
 }
 REGISTERED = set(registered(ARCH_REGISTRY))
 CASES = {name: case for name, case in NETWORKS.items() if case.network in REGISTERED}

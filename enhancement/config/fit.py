@@ -157,8 +157,8 @@ def _frozen_faults(
             text = f"{path}: no such file; train that stage first, or {missing_hint(str(path))}"
             yield (*at, name), text
         elif with_files:
-            part = None if name in needs.frozen else parts[name]
-            fault = constructor_fault(partial(_read_frozen, locate(path), name, part))
+            owner = None if name in needs.frozen else network
+            fault = constructor_fault(partial(_read_frozen, locate(path), name, owner))
             if fault:
                 yield (*at, name), fault
     trained = (n for n, _ in network.named_parameters() if n.split(".")[0] not in files)
@@ -166,12 +166,12 @@ def _frozen_faults(
         yield at, "leaves nothing to train"
 
 
-def _read_frozen(path: Path, name: str, part: nn.Module | None) -> None:
-    """Read the weights of a frozen part, or (`part` is None) of the frozen segmentation network."""
-    if part is None:
+def _read_frozen(path: Path, name: str, network: nn.Module | None) -> None:
+    """Read the weights of a network's frozen part, or of the frozen segmentation network."""
+    if network is None:
         load_segmentation(path)
         return
-    unfit = misfits(part, part_state(path, name, part))
+    unfit = misfits(network.get_submodule(name), part_state(path, name, network))
     if unfit:
         raise UserError("\n".join(f"{path}: does not fit {name}: {text}" for text in unfit))
 

@@ -72,7 +72,7 @@ def prepare(
     network = contract_of(network).fold()
     if engine == "pytorch" or (engine == "auto" and prefers_pytorch(network, device)):
         return network
-    obstacle = _obstacle(device, precision, max_memory)
+    obstacle = contract_of(network).no_onnx or _obstacle(device, precision, max_memory)
     if obstacle and engine == "onnx":
         raise UserError(f"--engine onnx: cannot compute {name}: {obstacle}")
     if obstacle:

@@ -83,8 +83,7 @@ class FrameEnhancer:
             raise UserError("precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
         if declared.whole_image and (max_memory or precision != "fp32"):
             raise UserError(
-                "an exported file runs whole and as exported; leave out max_memory and precision, "
-                "or give the .pth file"
+                f"{declared.title} runs on whole images in fp32; leave out max_memory and precision"
             )
         self.bounded = (
             self.network if declared.whole_image else BoundedMemory(self.network, max_memory)

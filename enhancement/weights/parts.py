@@ -11,20 +11,20 @@ from enhancement.errors import UserError
 from .state_dicts import State, misfits, own_names, read_weights
 
 
-def part_state(path: str | Path, name: str, part: nn.Module) -> State:
-    """A part's weights from a checkpoint of the part, or of a network that has such a part."""
-    state, _ = read_weights(path)
+def part_state(path: str | Path, name: str, network: nn.Module) -> State:
+    """The weights of a network's part, from a checkpoint of the part or of such a network."""
+    state = own_names(network, read_weights(path)[0])
     inside = {k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")}
-    return own_names(part, inside or state)
+    return own_names(network.get_submodule(name), inside or state)
 
 
-def load_part(part: nn.Module, path: str | Path, name: str) -> None:
-    """Load a part strictly.
+def load_part(network: nn.Module, path: str | Path, name: str) -> None:
+    """Load a network's part strictly.
 
     Raises:
         UserError: The file does not fit it.
     """
-    state = part_state(path, name, part)
+    part, state = network.get_submodule(name), part_state(path, name, network)
     faults = misfits(part, state)
     if faults:
         raise UserError(f"{path}: does not fit {name}: {'; '.join(faults[:3])}")

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from enhancement.archs.contract import Network
+from enhancement.archs.published import Published
 from enhancement.errors import UserError
 from enhancement.registry import ARCH_REGISTRY
 
@@ -21,14 +22,27 @@ def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     Raises:
         UserError: It is a part of a network, which enhances nothing by itself.
     """
-    candidates = [
-        (name, kind.published)
+    declared = {
+        name: kind.published
         for name, kind in ARCH_REGISTRY
-        if issubclass(kind, Network) and kind.published and kind.published.matches(state)
-    ]
+        if issubclass(kind, Network) and kind.published
+    }
+    candidates = [(n, published) for n, published in declared.items() if published.matches(state)]
     if not candidates:
+        _refuse_parts(state, declared)
         return None
     name, published = max(candidates, key=lambda candidate: len(candidate[1].marks))
     if published.refused:
         raise UserError(published.refused)
     return {"type": name, **published.arguments(state)}
+
+
+def _refuse_parts(state: Mapping[str, Tensor], declared: Mapping[str, Published]) -> None:
+    """Refuse one file of a network that is published in several."""
+    for name, published in declared.items():
+        part = published.part_of(state)
+        if part:
+            others = " and ".join(p for p in published.parts.values() if p != part)
+            raise UserError(
+                f"holds the {part} of {name} alone; give the folder that holds it and the {others}"
+            )

@@ -85,7 +85,9 @@ class TestEveryNetwork:
             assert torch.equal(run_padded(network, x), output)
             alone = run_padded(network, x[1:])
         assert torch.equal(x, before)
-        torch.testing.assert_close(output[1:], alone, rtol=1e-4, atol=1e-5)
+        # the phase of a weak Fourier bin enlarges the rounding of convolutions
+        close = 1e-3 if network.whole_image else 1e-5
+        torch.testing.assert_close(output[1:], alone, rtol=1e-4, atol=close)
 
     def test_saves_loads_strictly_and_copies(self, name, tmp_path):
         network = perturbed(build(name)).eval()

@@ -51,7 +51,12 @@ class TestShippedFiles:
             )
             assert config.name == f"{path.stem}_{dataset}"
             options = config.resolved["datasets"]
-            for key in ("gt_size", "batch_size_per_gpu"):  # of the network's own schedule
+            for key in (
+                "gt_size",
+                "batch_size_per_gpu",
+                "use_hflip",
+                "use_rot",
+            ):  # of the network's own schedule
                 options["train"].pop(key, None)
             sets.append((options, config.val.protocol))
         assert all(found == sets[0] for found in sets)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import OURS, SMALL
+from networks import OURS, SMALL, WITHOUT_ONNX
 from torch import nn
 
 from enhancement.errors import UserError
@@ -22,7 +22,7 @@ QUICK = {"AODNet", "HDRNet", "RetinexFormer"}
 TO_CONVERT = [
     pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
     for name in OURS
-    if name not in BY_PYTORCH
+    if name not in BY_PYTORCH | WITHOUT_ONNX
 ]
 
 
@@ -126,6 +126,14 @@ class TestAuto:
         assert len(said) == 1
         assert said[0].startswith("AODNet is computed by PyTorch: ")
         assert reason in said[0]
+
+    @pytest.mark.parametrize("name", sorted(WITHOUT_ONNX))
+    def test_networks_that_it_cannot_compute_say_so(self, name):
+        made, said = network(name), []
+        assert prepare(made, CPU, say=said.append) is made
+        assert said == [f"{name} is computed by PyTorch: {made.no_onnx}"]
+        with pytest.raises(UserError, match=f"--engine onnx: cannot compute {name}: "):
+            prepare(made, CPU, "onnx")
 
     @pytest.mark.parametrize(
         ("made", "reason"),

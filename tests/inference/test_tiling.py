@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import picture
-from networks import OURS, SMALL
+from networks import IN_TILES, SMALL
 
 from enhancement.archs.tile_context import Tile, current_tile, global_statistics, tile_context
 from enhancement.errors import UserError
@@ -39,10 +39,10 @@ def changes_across(x, y, rows):
 
 
 QUICK = {"AODNet", "HDRNet", "LNetGIE", "RetinexFormer"}
-IN_TILES = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in OURS]
+TILED = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in IN_TILES]
 
 
-@pytest.fixture(params=IN_TILES, scope="module")
+@pytest.fixture(params=TILED, scope="module")
 def both(request):
     """A network's output for a whole image, and in small tiles."""
     made, x = network(request.param), image()

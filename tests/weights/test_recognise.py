@@ -9,6 +9,7 @@ from networks import SMALL
 from enhancement.errors import UserError
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights.networks import build_from_file
+from enhancement.weights.parts import load_part
 from enhancement.weights.recognise import recognise
 
 CASES = [
@@ -57,6 +58,41 @@ def test_published_weights_load(real_data):
     network, meta = build_from_file(real_data / "weights/aodnet_dehazer.pth")
     assert meta["network_g"] == {"type": "AODNet"}
     assert sum(p.numel() for p in network.parameters()) == 1761
+
+
+def saved_parts(folder, name, parts, **arguments):
+    """A network's weights in several files, {file: part}, under the names of each part alone."""
+    network = lookup(ARCH_REGISTRY, name)(**arguments)
+    for file, part in parts.items():
+        torch.save(network.get_submodule(part).state_dict(), folder / file)
+    return network
+
+
+def test_a_network_in_several_files_is_read_from_their_folder(tmp_path):
+    parts = {"first.tar": "decomposition", "second.tar": "relighting"}
+    made = saved_parts(tmp_path, "RetinexNet", parts, dim=8)
+    network, meta = build_from_file(tmp_path)
+    assert meta["network_g"] == {"type": "RetinexNet", "dim": 8}
+    for key, value in made.state_dict().items():
+        assert torch.equal(network.state_dict()[key], value)
+
+
+def test_one_of_several_files_is_refused_with_the_way_out(tmp_path):
+    saved_parts(tmp_path, "RetinexNet", {"first.tar": "decomposition"}, dim=8)
+    text = "first.tar: holds the decomposition of RetinexNet alone; give the folder that holds it "
+    with pytest.raises(UserError, match=f"{text}and the relighting$"):
+        build_from_file(tmp_path / "first.tar")
+
+
+def test_one_of_several_files_gives_its_part(tmp_path):
+    """As `train.frozen` reads it, under the authors' names."""
+    made = saved_parts(tmp_path, "RetinexNet", {"first.tar": "decomposition"}, dim=8)
+    network = lookup(ARCH_REGISTRY, "RetinexNet")(dim=8)
+    load_part(network, tmp_path / "first.tar", "decomposition")
+    for key, value in made.decomposition.state_dict().items():
+        assert torch.equal(network.decomposition.state_dict()[key], value)
+    with pytest.raises(UserError, match="does not fit relighting: lacks 18 of the network's"):
+        load_part(network, tmp_path / "first.tar", "relighting")
 
 
 def test_other_weights_are_refused_in_a_line(tmp_path):

@@ -1,0 +1,99 @@
+"""Losses of networks that decompose an image into reflectance and illumination."""
+
+from __future__ import annotations
+
+import torch
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor
+from torch.nn import functional as F
+
+from .losses import LUMA, NamedLoss
+
+
+def edges(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Absolute differences along x and y; the image has a border of zeros, as published.
+
+    Args:
+        x: (B, 1, H, W).
+
+    Returns:
+        (B, 1, H + 1, W + 1) each.
+    """
+    along_x = F.pad(x, (1, 1, 0, 1)).diff(dim=-1)
+    along_y = F.pad(x, (0, 1, 1, 1)).diff(dim=-2)
+    return along_x.abs(), along_y.abs()
+
+
+def smoothness(illumination: Tensor, reflectance: Tensor) -> Tensor:
+    """Structure-aware smoothness (Wei et al., BMVC 2018, eq. 4), a mean over pixels.
+
+    |dI/dx| exp(-10 |dR/dx|) + the same along y, where |dR| is that of the grey reflectance,
+    averaged over 3x3 pixels as in the published code.
+
+    Args:
+        illumination: I, (B, 1, H, W).
+        reflectance: R, (B, 3, H, W).
+    """
+    luma = reflectance.new_tensor(LUMA).view(1, 3, 1, 1)
+    structure = edges((reflectance * luma).sum(1, keepdim=True))
+    total = reflectance.new_zeros(())
+    for change, edge in zip(edges(illumination), structure, strict=True):
+        total = total + (change * torch.exp(-10 * F.avg_pool2d(edge, 3, 1, 1))).mean()
+    return total
+
+
+@LOSS_REGISTRY.register()
+class RetinexDecompositionLoss(NamedLoss):
+    """RetinexNet's loss of a pair's decompositions S = R I (Wei et al., BMVC 2018, eq. 1 to 4):
+    |R_l I_l - S_l| + |R_h I_h - S_h| + swapped (|R_h I_l - S_l| + |R_l I_h - S_h|)
+    + consistency |R_l - R_h| + smoothness (s(I_l, R_l) + s(I_h, R_h)), l the input, h the ground
+    truth, |.| a mean. As in the published code, R_h takes no gradient from the consistency.
+
+    Args:
+        loss_weight: Factor on the sum.
+        swapped: Weight of the reconstruction from the other image's reflectance.
+        consistency: Weight of the difference of the reflectances.
+        smoothness: Weight of the illuminations' structure-aware smoothness.
+    """
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        swapped: float = 0.001,
+        consistency: float = 0.01,
+        smoothness: float = 0.1,
+    ) -> None:
+        super().__init__(loss_weight)
+        self.swapped, self.consistency, self.smoothness = swapped, consistency, smoothness
+
+    def forward(
+        self,
+        lq: Tensor,
+        gt: Tensor,
+        reflectance: Tensor,
+        illumination: Tensor,
+        reflectance_gt: Tensor,
+        illumination_gt: Tensor,
+    ) -> Tensor:
+        """Of (B, 3, H, W) in [0, 1]; illuminations (B, 1, H, W)."""
+        own = F.l1_loss(reflectance * illumination, lq)
+        own = own + F.l1_loss(reflectance_gt * illumination_gt, gt)
+        swapped = F.l1_loss(reflectance_gt * illumination, lq)
+        swapped = swapped + F.l1_loss(reflectance * illumination_gt, gt)
+        smooth = smoothness(illumination, reflectance) + smoothness(illumination_gt, reflectance_gt)
+        same = F.l1_loss(reflectance, reflectance_gt.detach())
+        total = own + self.swapped * swapped + self.consistency * same + self.smoothness * smooth
+        return self.loss_weight * total
+
+
+@LOSS_REGISTRY.register()
+class RelightingSmoothnessLoss(NamedLoss):
+    """Structure-aware smoothness of RetinexNet's new illumination (Wei et al., BMVC 2018, eq. 4).
+
+    Args:
+        loss_weight: Factor on the loss; 3 in the published code.
+    """
+
+    def forward(self, relit: Tensor, reflectance: Tensor) -> Tensor:
+        """Of the illumination (B, 1, H, W) and the reflectance (B, 3, H, W)."""
+        return self.loss_weight * smoothness(relit, reflectance)

@@ -1,0 +1,70 @@
+"""Losses of low-light networks, by hand."""
+
+import math
+
+import pytest
+import torch
+
+from enhancement.registry import LOSS_REGISTRY, is_ours, lookup
+
+NAMES = [
+    name
+    for name, kind in LOSS_REGISTRY
+    if is_ours(kind) and kind.__module__.endswith("low_light_losses")
+]
+
+
+def loss(name, **arguments):
+    return lookup(LOSS_REGISTRY, name)(**arguments)
+
+
+def colours(*pixels):
+    """Pixels (r, g, b) side by side as an image (1, 3, 1, n)."""
+    return torch.tensor(pixels).T.reshape(1, 3, 1, -1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestEveryLoss:
+    def test_gradients_are_finite_on_black_white_and_equal_images(self, name):
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.rand(2, 3, 24, 31, generator=generator)
+        for target in (torch.zeros_like(noise), torch.ones_like(noise), noise):
+            for pred in (torch.zeros_like(noise), torch.ones_like(noise), noise):
+                output = pred.clone().requires_grad_()
+                value = loss(name)(output, target)
+                value.backward()
+                assert value.isfinite()
+                assert output.grad.isfinite().all()
+
+    def test_is_least_where_the_images_are_equal_and_is_weighted(self, name):
+        generator = torch.Generator().manual_seed(0)
+        image = torch.rand(2, 3, 24, 31, generator=generator)
+        other = (image + 0.2 * torch.rand(image.shape, generator=generator)).clamp(0, 1)
+        value = loss(name)(other, image)
+        assert loss(name)(image, image) < value
+        torch.testing.assert_close(loss(name, loss_weight=0.5)(other, image), value / 2)
+
+
+def test_outlier_aware_by_hand():
+    """d = 0, 0, 0.4 in one channel: mean 2/15, standard deviation 0.4 / sqrt 3."""
+    target = torch.zeros(1, 1, 1, 3)
+    pred = torch.tensor([0.0, 0.0, 0.4]).view(1, 1, 1, 3)
+    weight = math.tanh((0.4 - 0.4 / 3) / (0.4 / math.sqrt(3) / math.sqrt(2)))
+    assert loss("OutlierAwareLoss")(pred, target).item() == pytest.approx(
+        0.4 * weight / 3, rel=1e-4
+    )
+
+
+def test_cosine_similarity_by_hand():
+    """45 degrees; a colour that is parallel once clipped."""
+    pred = colours((1.0, 1.0, 0.0), (1.5, -0.5, 0.0))
+    target = colours((1.0, 0.0, 0.0), (0.5, 0.0, 0.0))
+    value = loss("CosineSimilarityLoss")(pred, target)
+    assert value.item() == pytest.approx((1 - math.sqrt(0.5)) / 2, rel=1e-5)
+
+
+def test_psnr_by_hand():
+    """20 dB for one image, 40 dB for the other."""
+    pred = torch.tensor([0.1, 0.01]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
+    value = loss("PSNRLoss", best=50.0)(pred, torch.zeros_like(pred))
+    assert value.item() == pytest.approx(20, abs=1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from basicsr.metrics import calculate_niqe
 from torch import Tensor
@@ -30,7 +32,8 @@ def niqe(output: Tensor, gt: Tensor | None = None) -> float:
         raise UserError(f"NIQE: expected at least 96x192 pixels, but the image is {width}x{height}")
     bgr = to_8_bit(output)[0].flip(0).permute(1, 2, 0).cpu().numpy()
     try:
-        with np.errstate(all="ignore"):  # flat blocks have no statistics, and are left out
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of flat blocks, which are left out
             return float(calculate_niqe(bgr, crop_border=0))
     except np.linalg.LinAlgError:
         return float("nan")

@@ -92,7 +92,7 @@ class Cell(nn.Module):
 
 
 class IlluminationModule(nn.Module):
-    """One unrolled step of illumination estimation (eq. 4)."""
+    """One unrolled step of illumination estimation."""
 
     def __init__(self) -> None:
         super().__init__()

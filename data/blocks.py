@@ -53,6 +53,11 @@ class Loading:
         return [Stage(b, s, n) for b, s, n in zip(batches, sizes, self.iters, strict=True)]
 
 
+def gives_truth(dataset: Any) -> bool:
+    """Whether a dataset class, ours or BasicSR's, gives a ground truth for each image."""
+    return "gt" in getattr(dataset, "gives", ("lq", "gt"))
+
+
 @dataclass(frozen=True)
 class DatasetBlock:
     """One block under `datasets`.
@@ -90,6 +95,11 @@ class DatasetBlock:
     def phase(self) -> str:
         """What the set is for: "train", "val" or "test"."""
         return str(self.options.get("phase") or self.key.partition("_")[0])
+
+    @property
+    def gives_truth(self) -> bool:
+        """Whether its dataset gives a ground truth for each image."""
+        return gives_truth(self.kind)
 
     @property
     def given(self) -> dict[str, Any]:

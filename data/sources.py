@@ -1,16 +1,18 @@
-"""Where images come from: a folder, an installed package's folder, or an LMDB."""
+"""Where images come from: a folder of images or videos, an installed package's, or an LMDB."""
 
 from __future__ import annotations
 
 import io
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from enhancement.errors import UserError
 from enhancement.paths import locate, missing_hint
 
+from .clips import ClipSource, videos_in
 from .images import Array, decode_image, image_size, is_image, open_file, read_file, read_image
 
 
@@ -155,10 +157,20 @@ class LmdbSource:
         return decode_image(self.encoded(name), self.where(name))
 
 
-def open_source(root: str | Path) -> Source:
-    """A folder or, where the name ends in `.lmdb`, an LMDB.
+def open_source(root: str | Path, frame_step: int = 1) -> Source:
+    """A folder of images or of videos or, where the name ends in `.lmdb`, an LMDB.
+
+    Args:
+        root: Of a folder with both, the images are taken.
+        frame_step: Of videos, one frame in so many is taken.
 
     Raises:
         UserError: Nothing is there, or it holds no images.
     """
-    return LmdbSource(root) if str(root).rstrip("/").endswith(".lmdb") else FolderSource(root)
+    if str(root).rstrip("/").endswith(".lmdb"):
+        return LmdbSource(root)
+    folder = locate(root)
+    with suppress(OSError):  # FolderSource says what is wrong with it
+        if not any(map(is_image, folder.rglob("*"))) and videos_in(folder):
+            return ClipSource(root, frame_step)
+    return FolderSource(root)

@@ -13,6 +13,9 @@ from . import (
     segmentation_guided_model,
     segmentation_losses,
     segmentation_model,
+    two_exposure_losses,
+    zero_reference_losses,
+    zero_reference_model,
 )
 
 __all__ = [
@@ -28,4 +31,7 @@ __all__ = [
     "segmentation_guided_model",
     "segmentation_losses",
     "segmentation_model",
+    "two_exposure_losses",
+    "zero_reference_losses",
+    "zero_reference_model",
 ]

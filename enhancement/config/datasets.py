@@ -171,7 +171,8 @@ def _unequal_fractions(sets: Mapping[str, DatasetBlock]) -> Iterator[Fault]:
     for key, block in sets.items():
         given = block.options
         if any(given.get(f) for f in FRACTIONS):
-            images = tuple(given.get(k) for k in ("dataroot", "dataroot_gt", "layout", "split"))
+            root = given.get("dataroot_gt") or given.get("dataroot_lq")
+            images = (root, *(given.get(k) for k in ("dataroot", "layout", "split")))
             own = [given.get(f) or 0 for f in FRACTIONS]
             first, fractions = splits.setdefault(images, (key, own))
             if own != fractions:

@@ -20,7 +20,7 @@ from enhancement.weights.parts import part_state
 from enhancement.weights.state_dicts import misfits, own_names, read_weights
 
 from .blocks import Block, constructor_fault
-from .needs import NAMED, Needs, compared_by, taken_by
+from .needs import NAMED, Needs, asks_for_truth, compared_by, taken_by
 from .schema import LOSS_SUFFIX, losses_of
 from .signature import Fault
 
@@ -72,18 +72,20 @@ def loss_faults(options: dict[str, Any], needs: Needs) -> Iterator[Fault]:
             continue
         subject = compared_by(kind)
         subjects.add(subject)
-        if subject in needs.losses:
+        if subject in needs.losses and (needs.truth or not asks_for_truth(kind)):
             continue
         text = {
             NAMED: f"{loss} needs `model_type: NamedLossModel`",
             "mask": f"{loss} compares masks, which {model} has none of; expected {MASK_MODELS}",
         }.get(subject, "does not compare masks")
+        if not needs.truth and subject != "mask":
+            text = f"{loss} needs ground truth, which {model} trains without"
         yield ("train", f"{name}{LOSS_SUFFIX}", "type"), text
     if losses and needs.masks and "mask" not in subjects:
         yield ("train",), f"{model} needs a loss of masks: DiceBCELoss or StructureLoss"
-    if needs.masks and block(options, "train", "mixing_augs"):
-        text = f"mixes images but not masks; {model} cannot use it"
-        yield ("train", "mixing_augs"), text
+    if block(options, "train", "mixing_augs") and (needs.masks or not needs.truth):
+        text = "mixes images but not masks" if needs.masks else "mixes pairs"
+        yield ("train", "mixing_augs"), f"{text}; {model} cannot use it"
 
 
 def path_faults(options: dict[str, Any], training: bool) -> Iterator[Fault]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from enhancement.data.blocks import gives_truth
 from enhancement.errors import OptionError, hint
-from enhancement.registry import ARCH_REGISTRY, MODEL_REGISTRY, lookup
-from enhancement.scoring.protocols import SEGMENTATION, protocols_for
+from enhancement.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY, lookup
+from enhancement.scoring.protocols import NO_REFERENCE, SEGMENTATION, protocols_for
 
 from .blocks import Block
 from .datasets import dataset_block, derive_sets, file_faults, lacks_masks, validates_on_test
@@ -131,6 +132,13 @@ def _set_faults(
     sets = {key: dataset_block(key, given[key]) for key in given if key not in invalid}
     for at, text in file_faults(sets, files_of):
         yield ("datasets", *at), text
+    trained_on = sets.get("train")
+    if needs.truth and training and trained_on and not trained_on.gives_truth:
+        text = (
+            f"{trained_on.kind.__name__} gives no ground truth, which {options.get('model_type')} "
+            f"trains with; expected a dataset of pairs, or `model_type: ZeroReferenceModel`"
+        )
+        yield ("datasets", "train", "type"), text
     if needs.masks and training:
         for key in (key for key, found in sets.items() if lacks_masks(found)):
             text = f"has no masks, which {options.get('model_type')} needs; set dataroot_mask"
@@ -150,6 +158,13 @@ def _selection_faults(options: Options, needs: Needs) -> Iterator[Fault]:
     protocol = protocols_for("image").get(str(val.get("protocol", "basicsr")))
     if protocol is None or not isinstance(chosen, str):
         return  # reported already
+    sets = block(options, "datasets")
+    val_set = sets.get("val") or (
+        sets.get("train") if block(sets, "train").get("val_fraction") else 0
+    )
+    dataset = registered_as(DATASET_REGISTRY, block(val_set).get("type"))
+    if needs.gives == "image" and dataset and not gives_truth(dataset):
+        protocol = NO_REFERENCE
     images, masks = protocol.names, SEGMENTATION.names
     if needs.gives == "mask" and chosen not in masks:
         text = f"{model} scores masks; expected {' or '.join(masks)}"

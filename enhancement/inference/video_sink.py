@@ -11,9 +11,10 @@ from typing import Any
 import av
 import numpy as np
 
+from enhancement.data.clips import BT601, FULL, NARROW
 from enhancement.errors import UserError
 from enhancement.inference.frames import Frame
-from enhancement.inference.video_source import BT601, FULL, NARROW, VideoSource
+from enhancement.inference.video_source import VideoSource
 
 ENCODERS = {
     ".mp4": "libx264",

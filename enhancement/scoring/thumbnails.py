@@ -39,6 +39,8 @@ def as_webp(image: Image.Image, quality: int = QUALITY) -> bytes:
 def write_thumbnails(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
     """Write thumbnails, one row an image in the order of the scores, one entry for each role.
 
+    Rows of a set without ground truths end before it.
+
     Raises:
         UserError: The folder cannot be written.
     """
@@ -46,7 +48,7 @@ def write_thumbnails(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
         (folder / FOLDER).mkdir(parents=True)
         for index, row in enumerate(rows):
-            for role, data in zip(ROLES, row, strict=True):
+            for role, data in zip(ROLES, row, strict=False):
                 thumbnail_path(folder, index, role).write_bytes(data)
     except OSError as error:
         raise UserError(f"{folder / FOLDER}: cannot be written ({error})") from error

@@ -21,6 +21,7 @@ from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, hint
 from enhancement.scoring.protocols import (
     GT_MEAN,
+    NO_REFERENCE,
     SEGMENTATION,
     Protocol,
     get_protocol,
@@ -93,8 +94,8 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
             raise UserError(f"--brightness_levels: expected exposures in (0, 1], but got {level:g}")
     config = _config(arguments)
     network, meta = _network(arguments, config)
-    protocol = _protocol(arguments, config, network, meta)
     block = _block(arguments, config)
+    protocol = _protocol(arguments, config, network, meta, block)
     loader = eval_loader(block)
     masked = bool(getattr(loader.dataset, "masks", None))
     if protocol.compares == "mask" and not masked:
@@ -143,12 +144,17 @@ def _network(
 
 
 def _protocol(
-    arguments: argparse.Namespace, config: Config | None, network: nn.Module, meta: dict[str, Any]
+    arguments: argparse.Namespace,
+    config: Config | None,
+    network: nn.Module,
+    meta: dict[str, Any],
+    block: DatasetBlock,
 ) -> Protocol:
-    """The protocol to score by.
+    """The protocol to score by; without ground truths the one that needs none.
 
     Raises:
-        UserError: One that does not score what the network gives.
+        UserError: One that does not score what the network gives, or needs ground truths that the
+            dataset does not give.
     """
     if contract_of(network).gives == "mask":
         for flag in IMAGES_ONLY:
@@ -160,7 +166,14 @@ def _protocol(
     name: str = arguments.protocol or (config.val.protocol if config else trained_by)
     if arguments.GT_mean and not name.endswith(GT_MEAN):
         name += GT_MEAN
-    return get_protocol(name)
+    if block.gives_truth or name == NO_REFERENCE.name:
+        return get_protocol(name)
+    if arguments.protocol or arguments.GT_mean:
+        raise UserError(
+            f"--protocol: {name} compares with ground truths, which {block.name} has none of; "
+            f"expected {NO_REFERENCE.name}"
+        )
+    return NO_REFERENCE
 
 
 def _block(arguments: argparse.Namespace, config: Config | None) -> DatasetBlock:
@@ -192,7 +205,7 @@ def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
     options = block.options
     if root is None:
         return block
-    if "dataroot_lq" in options:
+    if "dataroot_lq" in options and block.gives_truth:
         raise UserError(
             "--data_root: this dataset has two roots; override them with --force_yml "
             "datasets:test:dataroot_lq=... datasets:test:dataroot_gt=..."
@@ -200,12 +213,13 @@ def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
     if "layout" in options:
         return replace(block, options={**options, "dataroot": str(root)})
     moved = {}
-    for key in ("dataroot_gt", "dataroot_mask"):
+    main = "dataroot_gt" if block.gives_truth else "dataroot_lq"
+    for key in (main, "dataroot_mask"):
         if options.get(key):
             inside = Path(*Path(options[key]).parts[2:])  # datasets/KvasirSEG/images: "images"
             moved[key] = str(root / inside)
-    if not Path(moved["dataroot_gt"]).is_dir() and "dataroot_mask" not in moved:
-        moved["dataroot_gt"] = str(root)
+    if not Path(moved[main]).is_dir() and "dataroot_mask" not in moved:
+        moved[main] = str(root)
     return replace(block, options={**options, **moved})
 
 

@@ -70,7 +70,8 @@ def score(run: Run, model: EnhancementModel, loader: Any) -> Scores:
         for metric, mean in scores.mean().items():
             tag = f"metrics/{scores.dataset}/{scores.protocol_of(metric)}/{metric}"
             run.tracker.add_scalar(tag, mean, run.iteration)
-        run.tracker.add_pictures(f"{loader.name}: {model.pictures}", shown, run.iteration)
+        columns = model.pictures if loader.gives_truth else model.pictures.rpartition(" | ")[0]
+        run.tracker.add_pictures(f"{loader.name}: {columns}", shown, run.iteration)
     return scores
 
 

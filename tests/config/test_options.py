@@ -44,11 +44,16 @@ class TestShippedFiles:
 
     @pytest.mark.parametrize("dataset", DATASETS)
     def test_every_network_trains_on_every_dataset(self, dataset):
-        sets = []
+        sets, unpaired = [], OptionFile(OPTIONS / f"datasets/{dataset}.yml").options["datasets"]
+        unpaired = unpaired["train"]["type"] == "UnpairedDataset"
         for path in NETWORKS:
-            config = load_config(
-                path, ["path:init_network_g=null"], dataset=dataset.upper(), files_of=WITHOUT_FILES
-            )
+            given = path, ["path:init_network_g=null"]
+            if unpaired and OptionFile(path).options["model_type"] != "ZeroReferenceModel":
+                with pytest.raises(OptionError, match="gives no ground truth, which") as caught:
+                    load_config(*given, dataset=dataset, files_of=WITHOUT_FILES)
+                assert len(caught.value.faults) == 1
+                continue
+            config = load_config(*given, dataset=dataset.upper(), files_of=WITHOUT_FILES)
             assert config.name == f"{path.stem}_{dataset}"
             options = config.resolved["datasets"]
             # of the network's own schedule

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Gt
 from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
 from enhancement.data.base_dataset import EnhancementDataset
-from enhancement.data.blocks import DatasetBlock, Loading
+from enhancement.data.blocks import DatasetBlock, Loading, Side
 from enhancement.data.selection import included
 from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
@@ -84,7 +85,7 @@ class PairedImageKeys:
     std: tuple[Positive, Positive, Positive] | None = None
     phase: Literal["train", "val", "test"] = "train"
     scale: Literal[1] = 1
-    gt_size: Annotated[int, Ge(1)] | None = None
+    gt_size: Side | None = None
     use_hflip: bool | None = None
     use_rot: bool | None = None
 
@@ -179,11 +180,12 @@ def missing_files(block: DatasetBlock) -> Iterator[Fault]:
     if issubclass(block.kind, EnhancementDataset):
         yield from (((), text) for text in block.kind.check(block.options))
         return
-    roots = [name for name in block.options if name.startswith("dataroot")]
-    missing = [name for name in roots if not locate(block.options[name]).exists()]
-    for name in missing:
-        root = block.options[name]
-        yield (name,), f"{locate(root)}: no such folder; {missing_hint(root)}"
+    missing = False
+    for name, path in block.options.items():
+        folder = name.startswith("dataroot") and not locate(path).is_dir()
+        if folder or (name == "meta_info_file" and path and not Path(path).is_file()):
+            kind, missing = "folder" if folder else "file", True
+            yield (name,), f"{locate(path)}: no such {kind}; {missing_hint(path)}"
     if not missing and (fault := constructor_fault(block.build)):
         yield (), fault
 

@@ -31,8 +31,19 @@ from .signature import STRICT, refused
 
 LOSS_SUFFIX = "_opt"
 LOSSES = "{name}_opt"  # the key that losses are gathered under, as hints show it
+
+
+def _located(path: str) -> str:
+    try:
+        locate(path)
+    except UserError as error:
+        raise refused([((), str(error))]) from None
+    return path
+
+
 LARGEST_WINDOW = 512
 Positive = Annotated[int, Gt(0)]
+Path_ = Annotated[str, AfterValidator(_located)]
 
 
 def _model_name(name: str) -> str:
@@ -106,7 +117,7 @@ class Train(Section):
     channels_last: bool = False
     compile: bool = False
     accumulate: Positive = 1
-    frozen: dict[str, str] | None = None
+    frozen: dict[str, Path_] | None = None
     max_skipped: Positive = 10
     losses: dict[str, Annotated[Block, LOSS]] = Field(default_factory=dict, alias="{name}_opt")
 
@@ -173,12 +184,12 @@ class DistParams(Section):
 class PathBlock(Section):
     """`path:`; files of weights, and the folder that runs are kept in."""
 
-    pretrain_network_g: str | None = None
+    pretrain_network_g: Path_ | None = None
     param_key_g: str | None = None
     strict_load_g: bool = True
-    init_network_g: str | None = None
-    resume_state: str | None = None
-    experiments: str = "experiments"
+    init_network_g: Path_ | None = None
+    resume_state: Path_ | None = None
+    experiments: Path_ = "experiments"
 
 
 class Config(Section):

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -52,6 +52,7 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
+@cache
 def arguments_model(*functions: Callable[..., Any]) -> type[BaseModel]:
     """A model of the arguments of functions or classes that share a block; the last one wins."""
     declared = {name: p for function in functions for name, p in parameters(function).items()}

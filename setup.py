@@ -62,6 +62,7 @@ setup(
     entry_points={"console_scripts": ["enhance = enhancement.commands.main:main"]},
     extras_require={
         "dev": [
+            "hypothesis",
             "mypy",
             "pre-commit",
             "pytest",

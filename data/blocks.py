@@ -6,15 +6,17 @@ from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le, Lt
 
 from enhancement.paths import locate
 from enhancement.registry import DATASET_REGISTRY, lookup
 
 from .base_dataset import EnhancementDataset
+from .dataset_options import LONGEST_SIDE
 from .sampler import Stage
 
 Positive = Annotated[int, Gt(0)]
+Side = Annotated[int, Gt(0), Le(LONGEST_SIDE)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +38,10 @@ class Loading:
     """
 
     batch_size_per_gpu: Positive = 1
-    num_worker_per_gpu: Annotated[int, Ge(0)] = 0
+    num_worker_per_gpu: Annotated[int, Ge(0), Lt(256)] = 0
     pin_memory: bool | None = None
     use_shuffle: bool = True
-    gt_sizes: list[Positive] | None = None
+    gt_sizes: list[Side] | None = None
     mini_batch_sizes: list[Positive] | None = None
     iters: list[Positive] | None = None
 

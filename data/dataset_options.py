@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from enhancement.errors import UserError
 
+LONGEST_SIDE = 2**14
+
 Options = TypeVar("Options", bound="DatasetOptions")
 
 
@@ -55,8 +57,8 @@ class DatasetOptions:
 
     def __post_init__(self) -> None:
         sizes = [self.gt_size] if isinstance(self.gt_size, int) else list(self.gt_size or ())
-        if any(n < 1 for n in (*sizes, *(self.resize or ()))):
-            raise UserError("gt_size and resize must be above 0")
+        if not all(0 < n <= LONGEST_SIDE for n in (*sizes, *(self.resize or ()))):
+            raise UserError(f"gt_size and resize must be above 0 and at most {LONGEST_SIDE}")
         if self.frame_step < 1:
             raise UserError(f"frame_step must be above 0, but got {self.frame_step}")
         if self.seed < 0:

@@ -14,8 +14,9 @@ from typing import IO, Any
 import yaml
 
 from enhancement.config.context import RunContext
-from enhancement.config.files import Options, parse_yaml
+from enhancement.config.files import Options
 from enhancement.config.load import parse_config
+from enhancement.config.plain_yaml import parse_yaml
 from enhancement.errors import UserError
 from enhancement.files import replace_file
 from enhancement.paths import locate

@@ -8,8 +8,9 @@ from networks import OURS
 
 from enhancement.config import schema
 from enhancement.config.context import RunContext
-from enhancement.config.files import OptionFile, parse_yaml
+from enhancement.config.files import OptionFile
 from enhancement.config.load import load_config
+from enhancement.config.plain_yaml import parse_yaml
 from enhancement.errors import OptionError, UserError, hint, nearest
 
 OPTIONS = ROOT / "options"

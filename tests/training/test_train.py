@@ -363,7 +363,7 @@ class TestBasicsrsOwn:
         single = self.block(
             type="SingleImageDataset", dataroot_gt=None, gt_size=None, use_hflip=None, use_rot=None
         )
-        with pytest.raises(UserError, match="the dataset gives no gt; expected pairs"):
+        with pytest.raises(UserError, match="SingleImageDataset gives no pairs of images"):
             run("--opt", tiny(datasets={"train": single}))
 
     def test_a_model_that_ignores_an_option_is_told_so(self, tiny):

@@ -21,6 +21,7 @@ __all__ = [
     "ruas_arch",
     "sci_arch",
     "segmentation_arch",
+    "snrnet_arch",
     "wsgm_arch",
     "zero_dce_arch",
 ]

@@ -16,6 +16,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
     "RetinexFormer": {"n_feat": 8},
     "RetinexNet": {"dim": 16},
+    "SNRNet": {"dim": 4, "num_layers": 2},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
 }
 

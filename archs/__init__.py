@@ -5,6 +5,7 @@ from importlib import import_module
 __all__ = [
     "aod_net_arch",
     "blgm_arch",
+    "darkir_arch",
     "ded_net_arch",
     "dual_generalization_arch",
     "fecnet_arch",
@@ -22,6 +23,7 @@ __all__ = [
     "ruas_arch",
     "sci_arch",
     "segmentation_arch",
+    "snrnet_arch",
     "wsgm_arch",
     "zero_dce_arch",
 ]

@@ -2,6 +2,7 @@
 
 from . import (
     basicsr_models,
+    edge_losses,
     enhancement_model,
     fourier_losses,
     losses,
@@ -20,6 +21,7 @@ from . import (
 
 __all__ = [
     "basicsr_models",
+    "edge_losses",
     "enhancement_model",
     "fourier_losses",
     "losses",

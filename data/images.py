@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import io
-import struct
 from pathlib import Path
 from typing import IO, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from enhancement.errors import UserError
 
-Image.MAX_IMAGE_PIXELS = None  # endoscopy mosaics are large, and they are the user's own files
+from .image_headers import Header, check_memory, open_header
+
+# its log would put lines of its own between ours
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-EXIF_ORIENTATION = 0x0112
-BITS_PER_SAMPLE, PLANAR_CONFIGURATION, SEPARATE_PLANES = 258, 284, 2  # of TIFF
-# what Pillow raises for damaged files, depending on where its parser notices
-DECODING_ERRORS = (
-    *(OSError, EOFError, SyntaxError, MemoryError, AttributeError, IndexError, KeyError),
-    *(OverflowError, TypeError, ValueError, struct.error),
-)
-COLOURS = {
-    "1": "grey",
-    "L": "grey",
-    "I": "grey",
-    "LA": "grey with alpha",
-    "P": "palette",
-    "RGBA": "RGB with alpha",
-}  # by Pillow's mode
 
 Array = NDArray[Any]
 
@@ -49,60 +35,47 @@ def decode_image(data: bytes, where: str) -> Array:
         where: The file's name, for the error.
 
     Returns:
-        RGB, (H, W, 3), uint8 or uint16. Grey is repeated, alpha dropped, EXIF rotation applied.
+        RGB, (H, W, 3), uint8 or uint16. Grey is repeated, alpha dropped, EXIF orientation applied.
 
     Raises:
-        UserError: Not an image, or truncated.
+        UserError: Not an image, truncated, or too large for the memory.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if is_16_bit(data, image):
-                _refuse_planes(image)
-                return np.ascontiguousarray(decode_16_bit(data, where)[..., :3])
-            image.load()
-            upright = ImageOps.exif_transpose(image) if image.format != "PNG" else image
-            return np.asarray(upright.convert("RGB"))
-    except DECODING_ERRORS as error:
-        raise UserError(f"{where}: cannot be read as an image ({short_reason(error)})") from error
+    with open_header(io.BytesIO(data), where) as header:
+        check_memory(header, where)
+        return np.ascontiguousarray(decode_pixels(data, header)[..., :3])
 
 
-def short_reason(error: Exception) -> str:
-    """Why a decoder refused a file, without the names of its internals."""
-    text = str(error).split("<_io")[0].strip() or type(error).__name__
-    return "not an image" if "cannot identify" in text else text
-
-
-def is_16_bit(data: bytes, image: Image.Image) -> bool:
-    """Whether a file, opened by Pillow as `image`, has 16 bits a channel."""
-    if image.format == "PNG":
-        return data[24] == 16  # bit depth in the header
-    if image.format == "TIFF":
-        bits = image.tag_v2.get(BITS_PER_SAMPLE, (8,))  # type: ignore[attr-defined]
-        return max(bits if isinstance(bits, tuple) else (bits,)) == 16
-    return False
-
-
-def _refuse_planes(image: Image.Image) -> None:
-    # OpenCV fills only the first plane of these, without a word
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES:
-        raise ValueError("16-bit TIFF with a plane for each colour; save it with them interleaved")
-
-
-def decode_16_bit(data: bytes, where: str) -> Array:
-    """Decode a 16-bit file with OpenCV; Pillow would reduce it to 8 bits.
-
-    Returns:
-        RGB or RGBA, (H, W, 3 or 4), uint16; not rotated.
+def decode_pixels(data: bytes, header: Header) -> Array:
+    """The upright pixels of an image whose header was found fit: RGB or RGBA, (H, W, 3 or 4).
 
     Raises:
-        UserError: Truncated.
+        Exception: Of any kind, for damaged files; `open_header` turns it into a UserError.
     """
+    pixels = _decode_16_bit(data) if header.bits == 16 else _decode_8_bit(header)
+    if header.image.format != "TIFF":  # Pillow and OpenCV turn those themselves
+        pixels = upright(pixels, header.orientation)
+    if pixels.shape[:2] != header.size:
+        raise ValueError("its pixels are not as many as its header says")
+    return np.ascontiguousarray(pixels)
+
+
+def _decode_8_bit(header: Header) -> Array:
+    image = header.image
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    mode = "RGBA" if transparent else "RGB"
+    image.load()
+    return np.asarray(image if image.mode == mode else image.convert(mode))
+
+
+def _decode_16_bit(data: bytes) -> Array:
+    """By OpenCV; Pillow would reduce them to 8 bits."""
     # OpenCV itself does not notice that a PNG is truncated
     whole = not data.startswith(b"\x89PNG") or b"IEND" in data[-64:]
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     if array is None:
-        raise UserError(f"{where}: cannot be read as an image (image file is truncated)")
+        raise ValueError("image file is truncated")
+    if array.dtype != np.uint16:
+        raise ValueError(f"expected 8 or 16 bits a channel, but got {array.dtype}")
     if array.ndim == 2:
         return np.repeat(array[..., None], 3, axis=2)
     if array.shape[2] == 2:
@@ -110,21 +83,25 @@ def decode_16_bit(data: bytes, where: str) -> Array:
     return array[..., [2, 1, 0, 3][: array.shape[2]]]
 
 
-def image_size(data: IO[bytes] | str, where: str) -> tuple[int, int]:
-    """(height, width) from the header of a file or stream, EXIF rotation applied.
+def upright(image: Array, orientation: int) -> Array:
+    """Rotate and flip (H, W, ...) as an EXIF orientation, 1 to 8, says."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return image
+
+
+def image_size(stream: IO[bytes], where: str) -> tuple[int, int]:
+    """(height, width) from the header of a file, EXIF orientation applied.
 
     Raises:
         UserError: Not an image.
     """
-    try:
-        with Image.open(data) as image:
-            width, height = image.size
-            # a PNG would be decoded to look for EXIF
-            exif = image.getexif() if image.format != "PNG" else {}
-            turned = exif.get(EXIF_ORIENTATION, 1) >= 5
-    except DECODING_ERRORS as error:
-        raise UserError(f"{where}: cannot be read as an image ({short_reason(error)})") from error
-    return (width, height) if turned else (height, width)
+    with open_header(stream, where) as header:
+        return header.size
 
 
 def image_kind(data: bytes, where: str) -> str:
@@ -133,13 +110,8 @@ def image_kind(data: bytes, where: str) -> str:
     Raises:
         UserError: Not an image.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            bits = 16 if is_16_bit(data, image) else 1 if image.mode == "1" else 8
-            colours = COLOURS.get(image.mode.split(";")[0], image.mode)
-            return f"{image.format} {bits}-bit {colours}"
-    except DECODING_ERRORS as error:
-        raise UserError(f"{where}: cannot be read as an image ({short_reason(error)})") from error
+    with open_header(io.BytesIO(data), where) as header:
+        return header.kind
 
 
 def read_file(path: str | Path) -> bytes:
@@ -148,8 +120,20 @@ def read_file(path: str | Path) -> bytes:
     Raises:
         UserError: It cannot be read.
     """
+    with open_file(path) as file:
+        return file.read()
+
+
+def open_file(path: str | Path) -> IO[bytes]:
+    """A file, open for reading; never a pipe or a device, which might keep one waiting for ever.
+
+    Raises:
+        UserError: It cannot be read.
+    """
     try:
-        return Path(path).read_bytes()
+        if Path(path).exists() and not Path(path).is_file():
+            raise OSError(0, "is no regular file")
+        return Path(path).open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -13,7 +13,7 @@ from enhancement.errors import UserError
 from enhancement.paths import locate, missing_hint
 
 from .clips import ClipSource, videos_in
-from .images import Array, decode_image, image_size, is_image, read_file, read_image
+from .images import Array, decode_image, image_size, is_image, open_file, read_file, read_image
 
 
 class Source(Protocol):
@@ -55,7 +55,7 @@ class FolderSource:
             kind = "a file, not a folder" if self.folder.exists() else "no such folder"
             raise UserError(f"{self.folder}: {kind}; {missing_hint(self.root)}")
         visible = [path for path in self.folder.rglob("*") if not path.name.startswith(".")]
-        images = [path for path in visible if is_image(path) and not path.is_dir()]
+        images = [path for path in visible if is_image(path) and path.is_file()]
         if not images:
             arrays = any(path.suffix.lower() == ".npy" for path in visible)
             instead = ", only .npy arrays; save them as images, such as PNG" if arrays else ""
@@ -69,7 +69,8 @@ class FolderSource:
         return read_file(self.where(name))
 
     def size(self, name: str) -> tuple[int, int]:
-        return image_size(self.where(name), self.where(name))
+        with open_file(self.where(name)) as file:
+            return image_size(file, self.where(name))
 
     def read(self, name: str) -> Array:
         return read_image(self.where(name))
@@ -85,10 +86,19 @@ def _environment(folder: Path) -> Any:
     path = str(folder.resolve())
     with _opening:
         if path not in _environments:
+            with open_file(folder / "data.mdb") as file:  # no pipe; then lmdb may open it
+                size = file.seek(0, os.SEEK_END)
             try:
-                _environments[path] = lmdb.open(path, readonly=True, lock=False, readahead=False)
-            except lmdb.Error as error:
+                opened = lmdb.open(path, readonly=True, lock=False, readahead=False)
+            except (lmdb.Error, OSError) as error:
                 raise UserError(f"{folder}: cannot be opened as an LMDB ({error})") from error
+            needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
+            if size < needed:  # reading the pages that are missing would end the process
+                opened.close()
+                raise UserError(
+                    f"{folder}: is cut off: data.mdb has {size} bytes of {needed}; write it anew"
+                )
+            _environments[path] = opened
         return _environments[path]
 
 
@@ -126,8 +136,13 @@ class LmdbSource:
             raise UserError(f"{index}: lists no images")
 
     def encoded(self, name: str) -> bytes:
-        with _environment(self.folder).begin() as transaction:
-            data = transaction.get(name.rsplit(".", 1)[0].encode())
+        import lmdb
+
+        try:
+            with _environment(self.folder).begin() as transaction:
+                data = transaction.get(name.rsplit(".", 1)[0].encode())
+        except (lmdb.Error, ValueError) as error:  # ValueError: no text that UTF-8 can hold
+            raise UserError(f"{self.where(name)}: cannot be read ({error})") from error
         if data is None:
             raise UserError(f"{self.where(name)}: listed in meta_info.txt but not in the LMDB")
         return bytes(data)

@@ -42,13 +42,13 @@ class Case:
 
 NETWORKS = {
     "mobileie": Case("MobileIE"),
-    "iat": Case("IAT"),
+    "iat": Case("IAT", outputs={"mul": "mul", "add": "add"}),
     "lyt_net": Case("LYTNet"),
     "flol": Case("FLOL", outputs={"center": "center"}),
     "cpga_net": Case("CPGANet"),
     "cpga_net_plus": Case("CPGANet"),
     "cpga_net_pp": Case("CPGANet"),
-    "fecnet": Case("FECNet", outputs={"amplitude_enhanced": "amp"}),
+    "fecnet": Case("FECNet", outputs={"amplitude_stage": "amp"}),
     "fourllie": Case("FourLLIE", outputs={"center": "center", "mask": "mask"}),
     "uretinex_net": Case("URetinexNet"),
     "retinexnet": Case(

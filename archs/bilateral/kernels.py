@@ -18,6 +18,8 @@ import numba
 import numpy as np
 from numba.core import config
 
+from .compiling import Cache
+
 # packs the columns of 4; slicing takes three times as long without
 config.SLP_VECTORIZE = 1  # type: ignore[attr-defined]
 
@@ -29,7 +31,7 @@ INLINE: dict[str, Any] = {
     "error_model": "numpy",
     "boundscheck": False,
     "nogil": True,
-    "cache": True,
+    "cache": Cache.used,
 }
 PARALLEL = {**INLINE, "parallel": True}
 CHUNKS = 32  # rows are shared out in this many parts; results do not depend on the threads

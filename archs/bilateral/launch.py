@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
+
+from .compiling import call_kernel
 
 _one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
 
@@ -54,12 +55,11 @@ def run_kernel(name: str, *arguments: Any) -> None:
     from numba.core import config
 
     _Process.used = True
-    kernel = getattr(import_module(".kernels", __package__), name)
-    arrays = (a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments)
+    arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
     threads = torch.get_num_threads()
     with _one_at_a_time:
         most = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(threads, most))
-        kernel(*arrays)
+        call_kernel(name, arrays)
     if torch.get_num_threads() != threads:  # numba and PyTorch may share one OpenMP
         torch.set_num_threads(threads)

@@ -13,7 +13,8 @@ from PIL import Image
 
 from enhancement.comparison.results import ImageScores, Result, mean_and_spread
 from enhancement.comparison.tables import columns, untouched
-from enhancement.errors import UserError
+from enhancement.data.image_headers import check_memory, open_header
+from enhancement.data.images import read_file
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.report import INPUT, cell, heading
 from enhancement.scoring.thumbnails import SIDE, THUMBNAILS, as_webp, thumbnail_path
@@ -172,15 +173,14 @@ def _image(rows: list[Result], index: int) -> dict[str, Any]:
 def _fitted(image: dict[str, Any], side: int) -> dict[str, Any]:
     uris, size = {}, (0, 0)
     for key, path in image["pictures"].items():
-        try:
-            data = path.read_bytes()
-            with Image.open(io.BytesIO(data)) as picture:
-                size = max(size, picture.size)
-                if max(picture.size) > side or picture.format != "WEBP":
-                    smaller = picture.convert("RGB")
-                    smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
-                    data = as_webp(smaller)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(f"{path}: cannot be read as an image ({error})") from error
+        data = read_file(path)
+        with open_header(io.BytesIO(data), str(path)) as header:
+            check_memory(header, str(path))
+            picture = header.image
+            size = max(size, picture.size)
+            if max(picture.size) > side or picture.format != "WEBP":
+                smaller = picture.convert("RGB")
+                smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
+                data = as_webp(smaller)
         uris[key] = "data:image/webp;base64," + base64.b64encode(data).decode()
     return {**image, "pictures": uris, "width": size[0], "height": size[1]}

@@ -103,7 +103,8 @@ class FrameEnhancer:
         """Enhance one frame.
 
         Raises:
-            UserError: Not (H, W, 3), or of another type; too large for `max_memory`.
+            UserError: Not (H, W, 3), or of another type; too large for `max_memory`; the output
+                is not finite.
         """
         return self.together([frame])[0]
 
@@ -121,6 +122,7 @@ class FrameEnhancer:
             with autocast(self.device, self.precision):
                 done = self.run(self.bounded, images)
             del images
+            check_finite(*done.aminmax())
             return [self._frame(output, frames[0].dtype) for output in done]
 
     def _by_grid(self, network: HDRNet, frame: Frame) -> Frame:
@@ -129,7 +131,9 @@ class FrameEnhancer:
         image = self._tensor(frame)
         small = network.coefficients.shrink(image)
         grid = self._steady(network.coefficients.predict(small), small)
-        return self._frame(network.render(grid, image)[0][0], frame.dtype)
+        done = network.render(grid, image)[0]
+        check_finite(*done.aminmax())
+        return self._frame(done[0], frame.dtype)
 
     def _fused(self, network: HDRNet, frame: Frame) -> Frame:
         levels = np.float32(LEVELS[str(frame.dtype)])
@@ -138,6 +142,8 @@ class FrameEnhancer:
         run_kernel("shrink", frame, levels, small[0].numpy())
         grid = self._steady(network.coefficients.predict(small), small)
         features, hinges, bias = network.guide.as_hinges()
+        # the kernel gives integers, which hide NaN; these bound all that it computes
+        check_finite(grid.abs().sum(), bias + hinges.abs().sum() * (1 + features.abs().sum()))
         out = np.empty_like(frame)
         run_kernel(
             "enhance_frame",
@@ -179,6 +185,19 @@ class FrameEnhancer:
         if dtype != np.float32:
             values.add_(0.5).floor_()
         return np.ascontiguousarray(values.cpu().numpy().astype(dtype).transpose(1, 2, 0))
+
+
+def check_finite(*values: Tensor) -> None:
+    """Refuse an output in which these numbers occur, or which is computed from them.
+
+    Raises:
+        UserError: One of them is NaN or infinite.
+    """
+    if not all(bool(value.isfinite()) for value in values):
+        raise UserError(
+            "the network's output has NaN or infinite numbers; take other weights, or "
+            "--precision fp32"
+        )
 
 
 def checked(frame: Frame) -> Frame:

@@ -84,8 +84,9 @@ def enhance_images(
                 for item, frame in zip(items, done, strict=True):
                     item.enhanced = frame
         except UserError as error:
-            for item in items:
-                item.fault = f"{item.job.source}: {error}"
+            if len(items) > 1:  # the others of a batch may be sound
+                return [one for item in items for one in enhanced([item])]
+            items[0].fault = f"{items[0].job.source}: {error}"
         return items
 
     faults: list[str] = []  # texts, because an error keeps the images in its stack frames alive

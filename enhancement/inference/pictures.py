@@ -13,13 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from enhancement.data.images import (
-    EXIF_ORIENTATION,
-    Array,
-    decode_16_bit,
-    is_16_bit,
-    short_reason,
-)
+from enhancement.data.image_headers import EXIF_ORIENTATION, check_memory, open_header
+from enhancement.data.images import Array, decode_pixels, read_file
 from enhancement.errors import UserError
 
 FORMATS = {
@@ -43,6 +38,7 @@ SIXTEEN_BITS, TRANSPARENT = ("PNG", "TIFF"), ("PNG", "TIFF", "WEBP")
 # place) are not written by Pillow
 DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
 EXIF_IFD = 0x8769
+MOST_DPI = 65535  # that JPEG can say
 EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
 
 
@@ -69,27 +65,20 @@ def read_picture(path: Path) -> Picture:
     """Read an image file.
 
     Raises:
-        UserError: Not an image, truncated, of several pages, or of 32 bits a channel.
+        UserError: Not an image, truncated, of several pages, of 32 bits a channel, or too large for
+            the memory.
     """
-    try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
-            if getattr(image, "n_frames", 1) > 1:
-                raise UserError(f"{path}: has several pages or frames; save each as its own file")
-            deep = is_16_bit(data, image)
-            if image.mode in ("F", "I") and not deep:
-                raise UserError(f"{path}: expected 8 or 16 bits a channel, but got 32")
-            image.load()
-            exif, icc, dpi = image.getexif(), image.info.get("icc_profile"), image.info.get("dpi")
-            array = decode_16_bit(data, str(path)) if deep else _decode_8_bit(image)
-            if image.format == "TIFF":
-                exif = _descriptions(exif)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
-        raise UserError(
-            f"{path}: cannot be read as an image ({reason or short_reason(error)})"
-        ) from error
-    array = np.ascontiguousarray(upright(array, exif.pop(EXIF_ORIENTATION, 1)))
+    data = read_file(path)
+    with open_header(io.BytesIO(data), str(path)) as header:
+        image, exif = header.image, header.exif
+        if getattr(image, "n_frames", 1) > 1:
+            raise UserError(f"{path}: has several pages or frames; save each as its own file")
+        check_memory(header, str(path))
+        if image.format == "TIFF":
+            exif = _descriptions(exif)
+        array = decode_pixels(data, header)
+        icc, dpi = image.info.get("icc_profile"), _resolution(image)
+    exif.pop(EXIF_ORIENTATION, None)
     alpha = np.ascontiguousarray(array[..., 3]) if array.shape[2] == 4 else None
     pixels = np.ascontiguousarray(array[..., :3])
     ifd = exif.get_ifd(EXIF_IFD)
@@ -99,28 +88,19 @@ def read_picture(path: Path) -> Picture:
     return Picture(pixels, alpha, exif, icc if icc and icc[16:20] == b"RGB " else None, dpi)
 
 
-def _decode_8_bit(image: Image.Image) -> Array:
-    transparent = "A" in image.getbands() or "transparency" in image.info
-    return np.array(image.convert("RGBA" if transparent else "RGB"))
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Dots an inch, where a file says something that other files can say too."""
+    found = image.info.get("dpi", ())
+    x, y = map(float, found) if len(found) == 2 else (0.0, 0.0)
+    return (x, y) if min(x, y) > 0 and max(x, y) <= MOST_DPI else None
 
 
 def _descriptions(tags: Image.Exif) -> Image.Exif:
     kept = Image.Exif()
-    for tag in (*DESCRIPTIONS, EXIF_ORIENTATION):
+    for tag in DESCRIPTIONS:
         if tag in tags:
             kept[tag] = tags[tag]
     return kept
-
-
-def upright(image: Array, orientation: int) -> Array:
-    """Rotate and flip (H, W, ...) as an EXIF orientation, 1 to 8, says."""
-    if orientation in (5, 6, 7, 8):
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    return image
 
 
 def encode_picture(picture: Picture, path: Path) -> bytes:
@@ -150,7 +130,7 @@ def encode_picture(picture: Picture, path: Path) -> bytes:
     file = io.BytesIO()
     try:
         Image.fromarray(array).save(file, kind, **options)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # odd metadata makes Pillow's writers raise errors of every kind
         raise UserError(f"{path}: cannot be written as {kind} ({error})") from error
     return file.getvalue()
 

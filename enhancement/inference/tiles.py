@@ -15,8 +15,8 @@ from enhancement.archs.contract import Network, contract_of
 from enhancement.archs.tile_context import Tile, tile_context
 from enhancement.errors import UserError
 from enhancement.inference.engines import OnnxEngine
-from enhancement.inference.memory import PeakMemory, free_memory, used_memory
 from enhancement.inference.run import enhance, pad_for
+from enhancement.memory import PeakMemory, free_memory, used_memory
 from enhancement.units import readable_bytes
 
 MARGIN = 64  # pixels of halo around a tile

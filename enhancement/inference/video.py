@@ -12,7 +12,7 @@ from enhancement.errors import UserError
 from enhancement.inference.frames import Frame
 from enhancement.inference.stream import enhance_frames
 from enhancement.inference.video_sink import VideoSink
-from enhancement.inference.video_source import CAMERA_TICKS, Camera, VideoSource
+from enhancement.inference.video_source import CAMERA_TICKS, Camera, Timed, VideoSource
 
 
 def enhance_video(
@@ -37,7 +37,14 @@ def enhance_video(
     except UserError:
         source.close()
         raise
-    done = enhance_frames(source, lambda item: (item[0], enhancer(item[1])))
+
+    def enhanced(item: Timed) -> Timed:
+        try:
+            return item[0], enhancer(item[1])
+        except UserError as error:
+            raise UserError(f"{source.path}: {error}") from error
+
+    done = enhance_frames(source, enhanced)
     try:
         for timestamp, frame in done:
             sink.write(timestamp, frame)

@@ -35,7 +35,7 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
         The state dict, and the `meta` of our own files ({} for others).
 
     Raises:
-        UserError: No such file, or it holds other things than tensors by name.
+        UserError: No such file, or it holds other things than tensors by name, or NaN.
     """
     if Path(path).is_dir():
         return _read_folder(Path(path), key), {}
@@ -48,7 +48,18 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
     state = _flattened(content[wrapper] if wrapper else content)
     if not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path}: expected tensors by name; it has: {', '.join(map(str, content))}")
+    spoilt = [name for name, value in state.items() if not _is_finite(value)]
+    if spoilt:
+        raise UserError(
+            f"{path}: {len(spoilt)} of its {len(state)} tensors hold NaN or infinite numbers "
+            f"({_some(spoilt)}); take a file from before the training diverged"
+        )
     return {name.removeprefix("module."): value for name, value in state.items()}, meta
+
+
+def _is_finite(value: Tensor) -> bool:
+    """Whether a tensor holds no NaN and no infinity."""
+    return not value.is_floating_point() or bool(value.isfinite().all())
 
 
 def _flattened(content: Any, prefix: str = "") -> dict[str, Any]:

@@ -56,12 +56,8 @@ class TestShippedFiles:
             config = load_config(*given, dataset=dataset.upper(), files_of=WITHOUT_FILES)
             assert config.name == f"{path.stem}_{dataset}"
             options = config.resolved["datasets"]
-            for key in (
-                "gt_size",
-                "batch_size_per_gpu",
-                "use_hflip",
-                "use_rot",
-            ):  # of the network's own schedule
+            # of the network's own schedule
+            for key in ("gt_size", "batch_size_per_gpu", "use_hflip", "use_rot"):
                 options["train"].pop(key, None)
             sets.append((options, config.val.protocol))
         assert all(found == sets[0] for found in sets)

@@ -130,7 +130,7 @@ def test_whatever_the_decoder_raises_names_the_file(tmp_path, monkeypatch, kind)
         raise kind("odd")
 
     write_image(tmp_path / "a.png", picture(0))
-    monkeypatch.setattr(Image.Image, "convert", fail)
+    monkeypatch.setattr(Image.Image, "getbands", fail)
     with pytest.raises(UserError, match=r"a\.png: cannot be read as an image \(odd\)"):
         read_image(tmp_path / "a.png")
 

@@ -8,8 +8,9 @@ import pytest
 from helpers import picture
 from PIL import Image, ImageCms
 
+from enhancement.data.images import upright
 from enhancement.errors import UserError
-from enhancement.inference.pictures import encode_picture, read_picture, upright
+from enhancement.inference.pictures import encode_picture, read_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

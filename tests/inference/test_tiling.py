@@ -9,9 +9,9 @@ from networks import IN_TILES, SMALL
 from enhancement.archs.tile_context import Tile, current_tile, global_statistics, tile_context
 from enhancement.errors import UserError
 from enhancement.inference.frames import FrameEnhancer
-from enhancement.inference.memory import PeakMemory, used_memory
 from enhancement.inference.run import enhance
 from enhancement.inference.tiles import FEATHER, MARGIN, SMALLEST_TILE, BoundedMemory, spans
+from enhancement.memory import PeakMemory, used_memory
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.units import parse_bytes, readable_bytes
 

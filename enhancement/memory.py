@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import psutil
@@ -13,10 +14,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-CGROUP = Path("/sys/fs/cgroup")  # where Linux shows a container its own limits
-CONTAINER_FILES = (  # limit and usage of version 2 and of version 1
+CGROUP = Path("/sys/fs/cgroup")  # where Linux mounts the control groups
+MEMBERSHIP = Path("/proc/self/cgroup")  # the groups that this process is in
+VERSION_1, VERSION_2 = (  # files of a group: its limit and its usage
+    ("memory.limit_in_bytes", "memory.usage_in_bytes"),
     ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
 )
 
 
@@ -34,16 +36,44 @@ def free_memory(device: torch.device) -> int:
     return available if in_container is None else min(available, in_container)
 
 
-def free_in_container(root: Path = CGROUP) -> int | None:
-    """Bytes that the container's memory limit leaves; None without a limit.
+def free_in_container(root: Path = CGROUP, membership: Path = MEMBERSHIP) -> int | None:
+    """Bytes that the memory limits of this process's control groups leave; None without a limit.
+
+    A group's limit holds for all groups below it. Both versions of control groups are read, also
+    where a container shows only its own group.
 
     Args:
         root: Where the control groups are mounted.
+        membership: The list of this process's groups.
     """
-    for limit, usage in CONTAINER_FILES:
-        with suppress(OSError, ValueError):  # no such file, or "max"
-            used = int((root / usage).read_text()) - _reclaimable((root / usage).parent)
-            return max(0, int((root / limit).read_text()) - used)
+    left = [
+        free
+        for group, files in _groups(root, membership)
+        if (free := _left(group, *files)) is not None
+    ]
+    return min(left, default=None)
+
+
+def _groups(root: Path, membership: Path) -> Iterator[tuple[Path, tuple[str, str]]]:
+    """The folders of this process's memory groups and those above them, with their files' names."""
+    inside = {"memory": PurePosixPath("/"), "": PurePosixPath("/")}
+    with suppress(OSError, ValueError):
+        for line in membership.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            for controller in controllers.split(","):
+                inside[controller] = PurePosixPath(group)
+    mounts = (("", VERSION_2, ""), ("unified", VERSION_2, ""), ("memory", VERSION_1, "memory"))
+    for mount, files, controller in mounts:
+        own = inside[controller]
+        for path in (own, *own.parents):
+            yield root / mount / path.relative_to("/"), files
+
+
+def _left(group: Path, limit: str, usage: str) -> int | None:
+    """Bytes that one group's limit leaves; None without one."""
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        used = int((group / usage).read_text()) - _reclaimable(group)
+        return max(0, int((group / limit).read_text()) - used)
     return None
 
 

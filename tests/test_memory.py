@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from enhancement.inference import memory
-from enhancement.inference.memory import free_in_container, free_memory, used_memory
+from enhancement import memory
+from enhancement.memory import free_in_container, free_memory, used_memory
 
 MIB = 1 << 20
 

@@ -42,7 +42,9 @@ def videos_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_EXTENSIONS and not path.name.startswith(".")
+        if path.suffix.lower() in VIDEO_EXTENSIONS
+        and not path.name.startswith(".")
+        and path.is_file()
     )
 
 

@@ -14,10 +14,12 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "HDRNet": {"low_resolution": 64},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
+    "PairLIE": {"width": 16},
     "RetinexFormer": {"n_feat": 8},
     "RetinexNet": {"dim": 16},
     "SNRNet": {"dim": 4, "num_layers": 2},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
+    "ZeroDCE": {"width": 8},
 }
 
 

@@ -37,5 +37,5 @@ def _harmless():
 
 @pytest.fixture(scope="session")
 def harmless():
-    """A context that lets no exception pass but a UserError, and no more than SLOWEST seconds of computing."""
+    """A context that lets only a UserError pass, and at most SLOWEST seconds of computing."""
     return _harmless

@@ -157,7 +157,7 @@ def _set_misfits(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
     yield from unequal_fractions(sets)
     if "train" in sets:
         needed, there = largest_batch(sets["train"]), psutil.virtual_memory().total
-        if needed > there:
+        if needed > there / 2:  # the next one is read ahead
             text = (
                 f"a batch takes {needed / 2**30:.3g} GiB of this machine's {there / 2**30:.3g}; "
                 f"lower the batch size or gt_size"

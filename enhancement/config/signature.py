@@ -68,7 +68,8 @@ def arguments_model(*functions: Callable[..., Any]) -> type[BaseModel]:
 
 def _annotation(parameter: inspect.Parameter) -> Any:
     """The type that a parameter is declared with or, where that is not JSON's, its default's."""
-    if parameter.annotation is not parameter.empty:
+    unresolved = isinstance(parameter.annotation, str)  # a name that its module does not import
+    if parameter.annotation is not parameter.empty and not unresolved:
         try:
             TypeAdapter(parameter.annotation)
         except Exception:  # pydantic's errors of types that it does not know share no base

@@ -37,5 +37,5 @@ def _harmless():
 
 @pytest.fixture(scope="session")
 def harmless():
-    """A context that lets no exception pass but a UserError, nor more than SLOWEST seconds."""
+    """A context that lets only a UserError pass, and at most SLOWEST seconds of computing."""
     return _harmless

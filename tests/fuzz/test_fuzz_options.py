@@ -131,17 +131,22 @@ def test_values(folder, harmless, options):
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.slow
-@given(data=st.data())
-def test_text(folder, harmless, data):
+def write_damaged(data, path):
+    """Write a shipped file with some characters cut out and others put in."""
     text = yaml.safe_dump(merged(data.draw(st.sampled_from(FILES))))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 12))
         put = data.draw(st.sampled_from(SYNTAX) | st.text(max_size=5))
         text = text[:at] + put + text[at + cut :]
-    path = folder / "odd.yml"
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
+
+
+@pytest.mark.slow
+@given(data=st.data())
+def test_text(folder, harmless, data):
+    path = folder / "odd.yml"
+    write_damaged(data, path)
     with harmless():
         check_and_build(path)
 

@@ -13,6 +13,7 @@ __all__ = [
     "retinexformer_arch",
     "retinexnet_arch",
     "segmentation_arch",
+    "uretinexnet_arch",
     "wsgm_arch",
 ]
 

@@ -14,6 +14,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "RetinexFormer": {"n_feat": 8},
     "RetinexNet": {"dim": 16},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
+    "URetinexNet": {"dim": 8, "rounds": 2},
 }
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "sci_arch",
     "segmentation_arch",
     "snrnet_arch",
+    "uretinexnet_arch",
     "wsgm_arch",
     "zero_dce_arch",
 ]

@@ -20,6 +20,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "SNRNet": {"dim": 4, "num_layers": 2},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
     "ZeroDCE": {"width": 8},
+    "URetinexNet": {"dim": 8, "rounds": 2},
 }
 
 

@@ -42,7 +42,7 @@ def _refuse_parts(state: Mapping[str, Tensor], declared: Mapping[str, Published]
     for name, published in declared.items():
         part = published.part_of(state)
         if part:
-            others = " and ".join(p for p in published.parts.values() if p != part)
+            others = " and the ".join(p for p in published.parts.values() if p != part)
             raise UserError(
-                f"holds the {part} of {name} alone; give the folder that holds it and the {others}"
+                f"holds the {part} of {name} alone; give the folder that also holds the {others}"
             )

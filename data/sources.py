@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from enhancement.errors import UserError
-from enhancement.paths import locate, missing_hint
+from enhancement.paths import inside, locate, missing_hint
 
 from .images import Array, decode_image, image_size, is_image, read_file, read_image
 
@@ -106,7 +106,7 @@ class LmdbSource:
     opens a path only once. They are closed before a fork, so that workers open their own.
 
     Raises:
-        UserError: There is no LMDB, or it lists no images.
+        UserError: There is no LMDB, it lists no images, or one whose name leads out of a folder.
     """
 
     def __init__(self, root: str | Path):
@@ -119,7 +119,9 @@ class LmdbSource:
             raise UserError(f"{index}: no such file; an LMDB needs it to list its images") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{index}: cannot be read ({error})") from error
-        self.names = sorted(line.split(" (")[0] for line in lines if line.strip())
+        self.names = sorted(line.rsplit(" (", 1)[0] for line in lines if line.strip())
+        for name in self.names:
+            inside(self.folder, name, said=str(index))
         if not self.names:
             raise UserError(f"{index}: lists no images")
 

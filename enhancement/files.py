@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -45,9 +46,21 @@ def flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def temporary_for(path: Path) -> Path:
+    """The name under which a file is written until it is whole, with the file's own suffix."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove files in a folder that `temporary_for` has named."""
+    for path in folder.glob(".*.tmp*"):
+        if re.fullmatch(r"\..+\.\d+\.tmp(\.\w+)?", path.name):
+            path.unlink()
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         temporary.write_bytes(content)
         flush_to_disk(temporary)
@@ -58,7 +71,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def keep_as(path: Path, name: Path) -> None:
     """Give a file a second name, which it takes over from another one at once."""
-    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(name)
     temporary.unlink(missing_ok=True)
     try:
         try:

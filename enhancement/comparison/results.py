@@ -7,12 +7,14 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from enhancement.comparison.curves import Training
 from enhancement.errors import UserError, hint
+from enhancement.paths import inside
 from enhancement.scoring.report import SCORES_FILE
 
 RUNS, OPTIONS = Path("experiments"), "options.yml"
@@ -91,9 +93,7 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
     trained = content.get("trained") or {}
     name = str(content.get("name") or trained.get("name") or folder.name)
     if run is None:
-        weights = Path(str(content.get("weights", "")))
-        places = (weights.parent.parent, RUNS / name)
-        run = next((p for p in places if (p / OPTIONS).is_file()), None)
+        run = _run_of(name, str(content.get("weights", "")))
     result = Result(
         folder=folder,
         name=name,
@@ -110,6 +110,16 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
     if not result.images or not result.metrics:
         raise ValueError("it holds no image")
     return result
+
+
+def _run_of(name: str, weights: str) -> Path | None:
+    """The run's folder by what a scores.json says; None where it is not below the current one."""
+    for folder, below in ((Path(), f"{Path(weights).parent.parent}"), (RUNS, name)):
+        with suppress(UserError, OSError):
+            run = inside(folder, below)
+            if (run / OPTIONS).is_file():
+                return run
+    return None
 
 
 def read_result(path: Path, run: Path | None = None) -> Result:

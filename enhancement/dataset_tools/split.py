@@ -6,7 +6,7 @@ import csv
 import io
 import shutil
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from enhancement.data.sources import FolderSource
@@ -14,6 +14,7 @@ from enhancement.data.splits import split_by_scene
 from enhancement.dataset_tools.image_sets import ImageSet
 from enhancement.errors import UserError
 from enhancement.files import new_folder
+from enhancement.paths import inside
 
 Progress = Callable[[Any], Iterable[Any]]
 Job = tuple[str, tuple[str, ...]]  # a subset's name, and the names of a sample's files
@@ -74,7 +75,7 @@ def _place(chosen: ImageSet, sample: tuple[str, ...], folder: Path, link: bool) 
     """Copy or link a sample's files below a subset's folder."""
     for source, name in zip(chosen.sources, sample, strict=True):
         side = Path(source.root).name if len(chosen.sources) > 1 else ""
-        target = folder / side / PurePosixPath(name)
+        target = inside(folder / side, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if link:
             target.symlink_to(Path(source.where(name)).resolve())

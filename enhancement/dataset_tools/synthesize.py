@@ -26,6 +26,7 @@ from enhancement.data.low_light import LowLight
 from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.errors import UserError, command_line
 from enhancement.files import new_folder
+from enhancement.paths import inside
 
 CELL = 200  # pixels of an image on the contact sheet
 ACROSS, DOWN = 6, 4  # images of the contact sheet
@@ -94,7 +95,7 @@ def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> Non
         name, lq, gt, drawn = dataset.synthesise(index)
         low, high = (np.round(image * 255).astype(np.uint8) for image in (lq, gt))
         for side, image in (("low", low), ("high", high)):
-            write_image((folder / side / name).with_suffix(".png"), image)
+            write_image(inside(folder / side, name).with_suffix(".png"), image)
         mean = {"mean_low": low.mean() / 255, "mean_high": high.mean() / 255}
         rows.append({"image": name} | {k: f"{v:.6g}" for k, v in {**drawn, **mean}.items()})
         if len(shown) < DOWN * ACROSS:

@@ -17,7 +17,7 @@ from enhancement.config.context import RunContext
 from enhancement.config.files import Options, parse_yaml
 from enhancement.config.load import parse_config
 from enhancement.errors import UserError
-from enhancement.files import replace_file
+from enhancement.files import remove_temporaries, replace_file
 from enhancement.paths import locate
 from enhancement.registry import SCHEDULERS, lookup, run_length_arguments
 from enhancement.training.progress import log_to_file
@@ -137,8 +137,8 @@ def locked(run: Path) -> Iterator[None]:
         except OSError as error:
             logger.warning("%s: cannot be locked (%s); start no second run in it", run, error)
         _locks.add(file)
-        for left_behind in run.glob("*/.*.tmp"):  # by a process killed while it saved
-            left_behind.unlink()
+        for folder in (run, run / "models", run / "training_states"):
+            remove_temporaries(folder)  # left behind by a process killed while it saved
         try:
             yield
         finally:

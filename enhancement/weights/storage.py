@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import zipfile
 from contextlib import suppress
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from enhancement.errors import UserError
-from enhancement.files import flush_to_disk, keep_as, replace_file, sha256
+from enhancement.files import flush_to_disk, keep_as, replace_file, sha256, temporary_for
 from enhancement.weights import tensor_files
 
 State = dict[str, Tensor]
@@ -36,7 +35,7 @@ def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> N
     Raises:
         UserError: The disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

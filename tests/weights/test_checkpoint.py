@@ -1,6 +1,7 @@
 """Files of weights: whole or not at all, read without running code."""
 
 import contextlib
+import os
 import pickle
 
 import pytest
@@ -94,7 +95,7 @@ class TestSafetensors:
         def full(*_):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(storage.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(UserError, match="No space left"):
             storage.save(path, {"params": {}})
         assert state_dicts.read_weights(path)[0]
@@ -146,7 +147,7 @@ def test_a_failed_save_says_so_and_keeps_the_file_before(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"w\.pth: cannot be written .*No space left.* is whole"):
         storage.save(path, {"a": 2})
     assert storage.read(path) == {"a": 1}
@@ -221,7 +222,7 @@ def test_a_kill_at_any_point_of_a_save_leaves_a_whole_file(tmp_path, monkeypatch
 
     monkeypatch.setattr(storage.Path, "replace", dying(storage.Path.replace))
     monkeypatch.setattr(storage, "flush_to_disk", dying(storage.flush_to_disk))
-    monkeypatch.setattr(storage.os, "link", storage.os.link if link else no_links)
+    monkeypatch.setattr(os, "link", os.link if link else no_links)
     with contextlib.suppress(KilledError):
         storage.save(path, {"a": 3}, previous=before)
     assert storage.read(path)["a"] in (2, 3)

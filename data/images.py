@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from enhancement.errors import UserError
+from enhancement.files import require_file
 
 Image.MAX_IMAGE_PIXELS = None  # endoscopy mosaics are large, and they are the user's own files
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -149,7 +150,7 @@ def read_file(path: str | Path) -> bytes:
         UserError: It cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        return require_file(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from enhancement.errors import UserError
+from enhancement.files import require_file
 from enhancement.paths import inside, locate, missing_hint
 
 from .images import Array, decode_image, image_size, is_image, read_file, read_image
@@ -67,7 +68,11 @@ class FolderSource:
         return read_file(self.where(name))
 
     def size(self, name: str) -> tuple[int, int]:
-        return image_size(self.where(name), self.where(name))
+        where = self.where(name)
+        try:
+            return image_size(str(require_file(where)), where)
+        except OSError as error:
+            raise UserError(f"{where}: cannot be read ({error.strerror})") from error
 
     def read(self, name: str) -> Array:
         return read_image(self.where(name))
@@ -114,9 +119,11 @@ class LmdbSource:
         self.folder = locate(root)
         index = self.folder / "meta_info.txt"
         try:
-            lines = index.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            raise UserError(f"{index}: no such file; an LMDB needs it to list its images") from None
+            require_file(self.folder / "data.mdb")
+            lines = require_file(index).read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError as error:
+            missing = error.filename
+            raise UserError(f"{missing}: no such file; an LMDB needs it") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{index}: cannot be read ({error})") from error
         self.names = sorted(line.rsplit(" (", 1)[0] for line in lines if line.strip())

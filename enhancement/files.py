@@ -1,14 +1,35 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and read only where they are files."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 
 from enhancement.errors import UserError
+
+
+def require_file(path: str | Path) -> Path:
+    """Refuse to read what is no file: a pipe keeps its reader waiting, and a device never ends.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: It is a pipe, a device or a socket, or a link to one.
+        OSError: It is not there, is a folder, or may not be looked at.
+    """
+    path = Path(path)
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is a pipe, a device or a socket, not a file; give a file")
+    return path
 
 
 def check_place(path: Path, known: set[Path] | None = None) -> None:

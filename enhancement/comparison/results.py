@@ -14,6 +14,7 @@ from typing import Any
 
 from enhancement.comparison.curves import Training
 from enhancement.errors import UserError, hint
+from enhancement.files import require_file
 from enhancement.paths import inside
 from enhancement.scoring.report import SCORES_FILE
 
@@ -133,10 +134,11 @@ def read_result(path: Path, run: Path | None = None) -> Result:
         UserError: It cannot be read, or is not what we write.
     """
     try:
-        return _as_result(json.loads(path.read_text(encoding="utf-8")), path.parent, run)
+        content = json.loads(require_file(path).read_text(encoding="utf-8"))
+        return _as_result(content, path.parent, run)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path}: is not a table of scores as test_from_dataset writes it ({error!r})"
         ) from error

@@ -247,8 +247,8 @@ def test_random_states_come_back(tmp_path):
     ("meta", "text"),
     [
         ([1], "neither names its network"),
-        ({"network_g": "HDRNet"}, "its network_g cannot be built"),
-        ({"network_g": {"grid_depth": 8}}, r"its network_g cannot be built \('type'\)"),
+        ({"network_g": "HDRNet"}, r"its metadata is not as training writes it \(meta.network_g: "),
+        ({"network_g": {"grid_depth": 8}}, r"its network_g cannot be built \(it names no type\)"),
         ({"network_g": {"type": "AODNet", "newer": 1}}, "its network_g cannot be built .*newer"),
         ({"network_g": {"type": "AODnet"}}, "its network_g cannot .*did you mean 'AODNet'"),
     ],

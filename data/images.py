@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from enhancement.errors import UserError
-from enhancement.files import require_file
+from enhancement.files import replace_file, require_file
 
 Image.MAX_IMAGE_PIXELS = None  # endoscopy mosaics are large, and they are the user's own files
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -172,7 +172,7 @@ def write_image(path: str | Path, image: Array) -> None:
         done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
         if not done:
             raise OSError(0, f"no encoder for '{path.suffix}'")
-        path.write_bytes(data.tobytes())
+        replace_file(path, data.tobytes())
     except (OSError, cv2.error) as error:
         raise UserError(f"{path}: cannot be written ({error})") from error
 

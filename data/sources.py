@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from enhancement.errors import UserError
-from enhancement.files import require_file
+from enhancement.files import files_below, require_file
 from enhancement.paths import inside, locate, missing_hint
 
 from .images import Array, decode_image, image_size, is_image, read_file, read_image
@@ -53,8 +53,8 @@ class FolderSource:
         if not self.folder.is_dir():
             kind = "a file, not a folder" if self.folder.exists() else "no such folder"
             raise UserError(f"{self.folder}: {kind}; {missing_hint(self.root)}")
-        visible = [path for path in self.folder.rglob("*") if not path.name.startswith(".")]
-        images = [path for path in visible if is_image(path) and not path.is_dir()]
+        visible = [path for path in files_below(self.folder) if not path.name.startswith(".")]
+        images = [path for path in visible if is_image(path)]
         if not images:
             arrays = any(path.suffix.lower() == ".npy" for path in visible)
             instead = ", only .npy arrays; save them as images, such as PNG" if arrays else ""
@@ -119,11 +119,10 @@ class LmdbSource:
         self.folder = locate(root)
         index = self.folder / "meta_info.txt"
         try:
-            require_file(self.folder / "data.mdb")
             lines = require_file(index).read_text(encoding="utf-8").splitlines()
+            require_file(self.folder / "data.mdb")
         except FileNotFoundError as error:
-            missing = error.filename
-            raise UserError(f"{missing}: no such file; an LMDB needs it") from None
+            raise UserError(f"{error.filename}: no such file; an LMDB needs it") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{index}: cannot be read ({error})") from error
         self.names = sorted(line.rsplit(" (", 1)[0] for line in lines if line.strip())

@@ -14,7 +14,7 @@ from typing import Any
 
 from enhancement.comparison.curves import Training
 from enhancement.errors import UserError, hint
-from enhancement.files import require_file
+from enhancement.files import files_below, require_file
 from enhancement.paths import inside
 from enhancement.scoring.report import SCORES_FILE
 
@@ -154,7 +154,8 @@ def find_results(path: Path, results: Path) -> list[Result]:
     searched = results / path.resolve().name if is_run else path
     if searched.name == SCORES_FILE:
         return [read_result(searched)]
-    files = sorted(searched.rglob(SCORES_FILE)) if searched.is_dir() else []
+    below = files_below(searched) if searched.is_dir() else []
+    files = [file for file in below if file.name == SCORES_FILE]
     if files:
         return [read_result(file, path if is_run else None) for file in files]
     if is_run:

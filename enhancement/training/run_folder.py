@@ -17,7 +17,7 @@ from enhancement.config.context import RunContext
 from enhancement.config.files import Options, parse_yaml
 from enhancement.config.load import parse_config
 from enhancement.errors import UserError
-from enhancement.files import remove_temporaries, replace_file
+from enhancement.files import remove_temporaries, replace_file, require_file
 from enhancement.paths import locate
 from enhancement.registry import SCHEDULERS, lookup, run_length_arguments
 from enhancement.training.progress import log_to_file
@@ -170,7 +170,7 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
     """What differs from the options that a run was started with, and would change its course."""
     path = run / "options.yml"
     try:
-        before = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        before = parse_yaml(require_file(path).read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error}); the run needs it to go on") from error
     if not isinstance(before, dict) or not isinstance(before.get("train"), dict):

@@ -58,9 +58,7 @@ class TestNetworks:
         with torch.no_grad():
             assert torch.equal(rebuilt.eval()(image), network.eval()(image))
 
-    @pytest.mark.parametrize(
-        "name", ["VGGFeatureExtractor", "SpyNet", "DFDNet", "EDVR"]
-    )
+    @pytest.mark.parametrize("name", ["VGGFeatureExtractor", "SpyNet", "DFDNet", "EDVR"])
     def test_nothing_else_of_basicsr_is_built(self, tmp_path, name):
         (tmp_path / "target.pth").write_bytes(b"")
         network_g = {"type": name, "load_path": str(tmp_path / "target.pth")}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from enhancement.comparison.results import ImageScores, Result, mean_and_spread
 from enhancement.comparison.tables import columns, untouched
+from enhancement.data.images import DECODING_ERRORS
 from enhancement.errors import UserError
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.report import INPUT, cell, heading
@@ -180,7 +181,7 @@ def _fitted(image: dict[str, Any], side: int) -> dict[str, Any]:
                     smaller = picture.convert("RGB")
                     smaller.thumbnail((side, side), Image.Resampling.LANCZOS)
                     data = as_webp(smaller)
-        except (OSError, SyntaxError, ValueError) as error:
+        except DECODING_ERRORS as error:
             raise UserError(f"{path}: cannot be read as an image ({error})") from error
         uris[key] = "data:image/webp;base64," + base64.b64encode(data).decode()
     return {**image, "pictures": uris, "width": size[0], "height": size[1]}

@@ -20,6 +20,8 @@ from enhancement.scoring.report import SCORES_FILE
 
 RUNS, OPTIONS = Path("experiments"), "options.yml"
 
+LARGEST = 10**12  # of a score or a number of parameters
+
 ImageScores = dict[str, float | None]
 
 
@@ -78,7 +80,12 @@ def mean_and_spread(rows: list[ImageScores], metric: str) -> tuple[float | None,
 
 
 def _numbers(scores: dict[str, Any]) -> ImageScores:
-    return {str(k): None if v is None else float(v) for k, v in scores.items()}
+    """Scores by metric; what is not a number, and infinity, are written as texts."""
+    found = {name: None if v is None else float(v) for name, v in scores.items()}
+    for name, value in found.items():
+        if value is not None and math.isfinite(value) and abs(value) > LARGEST:
+            raise ValueError(f"{name} is {value:g}")
+    return found
 
 
 def _optional(content: dict[str, Any], key: str, kind: type) -> Any:
@@ -86,6 +93,8 @@ def _optional(content: dict[str, Any], key: str, kind: type) -> Any:
     value = content.get(key)
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{key} is {value!r}")
+    if isinstance(value, int) and not 0 <= value <= LARGEST:
+        raise ValueError(f"{key} is {value:.3g}")
     return value
 
 
@@ -136,9 +145,11 @@ def read_result(path: Path, run: Path | None = None) -> Result:
     try:
         content = json.loads(require_file(path).read_text(encoding="utf-8"))
         return _as_result(content, path.parent, run)
+    except RecursionError as error:
+        raise UserError(f"{path}: is nested too deeply for a table of scores") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(
             f"{path}: is not a table of scores as test_from_dataset writes it ({error!r})"
         ) from error

@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 
 from enhancement.errors import UserError, hint, nearest
-from enhancement.files import require_file
 from enhancement.paths import OPTIONS
 
 from .signature import KeyPath
@@ -182,7 +181,7 @@ def read_yaml(path: Path, said_by: str = "") -> Options:
         UserError: No such file (names the nearest), or not one of keys and values.
     """
     try:
-        content = parse_yaml(require_file(path).read_text(encoding="utf-8"), str(path))
+        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.yml")] if path.parent.is_dir() else []
         guess = nearest(path.name, names)

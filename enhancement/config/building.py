@@ -39,7 +39,12 @@ def build_light(build: Callable[[], Any]) -> Any:
             return build()
     except (RuntimeError, NotImplementedError, TypeError):
         with _bounded():
-            return build()
+            try:
+                return build()
+            except RuntimeError as error:
+                if "allocate" in str(error):
+                    raise _too_large() from error
+                raise
 
 
 class _RealNumbers(TorchFunctionMode):

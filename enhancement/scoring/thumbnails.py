@@ -13,6 +13,7 @@ from torch import Tensor
 
 from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError
+from enhancement.files import replace_file
 
 ROLES = ("input", "output", "gt")
 THUMBNAILS = 24  # of a set, those of its first images
@@ -49,7 +50,7 @@ def write_thumbnails(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
         (folder / FOLDER).mkdir(parents=True)
         for index, row in enumerate(rows):
             for role, data in zip(ROLES, row, strict=False):
-                thumbnail_path(folder, index, role).write_bytes(data)
+                replace_file(thumbnail_path(folder, index, role), data)
     except OSError as error:
         raise UserError(f"{folder / FOLDER}: cannot be written ({error})") from error
 

@@ -19,6 +19,8 @@ from enhancement.data.blocks import DatasetBlock
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, hint
+from enhancement.files import check_place
+from enhancement.paths import inside
 from enhancement.scoring.protocols import (
     GT_MEAN,
     NO_REFERENCE,
@@ -27,9 +29,10 @@ from enhancement.scoring.protocols import (
     get_protocol,
     protocols_for,
 )
+from enhancement.scoring.report import SCORES_FILE
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.networks import build_from_file
-from enhancement.weights.state_dicts import load_weights
+from enhancement.weights.state_dicts import load_weights, weights_hash
 
 IMAGES_ONLY = ("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels")
 
@@ -74,8 +77,8 @@ class Plan:
         """Where the results go."""
         weights = Path(self.arguments.weights).stem
         weights += "_self_ensemble" if self.arguments.self_ensemble else ""
-        root = Path(self.arguments.result_dir)
-        return root / self.label / self.block.name / self.protocol.name / weights
+        names = self.label, self.block.name, self.protocol.name, weights
+        return inside(self.arguments.result_dir, *names, said="the folder for the results")
 
     @property
     def network_g(self) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     """Read what the command line names.
 
     Raises:
-        UserError: Something is missing, or arguments contradict each other.
+        UserError: Something is missing, arguments contradict each other, or nothing can be written.
     """
     for level in arguments.brightness_levels or []:
         if not 0 < level <= 1:
@@ -103,7 +106,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     num_gpu = config.num_gpu if config else "auto"
     device = get_device(num_gpu)
     segmenter = _segmenter(arguments, meta, masked)
-    return Plan(
+    plan = Plan(
         arguments=arguments,
         config=config,
         network=network.to(device),
@@ -116,6 +119,8 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         segmenter=segmenter.to(device) if segmenter else None,
         levels=sorted(set(arguments.brightness_levels or [])),
     )
+    check_place(plan.folder / SCORES_FILE)
+    return plan
 
 
 def _config(arguments: argparse.Namespace) -> Config | None:
@@ -239,10 +244,15 @@ def _segmenter(
         if not masked:
             raise UserError("--segmentation: this dataset has no masks; set its dataroot_mask")
         return load_segmentation(arguments.segmentation)
-    trained = meta.get("frozen", {}).get("segmentation", {}).get("file")
+    trained = meta.get("frozen", {}).get("segmentation")
     if not masked or not trained:
         return None
-    if not Path(trained).is_file():
-        print(f"note: {trained} is not there; --segmentation names it elsewhere")
+    file, here = trained["file"], Path()
+    try:  # the weights file names it, so that it must lie here and be the one that was trained with
+        found = load_segmentation(inside(here, file)) if (here / file).exists() else None
+    except UserError:
+        found = None
+    if found is None or weights_hash(found) != trained["sha256"]:
+        print(f"note: {file} is not there; --segmentation names it elsewhere")
         return None
-    return load_segmentation(trained)
+    return found

@@ -10,7 +10,9 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "DEDNet": {"n_feat": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "HDRNet": {"low_resolution": 64},
+    "HVICIDNet": {"channels": [8, 8, 16, 16], "heads": [1, 2, 2, 2]},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
+    "NAFNet": {"width": 8, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "RetinexFormer": {"n_feat": 8},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
 }

@@ -119,6 +119,9 @@ def network_faults(
             f"HDRNet with `mode: illumination` does"
         )
         yield ("network_g",), text
+    if training and block(options, "train").get("precision") == "fp16" and not declared.fp16:
+        text = f"{found.type} is not known to compute in fp16; expected bf16 or fp32"
+        yield ("train", "precision"), text
     if declared.gives != needs.gives and (training or needs.gives == "mask"):
         mask = needs.gives == "mask"
         expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"

@@ -72,7 +72,7 @@ def prepare(
     network = contract_of(network).fold()
     if engine == "pytorch" or (engine == "auto" and prefers_pytorch(network, device)):
         return network
-    obstacle = _obstacle(device, precision, max_memory)
+    obstacle = _obstacle(device, precision, max_memory) or contract_of(network).untraceable
     if obstacle and engine == "onnx":
         raise UserError(f"--engine onnx: cannot compute {name}: {obstacle}")
     if obstacle:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 from enhancement.files import replace_file
 from enhancement.inference.conversion import (
@@ -43,6 +44,9 @@ def export(network: nn.Module, kind: str, path: Path, meta: dict[str, Any]) -> t
     Raises:
         UserError: It cannot be exported, computes something else, or cannot be written.
     """
+    declared = contract_of(network)
+    if declared.untraceable:
+        raise UserError(f"{declared.title} cannot be exported: {declared.untraceable}")
     wrapped = AnySize(network.eval()).eval()
     faults: list[UserError] = []
     for exporter in _exporters(kind, meta):

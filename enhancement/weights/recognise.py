@@ -1,4 +1,7 @@
-"""Which network a published state dict belongs to, as the networks declare it (published.py)."""
+"""Which network a published state dict belongs to, as the networks declare it (published.py).
+
+What no network of ours claims, spandrel is asked about.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,9 @@ def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
         if issubclass(kind, Network) and kind.published and kind.published.matches(state)
     ]
     if not candidates:
-        return None
+        from enhancement.archs import spandrel_bridge  # only here, because it takes a while
+
+        return spandrel_bridge.recognise(state)
     name, published = max(candidates, key=lambda candidate: len(candidate[1].marks))
     if published.refused:
         raise UserError(published.refused)

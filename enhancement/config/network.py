@@ -54,6 +54,9 @@ def network_misfits(
         for name in (name for name in names if name not in given):
             text = f"{found.type} as it is here gives no {name}, which {taker} takes; it gives"
             yield ("network_g",), f"{text}: {', '.join(given)}"
+    if training and draft.train and draft.train.precision == "fp16" and not declared.fp16:
+        text = f"{found.type} is not known to compute in fp16; expected bf16 or fp32"
+        yield ("train", "precision"), text
     if declared.gives != needs.gives and (training or needs.gives == "mask"):
         mask = needs.gives == "mask"
         expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"

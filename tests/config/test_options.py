@@ -70,7 +70,7 @@ class TestShippedFiles:
             ).network_g.type
             for p in NETWORKS
         }
-        assert types == set(OURS)
+        assert types >= set(OURS)  # and some of spandrel's
 
     @pytest.mark.data
     def test_real_folders_are_found(self, real_data):

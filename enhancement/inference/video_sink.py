@@ -28,6 +28,7 @@ QUALITY = {
     "libx264": {"crf": "16", "preset": "veryfast"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6"},
 }
+IN_ORDER = {".avi": {"bf": "0"}}  # no timestamps: frames must be stored in the order they are shown
 
 
 class VideoSink:
@@ -56,9 +57,8 @@ class VideoSink:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.container = av.open(str(self.temporary), "w")
             encoder = ENCODERS[path.suffix.lower()]
-            self.stream: Any = self.container.add_stream(
-                encoder, rate=rate, options=QUALITY[encoder]
-            )
+            options = QUALITY[encoder] | IN_ORDER.get(path.suffix.lower(), {})
+            self.stream: Any = self.container.add_stream(encoder, rate=rate, options=options)
             self.stream.codec_context.time_base = time_base
             self.sound = Sound(source, self.container) if source else None
         except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -89,12 +89,15 @@ class VideoSource:
     def _frames(self) -> Iterator[Timed]:
         last, size = 0, None
         start = self.stream.start_time or 0
+        tick = max(1, round(1 / self.rate / self.time_base))
+        times = self._times_of_avi() if self.container.format.name == "avi" else None
         try:
             for i, frame in enumerate(self.container.decode(self.stream)):
                 if frame.is_corrupt:
                     raise self._cut_off(last)
-                if frame.pts is None:
-                    frame.pts = round(i / self.rate / self.time_base)
+                frame.pts = next(times, None) if times else frame.pts
+                if frame.pts is None or (i and frame.pts <= last):
+                    frame.pts = last + tick if i else start
                 rgb: Frame = rgb_frame(frame, self.deep, self.matrix, self.range)
                 if rgb.shape != (size or rgb.shape):
                     raise UserError(f"{self.path}: its frames change size; split it there")
@@ -108,6 +111,15 @@ class VideoSource:
         ends = (last - start) * self.time_base + 1 / self.rate
         if self.seconds and ends < self.seconds - max(0.5, float(3 / self.rate)):
             raise self._cut_off(last)
+
+    def _times_of_avi(self) -> Iterator[int]:
+        """The times of its frames in the order in which they are shown.
+
+        AVI gives times in the order in which frames are stored, and decoders hand these on.
+        """
+        with av.open(str(self.path)) as file:
+            packets = file.demux(file.streams.video[0])
+            return iter(sorted(p.dts for p in packets if p.size and p.dts is not None))
 
     def _cut_off(self, last: int) -> UserError:
         at, of = float(last * self.time_base), self.seconds

@@ -278,6 +278,21 @@ class TestVideo:
         for (_, a), (_, b) in zip(*both, strict=True):
             assert np.abs(a.mean((0, 1)) - b.mean((0, 1))).max() < 2
 
+    def test_our_own_output_is_enhanced_again(self, run, in_tmp):
+        """Also in AVI, which has no timestamps, and from one whose frames are stored out of order.
+
+        Of the latter a decoder gives the times in the order of storage.
+        """
+        make_video("in.avi", range(0, 100, 4), sound=False)
+        with av.open("in.avi") as file:
+            times = [frame.pts for frame in file.decode(video=0)]
+        assert times != sorted(set(times))
+        for given, made in (("in.avi", "a.avi"), ("a.avi", "b.avi"), ("b.avi", "c.mp4")):
+            assert run(given, "-o", made, "--engine", "pytorch")[0] == 0
+            steps = np.diff(facts(made)[1])
+            assert steps[:-1] == pytest.approx(np.full(23, 0.04))
+            assert steps[-1] > 0  # in.avi itself has another time for its last frame
+
     def test_a_cut_off_video_is_one_line_and_leaves_nothing(self, run, in_tmp):
         make_video("in.mkv", range(0, 1200, 4), sound=False)
         (in_tmp / "cut.mkv").write_bytes((in_tmp / "in.mkv").read_bytes()[:60_000])

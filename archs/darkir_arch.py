@@ -149,6 +149,7 @@ class DarkIR(Network):
 
     whole_image = True
     no_onnx = NO_ONNX
+    fp16 = False
     extra_outputs = ("side",)
     published = Published(
         marks=(

@@ -163,6 +163,7 @@ class FECNet(Network):
     smallest_size = 4
     whole_image = True
     no_onnx = NO_ONNX
+    fp16 = False
     extra_outputs = ("amplitude_stage",)
     published = Published(
         marks=(r"AmplitudeNet\.conv0\.weight", r"PhaseNet\.conv0\.cat\.weight"),

@@ -150,6 +150,7 @@ class RUAS(Network):
     """
 
     extra_outputs = ("before_denoise", "illumination")
+    family = "without ground truth"
     published = Published(
         marks=(r"enhance_net\.iems\.0\.cell\.c1_r\.op\.weight",), arguments=_arguments
     )

@@ -82,6 +82,7 @@ class SCI(Network):
     """
 
     extra_outputs = ("illumination", "stage_inputs", "stage_illuminations")
+    family = "without ground truth"
     published = Published(
         marks=tuple(rf"enhance\.{part}\.0\.weight" for part in ("in_conv", "conv", "out_conv")),
         dropped=(r"^(enhance|calibrate)\.blocks\.",),

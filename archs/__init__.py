@@ -8,6 +8,7 @@ __all__ = [
     "ded_net_arch",
     "dual_generalization_arch",
     "flol_arch",
+    "flw_net_arch",
     "fourllie_arch",
     "hdrnet_arch",
     "iat_arch",

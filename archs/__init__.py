@@ -10,6 +10,7 @@ __all__ = [
     "dual_generalization_arch",
     "fecnet_arch",
     "flol_arch",
+    "flw_net_arch",
     "fourllie_arch",
     "hdrnet_arch",
     "iat_arch",

@@ -128,7 +128,7 @@ class QueryAttention(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, N, C) to (B, queries, C)."""
-        queries = self.q.expand(len(tokens), -1, -1)
+        queries = self.q.expand(tokens.shape[0], -1, -1)
         q, k, v = (
             rearrange(x, "b n (h d) -> b h n d", h=NUM_HEADS)
             for x in (queries, self.k(tokens), self.v(tokens))
@@ -230,7 +230,7 @@ class IAT(Network):
         mul, add = self.local_net(lq)
         whole = global_statistics(lambda: self.global_net(lq))
         gamma, color = whole[:, :1], whole[:, 1:].unflatten(1, (3, 3))
-        mixed = mix_channels(lq * mul + add, color).clamp(DARKEST, 1)
+        mixed = mix_channels(lq * mul + add, color).clamp(DARKEST, 1.0)
         return {"output": mixed ** gamma[..., None, None], "mul": mul, "add": add}
 
     def forward(self, x: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        tokens = x.flatten(2).reshape(len(x), -1, x.shape[1])  # no transpose: see "Differs in"
+        tokens = x.reshape(x.shape[0], -1, x.shape[1])  # as it lies: see "Differs in"
         q, k, v = (
             rearrange(dense(tokens), "b n (h d) -> b h n d", h=NUM_HEADS)
             for dense in (self.query_dense, self.key_dense, self.value_dense)

@@ -117,3 +117,73 @@ class MeanBrightnessLoss(WeightedLoss):
 
     def compare(self, pred: Tensor, target: Tensor) -> Tensor:
         return (pred.mean((1, 2, 3)) - target.mean((1, 2, 3))).abs().mean()
+
+
+def angle(a: Tensor, b: Tensor, dim: tuple[int, ...]) -> Tensor:
+    """Mean of 1 - c + arccos c, c the cosine between two tensors over some dimensions."""
+    norms = [(x.square().mean(dim) + 1e-12).sqrt() for x in (a, b)]
+    cosine = (a * b).mean(dim) / (norms[0] * norms[1] + 1e-5)
+    # arccos has no finite gradient where two are parallel
+    return (1 - cosine + cosine.clamp(-1 + 1e-6, 1 - 1e-6).arccos()).mean()
+
+
+def relative_angle(a: Tensor, b: Tensor) -> Tensor:
+    """The `angle` of each channel, and of all together, each channel's least value taken off."""
+    a, b = (x - x.detach().amin((2, 3), keepdim=True) for x in (a, b))
+    return angle(a, b, (2, 3)) + angle(a, b, (1, 2, 3))
+
+
+@LOSS_REGISTRY.register()
+class BrightnessConsistencyLoss(WeightedLoss):
+    """The angle between output and ground truth as vectors of pixels (FLW-Net).
+
+    It does not mind by how much the output is darker, only whether everywhere alike.
+    """
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        return relative_angle(pred, target)
+
+
+@LOSS_REGISTRY.register()
+class GradientConsistencyLoss(WeightedLoss):
+    """As `BrightnessConsistencyLoss`, of absolute differences to the right and down (FLW-Net)."""
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        return relative_angle(self.gradients(pred), self.gradients(target))
+
+    @staticmethod
+    def gradients(image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, 2C, H - 1, W - 1)."""
+        right, down = image.diff(dim=3)[:, :, :-1], image.diff(dim=2)[..., :-1]
+        return torch.cat((right, down), 1).abs()
+
+
+@LOSS_REGISTRY.register()
+class ColorConsistencyLoss(WeightedLoss):
+    """The angle between the colours of output and ground truth, pixel by pixel (FLW-Net)."""
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        return angle(pred, target, (1,))
+
+
+@LOSS_REGISTRY.register()
+class MuLawLoss(WeightedLoss):
+    """Mean |T(pred) - T(target)|, T(x) = log(1 + mu x) / log(1 + mu) (CPGA-Net+).
+
+    Args:
+        loss_weight: Factor on the loss.
+        mu: How much more differences in the dark count.
+
+    Raises:
+        ValueError: `mu` is not above 0.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, mu: float = 5000.0) -> None:
+        super().__init__(loss_weight)
+        if mu <= 0:
+            raise ValueError(f"Expected `mu` above 0, but got {mu}.")
+        self.mu = mu
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        curves = [torch.log1p(self.mu * x.clamp_min(0)) for x in (pred, target)]
+        return F.l1_loss(*curves) / math.log1p(self.mu)

@@ -66,7 +66,11 @@ NETWORKS = {
         modes={"0.2": {"exponent": 0.2}, "0.14": {"exponent": 0.14}},
         outputs={"illumination": "L", "reflectance": "R", "projection": "X"},
     ),
-    "flw_net": Case("FLWNet", modes={"0.5": {"brightness": 0.5}, "0.6": {"brightness": 0.6}}),
+    "flw_net": Case(
+        "FLWNet",
+        modes={"0.5": {"brightness": 0.5}, "0.6": {"brightness": 0.6}},
+        outputs={"retouch": "retouch", "histogram": "hist"},
+    ),
     "wtnet": Case("WTNet", code_only=True),
     "hvi_cidnet": Case("HVICIDNet", code_only=True, constants={"trans.density_k": 0.2}),
     "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, outputs={"snr": "snr"}, code_only=True),

@@ -86,3 +86,33 @@ def test_multi_scale_ssim_of_flat_images_by_hand(side, scales):
     weight = SCALE_WEIGHTS[scales - 1] / sum(SCALE_WEIGHTS[:scales])
     value = loss("MultiScaleSSIMLoss")(pred, torch.full_like(pred, 0.2))
     assert value.item() == pytest.approx(1 - luminance**weight, abs=1e-5)
+
+
+def test_color_consistency_by_hand():
+    """45 degrees and parallel."""
+    pred, target = colours((1.0, 1.0, 0.0), (0.2, 0.4, 0.6)), colours((1.0, 0, 0), (0.1, 0.2, 0.3))
+    expected = (1 - math.sqrt(0.5) + math.pi / 4) / 2
+    value = loss("ColorConsistencyLoss")(pred, target)
+    assert value.item() == pytest.approx(expected, abs=1e-2)  # parallel: arccos is cut off
+
+
+def test_consistency_minds_no_factor_and_no_offset():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 3, 24, 31, generator=generator)
+    for name in ("BrightnessConsistencyLoss", "GradientConsistencyLoss"):
+        assert loss(name)(0.1 + 0.5 * image, image).item() == pytest.approx(0, abs=0.05)
+
+
+def test_gradient_consistency_by_hand():
+    """In three pixels' corner, edges to the right against edges down: nothing in common."""
+    right = torch.tensor([[0.0, 1.0, 1.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]).expand(1, 1, 3, 3)
+    value = loss("GradientConsistencyLoss")(right, right.transpose(2, 3))
+    assert value.item() == pytest.approx(2 * (1 + math.pi / 2), rel=1e-4)
+
+
+def test_mu_law_by_hand():
+    pred = torch.full((1, 3, 2, 2), 0.1)
+    expected = math.log(501) / math.log(5001)
+    assert loss("MuLawLoss")(pred, torch.zeros_like(pred)).item() == pytest.approx(expected)
+    with pytest.raises(ValueError, match="`mu` above 0, but got 0"):
+        loss("MuLawLoss", mu=0)

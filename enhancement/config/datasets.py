@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Gt
-from pydantic import AfterValidator, PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator
 
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import DatasetBlock, Loading, Side
@@ -20,11 +20,9 @@ from enhancement.registry import DATASET_REGISTRY
 
 from .blocks import Registered, buildable, find_class
 from .building import constructor_fault
-from .signature import Fault, argument_faults, refused, shown
+from .signature import Fault, argument_faults, held_to, refused, shown
 
 Sets = Mapping[str, DatasetBlock]
-
-Positive = Annotated[float, Gt(0)]
 
 SETS = ("train", "val", "test")
 SET_KEY = re.compile(r"train|(val|test)(_\w+)?")
@@ -37,20 +35,27 @@ LONGEST_FOLDER = 200  # bytes, so that a label and an extension can follow
 NO_EFFECT = {"dataset_enlarge_ratio", "prefetch_mode", "num_prefetch_queue"}
 
 
-def folder_name(name: str) -> str:
-    """A name, if a folder can have it."""
+def _check_folder_name(name: str) -> None:
     if not re.fullmatch(r"[\w.+-]+", name) or not name.strip("."):
-        raise refused([((), f"names a folder: letters, digits and . _ + -; got {shown(name)}")])
+        raise UserError(f"names a folder: letters, digits and . _ + -; got {shown(name)}")
     if len(name.encode()) > LONGEST_FOLDER:
-        raise refused([((), f"names a folder: expected at most {LONGEST_FOLDER} bytes")])
-    return name
+        raise UserError(f"names a folder: expected at most {LONGEST_FOLDER} bytes")
+
+
+def _check_template(text: str) -> None:
+    if not re.fullmatch(r"[^{}]*\{\}[^{}]*", text):
+        raise UserError(f"must hold {{}} once, but is {shown(text)}")
+
+
+Deviation = Annotated[float, Gt(0)]
+FolderName = Annotated[str, held_to(_check_folder_name)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommonKeys(Loading):
     """Keys of every set, BasicSR's without effect among them."""
 
-    name: Annotated[str, AfterValidator(folder_name)] = ""
+    name: FolderName = ""
     dataset_enlarge_ratio: Any = None
     prefetch_mode: Any = None
     num_prefetch_queue: Any = None
@@ -66,12 +71,6 @@ class Storage:
     type: Literal["disk", "lmdb"]
 
 
-def _template(text: str) -> str:
-    if not re.fullmatch(r"[^{}]*\{\}[^{}]*", text):
-        raise refused([((), f"must hold {{}} once, but is {shown(text)}")])
-    return text
-
-
 @dataclass(frozen=True, kw_only=True)
 class PairedImageKeys:
     """Keys of BasicSR's PairedImageDataset; those of training have no default there."""
@@ -79,10 +78,10 @@ class PairedImageKeys:
     dataroot_lq: str
     dataroot_gt: str
     io_backend: Storage
-    filename_tmpl: Annotated[str, AfterValidator(_template)] = "{}"
+    filename_tmpl: Annotated[str, held_to(_check_template)] = "{}"
     meta_info_file: str | None = None
     mean: tuple[float, float, float] | None = None
-    std: tuple[Positive, Positive, Positive] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
     phase: Literal["train", "val", "test"] = "train"
     scale: Literal[1] = 1
     gt_size: Side | None = None

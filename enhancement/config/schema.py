@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Union
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
-    AfterValidator,
     BaseModel,
     Field,
     create_model,
@@ -20,44 +19,33 @@ from pydantic import (
 )
 
 from enhancement.compat import TRAINED_ON_PAIRS
+from enhancement.data.blocks import Positive
 from enhancement.errors import UserError
 from enhancement.paths import locate
 from enhancement.registry import MODEL_REGISTRY, is_ours, lookup, registered
 from enhancement.scoring.protocols import protocols_for
 
 from .blocks import LOSS, METRIC, NETWORK, OPTIMIZER, SCHEDULER, Block
-from .datasets import DatasetBlocks, folder_name
-from .signature import STRICT, refused
+from .datasets import DatasetBlocks, FolderName
+from .signature import STRICT, held_to
 
 LOSS_SUFFIX = "_opt"
 LOSSES = "{name}_opt"  # the key that losses are gathered under, as hints show it
 
 
-def _located(path: str) -> str:
-    try:
-        locate(path)
-    except UserError as error:
-        raise refused([((), str(error))]) from None
-    return path
-
-
 LARGEST_WINDOW = 512
-Positive = Annotated[int, Gt(0)]
-Path_ = Annotated[str, AfterValidator(_located)]
 
 
-def _model_name(name: str) -> str:
-    try:
-        kind = lookup(MODEL_REGISTRY, name)
-    except UserError as error:
-        raise refused([((), str(error))]) from None
+def _check_model(name: str) -> None:
+    kind = lookup(MODEL_REGISTRY, name)
     if not is_ours(kind) and name not in TRAINED_ON_PAIRS:
-        ours = (
-            known for known in registered(MODEL_REGISTRY) if is_ours(lookup(MODEL_REGISTRY, known))
-        )
+        known = registered(MODEL_REGISTRY)
+        ours = [model for model in known if is_ours(lookup(MODEL_REGISTRY, model))]
         valid = ", ".join([*ours, *TRAINED_ON_PAIRS])
-        raise refused([((), f"{name} is not for enhancement by pairs; valid: {valid}")])
-    return name
+        raise UserError(f"{name} is not for enhancement by pairs; valid: {valid}")
+
+
+Location = Annotated[str, held_to(locate)]
 
 
 class Section(BaseModel):
@@ -117,7 +105,7 @@ class Train(Section):
     channels_last: bool = False
     compile: bool = False
     accumulate: Positive = 1
-    frozen: dict[str, Path_] | None = None
+    frozen: dict[str, Location] | None = None
     max_skipped: Positive = 10
     losses: dict[str, Annotated[Block, LOSS]] = Field(default_factory=dict, alias="{name}_opt")
 
@@ -184,12 +172,12 @@ class DistParams(Section):
 class PathBlock(Section):
     """`path:`; files of weights, and the folder that runs are kept in."""
 
-    pretrain_network_g: Path_ | None = None
+    pretrain_network_g: Location | None = None
     param_key_g: str | None = None
     strict_load_g: bool = True
-    init_network_g: Path_ | None = None
-    resume_state: Path_ | None = None
-    experiments: Path_ = "experiments"
+    init_network_g: Location | None = None
+    resume_state: Location | None = None
+    experiments: Location = "experiments"
 
 
 class Config(Section):
@@ -199,8 +187,8 @@ class Config(Section):
     that is for testing alone.
     """
 
-    name: Annotated[str, AfterValidator(folder_name)]
-    model_type: Annotated[str, AfterValidator(_model_name)]
+    name: FolderName
+    model_type: Annotated[str, held_to(_check_model)]
     network_g: Annotated[Block, NETWORK]
     datasets: DatasetBlocks
     scale: Literal[1] = 1

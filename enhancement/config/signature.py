@@ -14,10 +14,18 @@ from dataclasses import is_dataclass
 from functools import cache, reduce
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+)
 from pydantic_core import PydanticCustomError
 
-from enhancement.errors import hint
+from enhancement.errors import UserError, hint
 
 KeyPath = tuple[str, ...]
 Fault = tuple[KeyPath, str]  # the key, and what is wrong with it
@@ -109,6 +117,19 @@ def shown(value: Any) -> str:
 def refused(faults: list[Fault]) -> PydanticCustomError:
     """The error by which a validator of this package hands its faults to `faults_in`."""
     return PydanticCustomError("faults", "faults", {"faults": faults})
+
+
+def held_to(check: Callable[[str], Any]) -> AfterValidator:
+    """A validator that says what a check's UserError says of a text."""
+
+    def read(text: str) -> str:
+        try:
+            check(text)
+        except UserError as error:
+            raise refused([((), str(error))]) from None
+        return text
+
+    return AfterValidator(read)
 
 
 def faults_in(model: type[BaseModel], given: Mapping[str, Any]) -> list[Fault]:

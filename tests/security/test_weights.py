@@ -14,6 +14,7 @@ from enhancement.archs.contract import Network
 from enhancement.comparison.costs import measure
 from enhancement.comparison.results import Result
 from enhancement.errors import UserError
+from enhancement.inference.onnx_network import OnnxNetwork
 from enhancement.registry import ARCH_REGISTRY, build, lookup
 from enhancement.weights.networks import FROM_BASICSR, build_from_file, build_stored
 from enhancement.weights.state_dicts import read_weights
@@ -214,3 +215,36 @@ def test_a_pipe_or_device_is_no_weights_file(tmp_path, name):
     for path in (tmp_path / name, tmp_path / f"zero_{name}"):
         with pytest.raises(UserError, match="is a pipe, a device or a socket, not a file"):
             build_from_file(path)
+
+
+def graph(texts, outputs=1):
+    """An ONNX file that gives back its image, with metadata."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "h", "w"])
+    output = helper.make_tensor_value_info("enhanced", TensorProto.FLOAT, [1, 3, "h", "w"])
+    nodes = [helper.make_node("Identity", ["image"], ["enhanced"])]
+    whole = helper.make_graph(nodes, "g", [image], [output][:outputs])
+    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.helper.set_model_props(model, texts)
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("texts", "outputs", "said"),
+    [
+        ({"network_g": "{"}, 1, "its network_g is not JSON"),
+        ({"network_g": "[" * 100_000}, 1, "its network_g is not JSON"),
+        ({"network_g": "[1]"}, 1, "its metadata is not as training writes it"),
+        ({"network_g": "{}"}, 0, "the graph: "),
+    ],
+    ids=["cut off", "deep", "list", "no output"],
+)
+def test_an_onnx_file_of_another_kind_is_one_line(texts, outputs, said):
+    with pytest.raises(UserError, match=said):
+        OnnxNetwork(graph(texts, outputs))
+
+
+def test_other_peoples_onnx_metadata_is_left_alone():
+    assert OnnxNetwork(graph({"author": "x", "frozen": "y"})).meta == {}

@@ -1,18 +1,14 @@
-"""Weights files and scores.json of any content end in a network or table, or in one UserError.
-
-`FUZZ_CASES=5000 pytest tests/fuzz` tries as many of each; without it the same few are tried always.
-"""
+"""Weights files and scores.json of any content end in a network or table, or in one UserError."""
 
 import contextlib
 import io
 import json
-import os
 import socket
 
 import pytest
 import torch
 from fuzz.mutations import TENSORS, VALUES, damaged, mutated
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enhancement.comparison import page, results, tables
@@ -21,14 +17,6 @@ from enhancement.errors import UserError
 from enhancement.registry import ARCH_REGISTRY, lookup, registered
 from enhancement.weights.networks import build_from_file
 
-CASES = int(os.environ.get("FUZZ_CASES", "0"))
-FUZZED = settings(
-    max_examples=CASES or 60,
-    deadline=None,
-    derandomize=not CASES,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 TYPES = registered(ARCH_REGISTRY)
 NETWORKS = [
     {"type": "LNetGIE", "width_multiplier": 0.5, "resolution_multiplier": 0.5},
@@ -84,7 +72,6 @@ def read_weights_file(path, data):
         assert isinstance(build_from_file(path)[0], torch.nn.Module)
 
 
-@FUZZED
 @given(data=st.data())
 def test_described_networks(confined, data):
     """Files of no weights: what `network_g` says decides what is built."""
@@ -93,7 +80,6 @@ def test_described_networks(confined, data):
     read_weights_file(confined / "w.pth", weights_of(content))
 
 
-@FUZZED
 @given(data=st.data())
 def test_state_dicts_and_metadata(confined, data):
     state = lookup(ARCH_REGISTRY, "LNetGIE")().state_dict()
@@ -102,7 +88,6 @@ def test_state_dicts_and_metadata(confined, data):
     read_weights_file(confined / "w.pth", weights_of(content))
 
 
-@FUZZED
 @given(data=st.data())
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_damaged_files(confined, data, suffix):
@@ -114,7 +99,6 @@ def test_damaged_files(confined, data, suffix):
     read_weights_file(confined / f"w.{suffix}", data.draw(damaged(whole)))
 
 
-@FUZZED
 @given(data=st.data())
 def test_scores(confined, data):
     """A table, a page and costs; or one line."""

@@ -6,13 +6,14 @@ PYTHON := $(shell for p in python3 python3.12 python3.11 python3.10; do \
 endif
 BIN := .venv/bin
 
-.PHONY: help install quickstart capsule-demo test test-all lint lock clean
+.PHONY: help install quickstart capsule-demo test test-all fuzz lint lock clean
 
 help:
 	@echo 'make quickstart   install, then train and test on photographs (about 5 minutes)'
 	@echo 'make capsule-demo install, then train and test the capsule framework (some minutes)'
 	@echo 'make test         install, then run the tests for every change (at most 6 minutes)'
 	@echo 'make test-all     install, then run every test'
+	@echo 'make fuzz         install, then try damaged files (EXAMPLES=5000 of each kind)'
 	@echo 'make lint         ruff and mypy'
 	@echo 'make lock         pin the newest versions that fit setup.py in requirements.lock'
 
@@ -42,6 +43,11 @@ test: install
 
 test-all: install
 	@$(PYTEST)
+
+# other ones in every run; `make test-all` tries a few, always the same
+EXAMPLES := 5000
+fuzz: install
+	@FUZZ_EXAMPLES=$(EXAMPLES) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/fuzz
 
 lint: install
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ setup(
         "torchvision>=0.21",
         "einops>=0.7",
         "timm>=1.0",
+        "spandrel>=0.4.1,<0.5",
         "lmdb>=1.4",
         "numpy>=1.26",
         "pillow>=10",
@@ -62,6 +63,7 @@ setup(
     entry_points={"console_scripts": ["enhance = enhancement.commands.main:main"]},
     extras_require={
         "dev": [
+            "hypothesis",
             "mypy",
             "pre-commit",
             "pytest",

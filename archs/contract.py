@@ -15,6 +15,10 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from .published import Published, State
 
+Family = Literal[
+    "low light", "without ground truth", "endoscopy", "dehazing", "video", "segmentation"
+]
+
 
 class Network(nn.Module):
     """Base class of networks; every attribute and method but `forward` has a default.
@@ -22,20 +26,28 @@ class Network(nn.Module):
     Attributes:
         size_multiple: Height and width are padded to multiples of it before `forward` sees them.
         smallest_size: They are padded to at least this, so that a 1x1 image works.
+        square: They are padded to the same size.
         gives: What `forward` returns: an "image", or the logits of a "mask" (B, 1, H, W).
         extra_outputs: What `outputs` gives beside the output.
         whole_image: It must be given the whole image; it cannot be run in tiles.
         no_onnx: Why ONNX Runtime cannot compute it; empty where it can.
+        fp16: Whether it can be computed in fp16.
+        untraceable: Why no graph of it can be recorded; empty where one can.
+        family: Under which heading lists of networks have it.
         only_before_training: Constructor arguments without meaning once there are weights.
         published: How its authors' files are recognised and read; None if there are none.
     """
 
     size_multiple: ClassVar[int] = 1
     smallest_size: ClassVar[int] = 1
+    square: ClassVar[bool] = False
     gives: Literal["image", "mask"] = "image"
     extra_outputs: tuple[str, ...] = ()
     whole_image: ClassVar[bool] = False
     no_onnx: ClassVar[str] = ""
+    fp16: ClassVar[bool] = True
+    untraceable: ClassVar[str] = ""
+    family: ClassVar[Family] = "low light"
     only_before_training: ClassVar[tuple[str, ...]] = ()
     published: ClassVar[Published | None] = None
 

@@ -14,26 +14,30 @@ def is_recording() -> bool:
     return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
-def pad_to_multiple(x: Tensor, multiple: int, smallest: int = 1) -> Tensor:
+def pad_to_multiple(x: Tensor, multiple: int, smallest: int = 1, square: bool = False) -> Tensor:
     """Pad right and bottom by reflection, as often as it takes; a single pixel is repeated.
 
     Args:
         x: (B, C, H, W).
         multiple: What H and W become multiples of.
         smallest: What they are at least.
+        square: Whether both become the larger of the two.
     """
-    if multiple == 1 and smallest == 1:
+    if multiple == 1 and smallest == 1 and not square:
         return x
     least = -(-smallest // multiple) * multiple
     height, width = x.shape[-2:]
     if not is_recording():
+        if square:
+            least = max(least, -(-max(height, width) // multiple) * multiple)
         down, right = (max(-n % multiple, least - n) for n in (height, width))
         if not (down or right):
             return x
         if down < height and right < width:
             return F.pad(x, (0, right, 0, down), "reflect")
     for axis, length in ((2, height), (3, width)):
-        padded = _at_least((length + multiple - 1) // multiple * multiple, least)
+        wanted = _larger(height, width) if square else length
+        padded = _larger((wanted + multiple - 1) // multiple * multiple, least)
         last = torch.arange(length, device=x.device)[-1:]  # a tensor, also where a graph is made
         period = (2 * last).clamp_min(1)
         place = torch.arange(padded, device=x.device) % period
@@ -41,8 +45,8 @@ def pad_to_multiple(x: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     return x
 
 
-def _at_least(length: Any, least: int) -> Any:
-    """The larger of the two; recorded lengths are tensors or symbols, by the kind of graph."""
-    if isinstance(length, Tensor):
-        return length.clamp_min(least)
-    return torch.sym_max(length, least)
+def _larger(a: Any, b: Any) -> Any:
+    """The larger of two lengths; recorded ones are tensors or symbols, by the kind of graph."""
+    if isinstance(a, Tensor):
+        return torch.maximum(a, torch.as_tensor(b))
+    return torch.sym_max(a, b)

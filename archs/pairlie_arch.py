@@ -50,6 +50,7 @@ class PairLIE(Network):
 
     smallest_size = 2  # reflection needs a second pixel
     extra_outputs = ("projection", "illumination", "reflectance", "second_reflectance")
+    family = "without ground truth"
     published = Published(
         marks=tuple(rf"{letter}_net\.{letter}_net\.13\.weight" for letter in PARTS),
         arguments=_arguments,

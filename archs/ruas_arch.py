@@ -92,7 +92,7 @@ class Cell(nn.Module):
 
 
 class IlluminationModule(nn.Module):
-    """One unrolled step of illumination estimation (eq. 4)."""
+    """One unrolled step of illumination estimation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,6 +150,7 @@ class RUAS(Network):
     """
 
     extra_outputs = ("before_denoise", "illumination")
+    family = "without ground truth"
     published = Published(
         marks=(r"enhance_net\.iems\.0\.cell\.c1_r\.op\.weight",), arguments=_arguments
     )

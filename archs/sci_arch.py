@@ -34,7 +34,7 @@ def normalised(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 
 class IlluminationEstimator(nn.Module):
-    """Adds a residual to the image, which is the first guess of its own illumination (eq. 1)."""
+    """Adds a residual to the image, which is the first guess of its own illumination."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class IlluminationEstimator(nn.Module):
 
 
 class Calibrator(nn.Module):
-    """Estimates what a stage's reflectance shares with the next stage's input (eq. 2)."""
+    """Estimates what a stage's reflectance shares with the next stage's input."""
 
     def __init__(self, dim: int = 16) -> None:
         super().__init__()
@@ -82,6 +82,7 @@ class SCI(Network):
     """
 
     extra_outputs = ("illumination", "stage_inputs", "stage_illuminations")
+    family = "without ground truth"
     published = Published(
         marks=tuple(rf"enhance\.{part}\.0\.weight" for part in ("in_conv", "conv", "out_conv")),
         dropped=(r"^(enhance|calibrate)\.blocks\.",),

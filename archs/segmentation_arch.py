@@ -47,9 +47,15 @@ class SegmentationNet(Network):
         encoder: str = "resnet18",
         encoder_weights: Literal["pretrained"] | None = None,
     ) -> None:
-        import segmentation_models_pytorch as smp  # half a second that other networks need not wait
+        import segmentation_models_pytorch as smp  # a second that other networks need not wait
+        import timm
 
         super().__init__()
+        if not timm.is_model(encoder):  # "hf-hub:..." and "local-dir:..." would be looked up
+            raise ValueError(
+                f"Expected `encoder` to be a timm network with features, but got '{encoder}' "
+                "(timm has none of that name)."
+            )
         try:
             self.network = smp.create_model(
                 decoder, TIMM + encoder, encoder_weights and True, in_channels=3, classes=1

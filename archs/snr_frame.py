@@ -107,6 +107,7 @@ class FourierFrame(SNRFrame):
 
     whole_image = True
     no_onnx = NO_ONNX
+    fp16 = False
     extra_outputs = ("amplitude", "center", "mask")
 
     def __init__(self, dim: int, amplitude: nn.Module, transformer: nn.Module) -> None:

@@ -58,6 +58,7 @@ class ZeroDCE(Network):
     """
 
     extra_outputs = ("maps",)
+    family = "without ground truth"
     published = Published(
         marks=tuple(rf"e_conv{i}(\.depth_conv)?\.weight" for i in range(1, 8)),
         arguments=_arguments,

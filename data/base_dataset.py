@@ -31,9 +31,10 @@ def shortened(faults: list[str], limit: int = 10) -> list[str]:
 
 
 class EnhancementDataset(Dataset[dict[str, Any]]):
-    """Pairs of lq and gt as float tensors, cropped, flipped and rotated alike.
+    """Images, mostly pairs of lq and gt, as float tensors, cropped, flipped and rotated alike.
 
-    A subclass says which files make a sample (`find`) and what becomes of the crop (`finish`).
+    A subclass says which files make a sample (`find`), what becomes of the crop (`finish`), and
+    what it gives, if not lq and gt (`gives`).
     With `dataroot_mask` a sample has a `mask` too, (1, H, W) of 0 and 1, transformed alike.
 
     Args:
@@ -44,6 +45,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
     """
 
     Options: ClassVar[type[DatasetOptions]] = DatasetOptions
+    gives: ClassVar[tuple[str, ...]] = ("lq", "gt")
     nested: ClassVar[dict[str, dict[str, type]]] = {}
 
     def __init__(self, opt: dict[str, Any]):
@@ -84,7 +86,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         return shortened(faults) if options.on_error == "raise" else []
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
-        """Lq and gt from the cropped images.
+        """What the dataset gives (`gives`: lq and gt) from the cropped images.
 
         Args:
             images: One from each source, RGB (h, w, 3), uint8 or uint16.
@@ -92,7 +94,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
             rng: For everything that is random.
 
         Returns:
-            Two arrays of that size: integers as they were read, or float32 in [0, 1].
+            An array of that size for each: integers as they were read, or float32 in [0, 1].
         """
         raise NotImplementedError
 
@@ -112,14 +114,11 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         images = [*self.finish(images[: len(self.sources)], frame, rng), *mask]
         if self.options.phase == "train":
             images = random_flips(images, rng, self.options.use_hflip, self.options.use_rot)
-        tensors = dict(zip(("lq", "gt", "mask"), map(_tensor, images), strict=False))
+        tensors = dict(zip((*self.gives, "mask"), map(_tensor, images), strict=False))
         sample = self.samples[index]
-        return {
-            **tensors,
-            "name": sample[0],
-            "lq_path": self.sources[0].where(sample[0]),
-            "gt_path": self.sources[-1].where(sample[-1]),
-        }
+        ends = {"lq": 0, "gt": -1}
+        paths = {f"{n}_path": self.sources[ends[n]].where(sample[ends[n]]) for n in self.gives}
+        return {**tensors, "name": sample[0], **paths}
 
     def _crop(
         self, images: list[Array], size: int | tuple[int, int] | None, rng: np.random.Generator

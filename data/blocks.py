@@ -6,15 +6,17 @@ from copy import deepcopy
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le, Lt
 
 from enhancement.paths import locate
 from enhancement.registry import DATASET_REGISTRY, lookup
 
 from .base_dataset import EnhancementDataset
+from .dataset_options import LONGEST_SIDE
 from .sampler import Stage
 
 Positive = Annotated[int, Gt(0)]
+Side = Annotated[int, Gt(0), Le(LONGEST_SIDE)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +38,10 @@ class Loading:
     """
 
     batch_size_per_gpu: Positive = 1
-    num_worker_per_gpu: Annotated[int, Ge(0)] = 0
+    num_worker_per_gpu: Annotated[int, Ge(0), Lt(256)] = 0
     pin_memory: bool | None = None
     use_shuffle: bool = True
-    gt_sizes: list[Positive] | None = None
+    gt_sizes: list[Side] | None = None
     mini_batch_sizes: list[Positive] | None = None
     iters: list[Positive] | None = None
 
@@ -51,6 +53,11 @@ class Loading:
         batches = self.mini_batch_sizes or [self.batch_size_per_gpu] * len(self.iters)
         sizes = self.gt_sizes or len(self.iters) * [None]
         return [Stage(b, s, n) for b, s, n in zip(batches, sizes, self.iters, strict=True)]
+
+
+def gives_truth(dataset: Any) -> bool:
+    """Whether a dataset class, ours or BasicSR's, gives a ground truth for each image."""
+    return "gt" in getattr(dataset, "gives", ("lq", "gt"))
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,11 @@ class DatasetBlock:
     def phase(self) -> str:
         """What the set is for: "train", "val" or "test"."""
         return str(self.options.get("phase") or self.key.partition("_")[0])
+
+    @property
+    def gives_truth(self) -> bool:
+        """Whether its dataset gives a ground truth for each image."""
+        return gives_truth(self.kind)
 
     @property
     def given(self) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from enhancement.errors import UserError
 
+LONGEST_SIDE = 2**14
+
 Options = TypeVar("Options", bound="DatasetOptions")
 
 
@@ -30,6 +32,7 @@ class DatasetOptions:
         subset: Which of the subsets to take; None takes every image.
         include: Names (with or without extension) to take; None takes every image.
         seed: Of crops, flips and degradations, together with the epoch and the index.
+        frame_step: Of videos, one frame in so many is taken.
         dataroot_mask: Folder or LMDB of lesion masks, one with the gt's name for each image.
     """
 
@@ -45,6 +48,7 @@ class DatasetOptions:
     subset: Literal["train", "val", "test"] | None = None
     include: list[str] | None = None
     seed: int = 0
+    frame_step: int = 1
     dataroot_mask: str | None = None
 
     def masks(self) -> str | None:
@@ -53,8 +57,10 @@ class DatasetOptions:
 
     def __post_init__(self) -> None:
         sizes = [self.gt_size] if isinstance(self.gt_size, int) else list(self.gt_size or ())
-        if any(n < 1 for n in (*sizes, *(self.resize or ()))):
-            raise UserError("gt_size and resize must be above 0")
+        if not all(0 < n <= LONGEST_SIDE for n in (*sizes, *(self.resize or ()))):
+            raise UserError(f"gt_size and resize must be above 0 and at most {LONGEST_SIDE}")
+        if self.frame_step < 1:
+            raise UserError(f"frame_step must be above 0, but got {self.frame_step}")
         if self.seed < 0:
             raise UserError(f"seed must be at least 0, but got {self.seed}")
         shares = (self.val_fraction, self.test_fraction)

@@ -1,11 +1,14 @@
-"""Every degradation that `SynthesisDataset` can apply. A new one is one line in this table."""
+"""Every degradation that datasets can apply. A new one is one line in this table."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from enhancement.errors import UserError, hint
 
 from .haze import Haze
 from .low_light import LowLight
@@ -33,3 +36,19 @@ class Degradation(Protocol):
 
 
 DEGRADATIONS: dict[str, type[Degradation]] = {kind.__name__: kind for kind in (Haze, LowLight)}
+
+
+def build_degradation(options: Mapping[str, Any]) -> Degradation:
+    """A degradation from its `type`, a name in DEGRADATIONS, and that class's arguments.
+
+    Raises:
+        UserError: There is none of that name, or its arguments are wrong.
+    """
+    arguments = dict(options)
+    name = str(arguments.pop("type", None))
+    if name not in DEGRADATIONS:
+        raise UserError(f"degradation: unknown type '{name}'; {hint(name, DEGRADATIONS)}")
+    try:
+        return DEGRADATIONS[name](**arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"degradation: {error}") from error

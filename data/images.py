@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from enhancement.errors import UserError
+from enhancement.files import replace_file, require_file
 
 from .image_headers import Header, check_memory, open_header
 
@@ -131,9 +132,7 @@ def open_file(path: str | Path) -> IO[bytes]:
         UserError: It cannot be read.
     """
     try:
-        if Path(path).exists() and not Path(path).is_file():
-            raise OSError(0, "is no regular file")
-        return Path(path).open("rb")
+        return require_file(path).open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -155,7 +154,7 @@ def write_image(path: str | Path, image: Array) -> None:
         done, data = cv2.imencode(path.suffix, np.ascontiguousarray(image[..., ::-1]))
         if not done:
             raise OSError(0, f"no encoder for '{path.suffix}'")
-        path.write_bytes(data.tobytes())
+        replace_file(path, data.tobytes())
     except (OSError, cv2.error) as error:
         raise UserError(f"{path}: cannot be written ({error})") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -35,6 +36,11 @@ class Loader:
     def name(self) -> str:
         """The name under which the set is reported."""
         return self.block.name
+
+    @property
+    def gives_truth(self) -> bool:
+        """Whether there is a ground truth for each image."""
+        return self.block.gives_truth
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -91,7 +97,7 @@ def train_loader(
         _Samples(dataset, seed),
         batch_sampler=sampler,
         num_workers=loading.num_worker_per_gpu,
-        collate_fn=_collate,
+        collate_fn=partial(_collate, truth=block.gives_truth),
         worker_init_fn=_start_worker,
         pin_memory=torch.cuda.is_available() if pinned is None else pinned,
         persistent_workers=loading.num_worker_per_gpu > 0,
@@ -111,7 +117,7 @@ def eval_loader(block: DatasetBlock, rank: int = 0, world_size: int = 1) -> Load
     batches = DataLoader(
         _Samples(dataset, seed=0),
         batch_size=1,
-        collate_fn=_collate,
+        collate_fn=partial(_collate, truth=block.gives_truth),
         generator=torch.Generator(),
         sampler=range(rank, len(dataset), world_size),
     )
@@ -135,11 +141,12 @@ class _Samples(Dataset[Any]):
             return error
 
 
-def _collate(samples: list[Any]) -> Any:
+def _collate(samples: list[Any], truth: bool) -> Any:
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
-    missing = {"lq", "gt", "lq_path"} - samples[0].keys()
+    expected = {"lq", "gt", "lq_path"} if truth else {"lq", "lq_path"}
+    missing = expected - samples[0].keys()
     if missing:
         return UserError(
             f"the dataset gives no {', '.join(sorted(missing))}; expected pairs of lq and gt"

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from .transforms import Frame
 
 Float = NDArray[np.float32]
+MOST = 100  # of any parameter
+NEGLIGIBLE = 1e-12  # variance of a noise that changes nothing
 
 
 def srgb_to_linear(x: Float) -> Float:
@@ -58,16 +60,21 @@ class LowLight:
     levels: list[float] | None = None
 
     def __post_init__(self) -> None:
-        if self.levels is not None and (not self.levels or min(self.levels) <= 0):
-            raise ValueError(f"Expected `levels` to be numbers above 0, but got {self.levels}.")
+        if self.levels is not None and not (
+            self.levels and all(0 < level <= MOST for level in self.levels)
+        ):
+            raise ValueError(
+                f"Expected `levels` to be numbers above 0 up to {MOST}, but got {self.levels}."
+            )
         for name in ("gamma", "exposure", "shot_noise", "read_noise", "falloff"):
             low, high = getattr(self, name)
             floor = 1e-6 if name in ("gamma", "exposure") else 0
-            if not floor <= low <= high or (name == "falloff" and high > 1):
-                top = " up to 1" if name == "falloff" else ""
+            top = 1 if name == "falloff" else MOST
+            if not floor <= low <= high <= top:
                 above = "above 0" if floor else "from 0"
                 raise ValueError(
-                    f"Expected `{name}` to be [low, high] {above}{top}, but got {[low, high]}."
+                    f"Expected `{name}` to be [low, high] {above} up to {top}, but got "
+                    f"{[low, high]}."
                 )
 
     def __call__(
@@ -88,7 +95,7 @@ class LowLight:
         light = exposure * srgb_to_linear(gt) ** gamma
         if falloff:
             light *= (1 - falloff * radial_distance(gt.shape[:2], frame) ** 2)[..., None]
-        if shot:
+        if shot > NEGLIGIBLE:
             light = rng.poisson(light / shot) * shot
         light = light + rng.normal(0, read, gt.shape)
         drawn = {

@@ -74,7 +74,7 @@ class PairedDataset(EnhancementDataset):
 
     @classmethod
     def find(cls, options: Any) -> Found:
-        lq, gt = (open_source(root) for root in options.folders())
+        lq, gt = (open_source(root, options.frame_step) for root in options.folders())
         pairs, unpaired = pair_by_name(lq, gt, options.filename_tmpl)
         mismatched = check_sizes(lq, gt, pairs) if options.on_error == "raise" else []
         return [lq, gt], list(pairs), unpaired + mismatched

@@ -1,16 +1,19 @@
-"""Where images come from: a folder, an installed package's folder, or an LMDB."""
+"""Where images come from: a folder of images or videos, an installed package's, or an LMDB."""
 
 from __future__ import annotations
 
 import io
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from enhancement.errors import UserError
-from enhancement.paths import locate, missing_hint
+from enhancement.files import files_below, require_file
+from enhancement.paths import inside, locate, missing_hint
 
+from .clips import ClipSource, videos_in
 from .images import Array, decode_image, image_size, is_image, open_file, read_file, read_image
 
 
@@ -52,8 +55,8 @@ class FolderSource:
         if not self.folder.is_dir():
             kind = "a file, not a folder" if self.folder.exists() else "no such folder"
             raise UserError(f"{self.folder}: {kind}; {missing_hint(self.root)}")
-        visible = [path for path in self.folder.rglob("*") if not path.name.startswith(".")]
-        images = [path for path in visible if is_image(path) and path.is_file()]
+        visible = [path for path in files_below(self.folder) if not path.name.startswith(".")]
+        images = [path for path in visible if is_image(path)]
         if not images:
             arrays = any(path.suffix.lower() == ".npy" for path in visible)
             instead = ", only .npy arrays; save them as images, such as PNG" if arrays else ""
@@ -116,7 +119,7 @@ class LmdbSource:
     opens a path only once. They are closed before a fork, so that workers open their own.
 
     Raises:
-        UserError: There is no LMDB, or it lists no images.
+        UserError: There is no LMDB, it lists no images, or one whose name leads out of a folder.
     """
 
     def __init__(self, root: str | Path):
@@ -124,12 +127,15 @@ class LmdbSource:
         self.folder = locate(root)
         index = self.folder / "meta_info.txt"
         try:
-            lines = index.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            raise UserError(f"{index}: no such file; an LMDB needs it to list its images") from None
+            lines = require_file(index).read_text(encoding="utf-8").splitlines()
+            require_file(self.folder / "data.mdb")
+        except FileNotFoundError as error:
+            raise UserError(f"{error.filename}: no such file; an LMDB needs it") from None
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{index}: cannot be read ({error})") from error
-        self.names = sorted(line.split(" (")[0] for line in lines if line.strip())
+        self.names = sorted(line.rsplit(" (", 1)[0] for line in lines if line.strip())
+        for name in self.names:
+            inside(self.folder, name, said=str(index))
         if not self.names:
             raise UserError(f"{index}: lists no images")
 
@@ -155,10 +161,20 @@ class LmdbSource:
         return decode_image(self.encoded(name), self.where(name))
 
 
-def open_source(root: str | Path) -> Source:
-    """A folder or, where the name ends in `.lmdb`, an LMDB.
+def open_source(root: str | Path, frame_step: int = 1) -> Source:
+    """A folder of images or of videos or, where the name ends in `.lmdb`, an LMDB.
+
+    Args:
+        root: Of a folder with both, the images are taken.
+        frame_step: Of videos, one frame in so many is taken.
 
     Raises:
         UserError: Nothing is there, or it holds no images.
     """
-    return LmdbSource(root) if str(root).rstrip("/").endswith(".lmdb") else FolderSource(root)
+    if str(root).rstrip("/").endswith(".lmdb"):
+        return LmdbSource(root)
+    folder = locate(root)
+    with suppress(OSError):  # FolderSource says what is wrong with it
+        if not any(map(is_image, folder.rglob("*"))) and videos_in(folder):
+            return ClipSource(root, frame_step)
+    return FolderSource(root)

@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from enhancement.errors import UserError, hint
 from enhancement.registry import DATASET_REGISTRY
 
 from .base_dataset import EnhancementDataset, Found
 from .dataset_options import DatasetOptions
-from .degradations import DEGRADATIONS, Degradation
+from .degradations import DEGRADATIONS, Degradation, build_degradation
 from .images import Array, to_float
 from .low_light import LowLight
 from .sources import open_source
@@ -32,19 +31,8 @@ class SynthesisOptions(DatasetOptions):
     degradation: dict[str, Any] = field(default_factory=lambda: {"type": LowLight.__name__})
 
     def build(self) -> Degradation:
-        """The degradation.
-
-        Raises:
-            UserError: There is none of that name, or its arguments are wrong.
-        """
-        arguments = dict(self.degradation)
-        name = str(arguments.pop("type", None))
-        if name not in DEGRADATIONS:
-            raise UserError(f"degradation: unknown type '{name}'; {hint(name, DEGRADATIONS)}")
-        try:
-            return DEGRADATIONS[name](**arguments)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"degradation: {error}") from error
+        """The degradation; errors as those of `build_degradation`."""
+        return build_degradation(self.degradation)
 
 
 @DATASET_REGISTRY.register()
@@ -60,7 +48,7 @@ class SynthesisDataset(EnhancementDataset):
 
     @classmethod
     def find(cls, options: Any) -> Found:
-        source = open_source(options.dataroot_gt)
+        source = open_source(options.dataroot_gt, options.frame_step)
         return [source], [(name,) for name in source.names], []
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:

@@ -4,7 +4,6 @@
 | --- | --- |
 | imports `torchvision.transforms.functional_tensor`, gone since torchvision 0.17 | an alias |
 | `Registry.get` prints a wrong hint and never lists the valid names | registry.py's `lookup` |
-| datasets read their options by key, so nothing can check them | `option_keys` |
 | DDP asks for CUDA where there is none | `repair_base_model` |
 | `get_optimizer` and `setup_schedulers` know few types and pop keys off the caller's options | \
 `repair_base_model` |
@@ -48,14 +47,15 @@ __all__ = [
     "LOSS_REGISTRY",
     "METRIC_REGISTRY",
     "MODEL_REGISTRY",
+    "TRAINED_ON_PAIRS",
     "BaseModel",
     "Registry",
-    "option_keys",
     "scheduler_types",
     "train_keys",
 ]
 
 REGISTRY_SUFFIX = "_basicsr"
+TRAINED_ON_PAIRS = ("SRModel", "SwinIRModel")  # the others are for video, faces or GANs
 NEED_MORE_THAN_OPTIONS = (
     "ReduceLROnPlateau",
     "LambdaLR",
@@ -63,18 +63,6 @@ NEED_MORE_THAN_OPTIONS = (
     "ChainedScheduler",
     "SequentialLR",
 )
-
-
-def option_keys(dataset_class: type) -> tuple[set[str], set[str]]:
-    """The option keys that one of BasicSR's datasets reads, found in its source text.
-
-    Returns:
-        All of them, and those that it cannot do without (`opt['key']`).
-    """
-    source = inspect.getsource(dataset_class)
-    required = set(re.findall(r"\bopt\[\s*'(\w+)'\s*\]", source))
-    optional = set(re.findall(r"(?:\bopt\.get\(\s*|if\s+)'(\w+)'", source))
-    return required | optional, required - optional
 
 
 def train_keys(model_class: type) -> set[str]:
@@ -113,8 +101,8 @@ def _model_to_device(self: Any, net: torch.nn.Module) -> torch.nn.Module:
     return net
 
 
-def _get_optimizer(self: Any, optim_type: str, params: Any, lr: float, **kwargs: Any) -> Any:
-    return getattr(torch.optim, optim_type)(params, lr=lr, **kwargs)
+def _get_optimizer(self: Any, optim_type: str, params: Any, **kwargs: Any) -> Any:
+    return getattr(torch.optim, optim_type)(params, **kwargs)
 
 
 _step_schedulers = BaseModel.update_learning_rate

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 
 from enhancement.errors import UserError
@@ -35,7 +37,7 @@ def named_device(name: str) -> torch.device:
     if name == "auto":
         return get_device("auto")
     kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+    if kind not in ("cpu", "cuda") or (index and not re.fullmatch("[0-9]{1,9}", index)):
         raise UserError(f"--device: expected auto, cpu, cuda or cuda:N, but got '{name}'")
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind == "cuda" and int(index or 0) >= there:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable
 
+from enhancement.terminal import ending_in_order, give_up_output, printable, printable_streams
+
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_NO_READER = 141  # as of a program that SIGPIPE ends
 EXIT_RESUMABLE = 75  # EX_TEMPFAIL: try again, with --auto_resume
 
 
@@ -52,18 +56,48 @@ def hint(name: str, valid: Iterable[str], limit: int = 60) -> str:
 
 
 def command_line(main: Callable[[], int | None]) -> Callable[[], int]:
-    """Make a UserError that leaves `main` a line on stderr and exit status 2."""
+    """Make a UserError or OSError that leaves `main` a line on stderr and exit status 2.
+
+    SIGTERM and SIGHUP end it in order, and output that nobody reads any more ends it silently.
+    """
 
     @functools.wraps(main)
     def run() -> int:
-        try:
-            return main() or 0
-        except UserError as error:
-            for line in str(error).splitlines():
-                sys.stderr.write(f"error: {line}\n")  # in one piece, beside other processes' lines
-            return EXIT_USER_ERROR
-        except KeyboardInterrupt:
-            print("Stopped by Ctrl-C", file=sys.stderr)
-            return EXIT_INTERRUPTED
+        with printable_streams(), ending_in_order():
+            status = _status_of(main)
+            try:
+                sys.stdout.flush()
+            except OSError as error:  # it is full, or has no reader any more
+                give_up_output()
+                status = status or _status_of_error(error)
+            return status
 
     return run
+
+
+def _status_of(main: Callable[[], int | None]) -> int:
+    try:
+        return main() or 0
+    except SystemExit as ended:  # by argparse, or a signal
+        return ended.code if isinstance(ended.code, int) else EXIT_USER_ERROR
+    except UserError as error:
+        _say(str(error))
+        return EXIT_USER_ERROR
+    except OSError as error:
+        return _status_of_error(error)
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _status_of_error(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):  # `head`, for one, has seen enough
+        return EXIT_NO_READER
+    where = os.fsdecode(error.filename) if error.filename else "standard output"
+    _say(f"{where}: {error.strerror or error}")
+    return EXIT_USER_ERROR
+
+
+def _say(text: str) -> None:
+    for line in text.split("\n"):  # each in one piece, beside other processes' lines
+        sys.stderr.write(f"error: {printable(line)}\n")

@@ -1,13 +1,37 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and read only where they are files."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
+import stat
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from enhancement.errors import UserError
+
+
+def require_file(path: str | Path) -> Path:
+    """Refuse to read what is no file: a pipe keeps its reader waiting, and a device never ends.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: It is a pipe, a device or a socket, or a link to one.
+        OSError: It is not there, is a folder, or may not be looked at.
+    """
+    path = Path(path)
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{path}: is a pipe, a device or a socket, not a file; give a file")
+    return path
 
 
 def check_place(path: Path, known: set[Path] | None = None) -> None:
@@ -45,9 +69,43 @@ def flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Everything in a folder and its subfolders that is not a folder, sorted; links stay links.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
+
+    walk = os.walk(folder, onerror=refuse)
+    return sorted(Path(at, name) for at, _, names in walk for name in names)
+
+
+def temporary_for(path: Path) -> Path:
+    """The name under which a file is written until it is whole, with the file's own suffix."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+
+
+def remove_temporaries(folder: Path, idle: float = 0) -> None:
+    """Remove files that `temporary_for` has named, left behind by processes that were killed.
+
+    Args:
+        folder: Where they are looked for, without its subfolders.
+        idle: Seconds for which a file must not have been written to.
+    """
+    latest = time.time() - idle
+    with suppress(OSError):
+        for path in folder.glob(".*.tmp*"):
+            named = re.fullmatch(r"\..+\.\d+\.tmp(\.\w+)?", path.name)
+            if named and path.lstat().st_mtime <= latest:
+                path.unlink()
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         temporary.write_bytes(content)
         flush_to_disk(temporary)
@@ -56,9 +114,24 @@ def replace_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all, as UTF-8; of names that are not, the bytes are shown."""
+    replace_file(path, text.encode("utf-8", "backslashreplace"))
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a file whole or not at all."""
+    temporary = temporary_for(target)
+    try:
+        shutil.copy2(path, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def keep_as(path: Path, name: Path) -> None:
     """Give a file a second name, which it takes over from another one at once."""
-    temporary = name.with_name(f".{name.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(name)
     temporary.unlink(missing_ok=True)
     try:
         try:
@@ -83,8 +156,12 @@ def new_folder(path: Path) -> Path:
     """A folder to write into that does not exist yet, or is empty.
 
     Raises:
-        UserError: It is a file, or has files in it.
+        UserError: It is a file, has files in it, or cannot be looked at.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if taken:
         raise UserError(f"{path}: is there already, and not empty; name a new folder")
     return path

@@ -1,9 +1,13 @@
-"""Where files are: the data folder, an installed package's, this checkout's own."""
+"""Where files are: the data folder, an installed package's, this checkout's own.
+
+A name that a file gives becomes a path by `inside` alone.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from enhancement.errors import UserError
@@ -19,12 +23,12 @@ OPTIONS, SHIPPED_WEIGHTS = CHECKOUT / "options", CHECKOUT / "pretrained_weights"
 def locate(path: str | Path) -> Path:
     """Where a path of an option file really is.
 
-    `package:skimage/data` is a folder inside an installed package. A path that begins with
-    `datasets/` is looked up in the folder named by ENHANCEMENT_DATA, where that is set. `~` and
-    `~user` are home folders. Any other path is relative to the current folder.
+    `package:skimage/data` is a folder inside an installed package, which is not imported. A path
+    that begins with `datasets/` is looked up in the folder named by ENHANCEMENT_DATA, where that is
+    set. `~` and `~user` are home folders. Any other path is relative to the current folder.
 
     Raises:
-        UserError: The path is empty, or there is no such package or user.
+        UserError: The path is empty or leaves its package, or there is no such package or user.
     """
     text = str(path)
     if not text:
@@ -41,14 +45,38 @@ def locate(path: str | Path) -> Path:
 
 
 def _inside_package(text: str) -> Path:
-    package, _, inside = text.removeprefix(PACKAGE_PREFIX).partition("/")
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):  # ValueError: an empty name
-        spec = None
+    package, _, within = text.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = None
+    if package.isidentifier():  # of "a.b" find_spec would import `a`
+        with suppress(ValueError):  # a module without a specification, such as __main__
+            spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"{text}: package '{package}' is not installed; pip install it")
-    return Path(spec.submodule_search_locations[0]) / inside
+    folder = Path(spec.submodule_search_locations[0])
+    within = within.rstrip("/")
+    return inside(folder, within, said=text) if within else folder
+
+
+def inside(folder: str | Path, *names: str, said: str = "") -> Path:
+    """A path below a folder, by names that a file gives: the one way from such a name to a path.
+
+    Args:
+        folder: Chosen by the user.
+        names: One below the other, such as a dataset's and an image's; each may have folders of
+            its own, divided by "/".
+        said: Where the names come from, for the error.
+
+    Raises:
+        UserError: A name is empty, absolute, or has a part such as `..` that leads elsewhere.
+    """
+    for name in names:
+        if "\0" in name or not {"", ".", ".."}.isdisjoint(name.split("/")):
+            where = f"{said}: " if said and said != name else ""
+            raise UserError(
+                f"{where}{name!r} is no name of a file or folder inside {folder}; expected one "
+                f"without a leading or doubled '/', '.' or '..'"
+            )
+    return Path(folder, *names)
 
 
 def missing_hint(path: str | Path) -> str:

@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 PLUG_INS = ("archs", "data", "scoring", "models")  # packages whose import fills the registries
+LATE = "enhancement.archs.spandrel_bridge"  # networks that are registered when they are asked for
 NEED_A_CLOSURE = ("LBFGS", "SparseAdam", "Optimizer")
 
 OPTIMIZERS: dict[str, type] = {
@@ -70,6 +71,8 @@ def _table(registry: Registry | Mapping[str, Any]) -> tuple[str, dict[str, Any]]
 
 def registered(registry: Registry | Mapping[str, Any]) -> list[str]:
     """The names that an option file may use for a registry, sorted."""
+    if registry is ARCH_REGISTRY:
+        import_module(LATE)
     return sorted(_table(registry)[1])
 
 
@@ -80,8 +83,12 @@ def lookup(registry: Registry | Mapping[str, Any], name: str) -> Any:
         UserError: No such name; lists the valid ones and the nearest.
     """
     kind, table = _table(registry)
+    if name not in table and registry is ARCH_REGISTRY:
+        import_module(LATE)
+        kind, table = _table(registry)
     if name not in table:
-        raise UserError(f"unknown {kind} '{name}'; {hint(name, table)}")
+        advice = hint(name, table) or "`enhance archs` lists them"
+        raise UserError(f"unknown {kind} '{name}'; {advice}")
     return table[name]
 
 

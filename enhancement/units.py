@@ -7,6 +7,7 @@ import re
 from enhancement.errors import UserError
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+MOST = 1 << 63  # bytes
 
 
 def parse_bytes(text: str) -> int:
@@ -16,9 +17,10 @@ def parse_bytes(text: str) -> int:
         UserError: None of these.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?\s*", text, re.IGNORECASE)
-    if not found or float(found[1]) == 0:
+    count = float(found[1]) * UNITS[found[2].upper()] if found else 0
+    if not 0 < count < MOST:
         raise UserError(f"expected memory as 4GB or 500MB, but got '{text}'")
-    return int(float(found[1]) * UNITS[found[2].upper()])
+    return int(count)
 
 
 def readable_bytes(count: float) -> str:

@@ -2,6 +2,7 @@
 
 from . import (
     basicsr_models,
+    edge_losses,
     enhancement_model,
     fourier_losses,
     losses,
@@ -13,10 +14,14 @@ from . import (
     segmentation_guided_model,
     segmentation_losses,
     segmentation_model,
+    two_exposure_losses,
+    zero_reference_losses,
+    zero_reference_model,
 )
 
 __all__ = [
     "basicsr_models",
+    "edge_losses",
     "enhancement_model",
     "fourier_losses",
     "losses",
@@ -28,4 +33,7 @@ __all__ = [
     "segmentation_guided_model",
     "segmentation_losses",
     "segmentation_model",
+    "two_exposure_losses",
+    "zero_reference_losses",
+    "zero_reference_model",
 ]

@@ -19,7 +19,7 @@ from enhancement.inference.run import autocast, enhance
 from enhancement.paths import locate
 from enhancement.registry import MODEL_REGISTRY
 from enhancement.scoring.evaluation import Scores, Watch, evaluate
-from enhancement.scoring.protocols import get_protocol
+from enhancement.scoring.protocols import NO_REFERENCE, get_protocol
 from enhancement.weights.parts import load_part
 from enhancement.weights.state_dicts import load_weights, read_weights, weights_hash
 
@@ -226,6 +226,8 @@ class EnhancementModel(BaseModel):
     def evaluate(self, loader: Any, watch: Watch) -> Scores:
         """Score the images of a loader by the protocol, and by `val.metrics`.
 
+        A set without ground truths is scored by the protocol `no_reference` alone.
+
         Args:
             loader: From `eval_loader`; this process's share of a set.
             watch: Called with (name, lq, output as scored, gt) for each image.
@@ -233,18 +235,19 @@ class EnhancementModel(BaseModel):
         val = self.config.val
         extra: list[dict[str, float]] = []
 
-        def watch_all(name: str, lq: Tensor, output: Tensor, gt: Tensor) -> None:
-            watch(name, lq, output, gt)
-            metrics = (val.metrics or {}).items()
-            extra.append({label: basicsr_score(m, output, gt) for label, m in metrics})
+        def watch_all(name: str, lq: Tensor, output: Tensor, *gt: Tensor) -> None:
+            watch(name, lq, output, *gt)
+            metrics = (val.metrics or {}).items() if gt else ()
+            extra.append({label: basicsr_score(m, output, *gt) for label, m in metrics})
 
+        protocol = get_protocol(self.protocol) if loader.gives_truth else NO_REFERENCE
         scores = evaluate(
             self.tested_network,
             loader,
-            get_protocol(self.protocol),
+            protocol,
             loader.name,
             self.device,
-            metrics=get_protocol(self.protocol).names_for_validation(val.select_by),
+            metrics=protocol.names_for_validation(val.select_by),
             ensemble=val.self_ensemble,
             watch=watch_all,
             multiple=val.window_size,

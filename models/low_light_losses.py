@@ -9,6 +9,10 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.scoring.ssim import gaussian_window, ssim_terms
+
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, fine to coarse
+
 
 class WeightedLoss(nn.Module):
     """A loss of an output against the ground truth, times its weight.
@@ -70,3 +74,46 @@ class PSNRLoss(WeightedLoss):
     def compare(self, pred: Tensor, target: Tensor) -> Tensor:
         error = (pred - target).square().mean((1, 2, 3)) + 1e-8
         return self.best + 10 * error.log10().mean()
+
+
+@LOSS_REGISTRY.register()
+class SmoothL1Loss(WeightedLoss):
+    """Mean of d^2 / 2 for |d| < 1 and |d| - 1/2 beyond, d = pred - target (LYT-Net)."""
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.smooth_l1_loss(pred, target)
+
+
+@LOSS_REGISTRY.register()
+class MultiScaleSSIMLoss(WeightedLoss):
+    """1 - MS-SSIM of five scales (Wang et al., Asilomar 2003, eq. 7), each half the one before.
+
+    An image too small for all scales is compared in those that hold the 11x11 window, their
+    weights scaled to the same sum.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__(loss_weight)
+        self.window: Tensor
+        self.register_buffer("window", gaussian_window().float(), persistent=False)
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        size, side = len(self.window), min(pred.shape[-2:])
+        count = max(1, sum(side // 2**k >= size for k in range(len(SCALE_WEIGHTS))))
+        terms = []
+        for k in range(count):
+            if k:
+                pred, target = F.avg_pool2d(pred, 2), F.avg_pool2d(target, 2)
+            luminance, structure = ssim_terms(pred, target, self.window)
+            local = luminance * structure if k == count - 1 else structure
+            terms.append(local.mean((2, 3)).clamp_min(1e-4))  # its power has a finite gradient
+        weights = pred.new_tensor(SCALE_WEIGHTS[:count]) / sum(SCALE_WEIGHTS[:count])
+        return 1 - (torch.stack(terms, -1) ** weights).prod(-1).mean()
+
+
+@LOSS_REGISTRY.register()
+class MeanBrightnessLoss(WeightedLoss):
+    """Mean over the images of |mean pred - mean target| (LYT-Net's colour loss)."""
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        return (pred.mean((1, 2, 3)) - target.mean((1, 2, 3))).abs().mean()

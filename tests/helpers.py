@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import av
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -33,6 +34,18 @@ def make_pairs(root: Path, lq: str, gt: str, count: int = 4, **size: int) -> Non
         bright = picture(i, **size)
         write_image(root / gt / f"{i}.png", bright)
         write_image(root / lq / f"{i}.png", bright // 6)
+
+
+def make_clip(path: Path, frames: list[np.ndarray], rate: int = 25) -> None:
+    """Write pictures as a video, each nearly as it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=rate, options={"crf": "5", "g": "4"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv444p"
+        for frame in frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        file.mux(stream.encode())
 
 
 def tiny_options(**changes) -> dict:

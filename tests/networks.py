@@ -9,13 +9,20 @@ OURS = [name for name in EVERY if lookup(ARCH_REGISTRY, name).gives == "image"]
 IN_TILES = [name for name in OURS if not lookup(ARCH_REGISTRY, name).whole_image]
 WITHOUT_ONNX = {name for name in OURS if lookup(ARCH_REGISTRY, name).no_onnx}
 SMALL = {  # arguments that make large ones quick; others are tested at their default size
+    "DarkIR": {"dim": 4, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
     "DEDNet": {"n_feat": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "HDRNet": {"low_resolution": 64},
+    "HVICIDNet": {"channels": [8, 8, 16, 16], "heads": [1, 2, 2, 2]},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
+    "PairLIE": {"width": 16},
+    "NAFNet": {"width": 8, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "RetinexFormer": {"n_feat": 8},
     "RetinexNet": {"dim": 16},
+    "SNRNet": {"dim": 4, "num_layers": 2},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
+    "ZeroDCE": {"width": 8},
+    "URetinexNet": {"dim": 8, "rounds": 2},
 }
 
 

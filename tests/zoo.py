@@ -30,6 +30,7 @@ class Case:
         outputs: Entries of the golden file by the names of `Network.outputs`.
         inputs: Entries of the golden file that are further inputs, by argument of `forward`.
         code_only: There is no file: weights are formula weights for the names in keys.json.
+        constants: Entries of the state dict that are this everywhere, in place of formula weights.
     """
 
     network: str
@@ -38,17 +39,18 @@ class Case:
     outputs: dict = field(default_factory=dict)
     inputs: dict = field(default_factory=dict)
     code_only: bool = False
+    constants: dict = field(default_factory=dict)
 
 
 NETWORKS = {
     "mobileie": Case("MobileIE"),
-    "iat": Case("IAT"),
+    "iat": Case("IAT", outputs={"mul": "mul", "add": "add"}),
     "lyt_net": Case("LYTNet"),
     "flol": Case("FLOL", outputs={"center": "center"}),
     "cpga_net": Case("CPGANet"),
     "cpga_net_plus": Case("CPGANet"),
     "cpga_net_pp": Case("CPGANet"),
-    "fecnet": Case("FECNet", outputs={"amplitude_enhanced": "amp"}),
+    "fecnet": Case("FECNet", outputs={"amplitude_stage": "amp"}),
     "fourllie": Case("FourLLIE", outputs={"center": "center", "mask": "mask"}),
     "uretinex_net": Case("URetinexNet"),
     "retinexnet": Case(
@@ -66,6 +68,7 @@ NETWORKS = {
     ),
     "flw_net": Case("FLWNet", modes={"0.5": {"brightness": 0.5}, "0.6": {"brightness": 0.6}}),
     "wtnet": Case("WTNet", code_only=True),
+    "hvi_cidnet": Case("HVICIDNet", code_only=True, constants={"trans.density_k": 0.2}),
     "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, outputs={"snr": "snr"}, code_only=True),
     "darkir": Case("DarkIR", outputs={"side": "side"}, code_only=True),
 }
@@ -119,7 +122,9 @@ def by_formula(formula, root: Path, name: str) -> torch.nn.Module:
         state, network = read_weights(weights_of(root, name))[0], published(root, name)
     filled = {}
     for key, value in state.items():
-        if not value.is_floating_point() or (not case.code_only and key.endswith(KEPT)):
+        if key in case.constants:
+            filled[key] = torch.full_like(value, case.constants[key])
+        elif not value.is_floating_point() or (not case.code_only and key.endswith(KEPT)):
             filled[key] = value
         elif key.endswith("running_var"):
             filled[key] = 1 + formula.weight(key, tuple(value.shape)).abs()

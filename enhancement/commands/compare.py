@@ -15,6 +15,7 @@ from enhancement.comparison.results import RUNS, Result, collect
 from enhancement.comparison.tables import as_csv, as_markdown, as_text
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError
+from enhancement.files import write_text
 from enhancement.scoring.protocols import PROTOCOLS
 
 HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
@@ -70,7 +71,7 @@ def write(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error})") from error
     print(f"Written: {path}")

@@ -174,6 +174,8 @@ def _darken_arguments(parser: argparse.ArgumentParser) -> None:
 def _darken(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in RANGES}
     given = {name: values for name, values in given.items() if values is not None}
+    if arguments.seed < 0:
+        raise UserError(f"--seed: expected a number from 0, but got {arguments.seed}")
     for name, values in given.items():
         if len(values) > 2:
             raise UserError(f"--{name}: expected one or two values, but got {len(values)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from enhancement.device import named_device
 from enhancement.errors import UserError
-from enhancement.files import check_place
+from enhancement.files import check_place, remove_temporaries
 from enhancement.inference.engines import ENGINES, engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.image_files import enhance_images
@@ -24,6 +25,8 @@ from enhancement.inference.video_sink import check_video_name
 from enhancement.inference.video_source import Camera, VideoSource
 from enhancement.units import parse_bytes
 
+CAMERA = re.compile("[0-9]{1,9}")
+ABANDONED = 3600.0  # seconds after which a file half written is nobody's any more
 HELP = "enhance an image, a folder, a video or a camera"
 EXAMPLES = """
 enhance run dark.jpg -o bright.jpg --weights pretrained_weights/hdrnet_lol_v1.pth
@@ -66,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     enhancer = make_enhancer(arguments)
     if not jobs:
         return record(arguments, enhancer)
+    for folder in {job.target.parent for job in jobs}:
+        remove_temporaries(folder, ABANDONED)
     began = time.perf_counter()
     wanted = jobs
     if arguments.resume:
@@ -97,7 +102,7 @@ def planned(arguments: argparse.Namespace) -> list[Job]:
     Raises:
         UserError: An option does not fit the input, or an output cannot be written.
     """
-    camera = arguments.input.isdigit() and not Path(arguments.input).exists()
+    camera = CAMERA.fullmatch(arguments.input) and not Path(arguments.input).exists()
     if camera:
         check_video_name(arguments.out)
         check_place(arguments.out)

@@ -11,6 +11,7 @@ from torch import nn
 
 from enhancement.comparison.curves import read_training
 from enhancement.comparison.results import Result
+from enhancement.errors import UserError
 from enhancement.inference.complexity import multiply_adds
 from enhancement.inference.run import eval_mode, run_padded
 from enhancement.scoring.report import SCORES_FILE
@@ -34,13 +35,29 @@ def measure(rows: list[Result], device: torch.device | None = None) -> None:
         if row.network_g:
             network = build_stored(row.network_g, row.folder / SCORES_FILE)
             key = json.dumps(row.network_g, sort_keys=True)
-            row.multiply_adds = costs.setdefault(key, 0) or multiply_adds(network, SIDE, SIDE)
-            costs[key] = row.multiply_adds
+            if key not in costs:
+                costs[key] = _multiply_adds(network, row)
+            row.multiply_adds = costs[key]
             networks[row.label] = network
     if device:
         seconds = latencies(networks, device)
         for row in rows:
             row.latency = seconds.get(row.label)
+
+
+def _multiply_adds(network: nn.Module, row: Result) -> int:
+    """What a network takes for an image of SIDE x SIDE pixels.
+
+    Raises:
+        UserError: It cannot be run, because its options do not fit together.
+    """
+    try:
+        return multiply_adds(network, SIDE, SIDE)
+    except Exception as error:  # networks of any options raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{row.folder / SCORES_FILE}: its network_g cannot be run ({reason})"
+        ) from error
 
 
 def latencies(networks: dict[str, nn.Module], device: torch.device) -> dict[str, float]:

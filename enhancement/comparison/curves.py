@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from enhancement.errors import UserError
+from enhancement.files import require_file
 
 LOSS = "losses/l_total"
 SCORE = re.compile(r"metrics/(?P<set>.+)/(?P<protocol>[^/]+)/psnr")
@@ -56,6 +57,7 @@ def read_training(run: Path) -> Training:
     found = Training()
     curves: dict[str, Curve] = {}
     for file in sorted(run.glob("events.out.tfevents.*")):
+        require_file(file)
         accumulator = EventAccumulator(str(file), size_guidance={"scalars": 0, "images": 1})
         try:
             accumulator.Reload()

@@ -7,15 +7,20 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from enhancement.comparison.curves import Training
 from enhancement.errors import UserError, hint
+from enhancement.files import files_below, require_file
+from enhancement.paths import inside
 from enhancement.scoring.report import SCORES_FILE
 
 RUNS, OPTIONS = Path("experiments"), "options.yml"
+
+LARGEST = 10**12  # of a score or a number of parameters
 
 ImageScores = dict[str, float | None]
 
@@ -75,7 +80,12 @@ def mean_and_spread(rows: list[ImageScores], metric: str) -> tuple[float | None,
 
 
 def _numbers(scores: dict[str, Any]) -> ImageScores:
-    return {str(k): None if v is None else float(v) for k, v in scores.items()}
+    """Scores by metric; what is not a number, and infinity, are written as texts."""
+    found = {name: None if v is None else float(v) for name, v in scores.items()}
+    for name, value in found.items():
+        if value is not None and math.isfinite(value) and abs(value) > LARGEST:
+            raise ValueError(f"{name} is {value:g}")
+    return found
 
 
 def _optional(content: dict[str, Any], key: str, kind: type) -> Any:
@@ -83,6 +93,8 @@ def _optional(content: dict[str, Any], key: str, kind: type) -> Any:
     value = content.get(key)
     if value is not None and not isinstance(value, kind):
         raise TypeError(f"{key} is {value!r}")
+    if isinstance(value, int) and not 0 <= value <= LARGEST:
+        raise ValueError(f"{key} is {value:.3g}")
     return value
 
 
@@ -91,9 +103,7 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
     trained = content.get("trained") or {}
     name = str(content.get("name") or trained.get("name") or folder.name)
     if run is None:
-        weights = Path(str(content.get("weights", "")))
-        places = (weights.parent.parent, RUNS / name)
-        run = next((p for p in places if (p / OPTIONS).is_file()), None)
+        run = _run_of(name, str(content.get("weights", "")))
     result = Result(
         folder=folder,
         name=name,
@@ -112,6 +122,16 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
     return result
 
 
+def _run_of(name: str, weights: str) -> Path | None:
+    """The run's folder by what a scores.json says; None where it is not below the current one."""
+    for folder, below in ((Path(), f"{Path(weights).parent.parent}"), (RUNS, name)):
+        with suppress(UserError, OSError):
+            run = inside(folder, below)
+            if (run / OPTIONS).is_file():
+                return run
+    return None
+
+
 def read_result(path: Path, run: Path | None = None) -> Result:
     """Read a scores.json.
 
@@ -123,10 +143,13 @@ def read_result(path: Path, run: Path | None = None) -> Result:
         UserError: It cannot be read, or is not what we write.
     """
     try:
-        return _as_result(json.loads(path.read_text(encoding="utf-8")), path.parent, run)
+        content = json.loads(require_file(path).read_text(encoding="utf-8"))
+        return _as_result(content, path.parent, run)
+    except RecursionError as error:
+        raise UserError(f"{path}: is nested too deeply for a table of scores") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(
             f"{path}: is not a table of scores as test_from_dataset writes it ({error!r})"
         ) from error
@@ -142,7 +165,8 @@ def find_results(path: Path, results: Path) -> list[Result]:
     searched = results / path.resolve().name if is_run else path
     if searched.name == SCORES_FILE:
         return [read_result(searched)]
-    files = sorted(searched.rglob(SCORES_FILE)) if searched.is_dir() else []
+    below = files_below(searched) if searched.is_dir() else []
+    files = [file for file in below if file.name == SCORES_FILE]
     if files:
         return [read_result(file, path if is_run else None) for file in files]
     if is_run:

@@ -9,6 +9,7 @@ from typing import Any
 
 from enhancement.data.blocks import DatasetBlock
 from enhancement.device import resolve_num_gpu
+from enhancement.paths import inside
 
 from .datasets import validates_on_test
 from .schema import Config
@@ -30,7 +31,7 @@ class RunContext:
     @property
     def folder(self) -> Path:
         """Where everything of the run is kept."""
-        return Path(self.config.path.experiments, self.config.name)
+        return inside(self.config.path.experiments, self.config.name, said="the run's name")
 
     @property
     def training_set(self) -> DatasetBlock:

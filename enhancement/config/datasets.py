@@ -3,48 +3,94 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import PlainSerializer, PlainValidator
+from annotated_types import Gt
+from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
-from enhancement.compat import option_keys
 from enhancement.data.base_dataset import EnhancementDataset
-from enhancement.data.blocks import DatasetBlock, Loading
+from enhancement.data.blocks import DatasetBlock, Loading, Side
 from enhancement.data.selection import included
 from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
 from enhancement.registry import DATASET_REGISTRY
 
 from .blocks import Registered, buildable, find_class
-from .signature import Fault, argument_faults, refused
+from .building import constructor_fault
+from .signature import Fault, argument_faults, refused, shown
+
+Sets = Mapping[str, DatasetBlock]
+
+Positive = Annotated[float, Gt(0)]
 
 SETS = ("train", "val", "test")
-DATASET_KEY = re.compile(r"train|val(_\w+)?|test(_\w+)?")
-FROM_BASICSR = {"io_backend", "dataroot_gt", "dataroot_lq", "mean", "std", "filename_tmpl"}
-IMPLIED = {"phase", "scale", "name", "type"}
-TRAINING_ONLY = {"gt_size", "use_hflip", "use_rot"}
+SET_KEY = re.compile(r"train|(val|test)(_\w+)?")
 PROGRESSIVE = ("gt_sizes", "mini_batch_sizes", "iters")
 FRACTIONS = ("val_fraction", "test_fraction")
-
+TRAINING_ONLY = ("gt_size", "use_hflip", "use_rot")
+LONGEST_FOLDER = 200  # bytes, so that a label and an extension can follow
 
 # of BasicSR's files; batches here run on across epochs and workers prefetch
 NO_EFFECT = {"dataset_enlarge_ratio", "prefetch_mode", "num_prefetch_queue"}
+
+
+def folder_name(name: str) -> str:
+    """A name, if a folder can have it."""
+    if not re.fullmatch(r"[\w.+-]+", name) or not name.strip("."):
+        raise refused([((), f"names a folder: letters, digits and . _ + -; got {shown(name)}")])
+    if len(name.encode()) > LONGEST_FOLDER:
+        raise refused([((), f"names a folder: expected at most {LONGEST_FOLDER} bytes")])
+    return name
 
 
 @dataclass(frozen=True, kw_only=True)
 class CommonKeys(Loading):
     """Keys of every set, BasicSR's without effect among them."""
 
-    name: str = ""
+    name: Annotated[str, AfterValidator(folder_name)] = ""
     dataset_enlarge_ratio: Any = None
     prefetch_mode: Any = None
     num_prefetch_queue: Any = None
 
 
-COMMON = {f.name for f in fields(CommonKeys)}
-NOT_HELD_OUT = {*TRAINING_ONLY, *COMMON - {"name"}, "cache", "seed"}
+NOT_HELD_OUT = {*TRAINING_ONLY, *(f.name for f in fields(CommonKeys)), "cache", "seed"} - {"name"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """`io_backend` of BasicSR's datasets."""
+
+    type: Literal["disk", "lmdb"]
+
+
+def _template(text: str) -> str:
+    if not re.fullmatch(r"[^{}]*\{\}[^{}]*", text):
+        raise refused([((), f"must hold {{}} once, but is {shown(text)}")])
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedImageKeys:
+    """Keys of BasicSR's PairedImageDataset; those of training have no default there."""
+
+    dataroot_lq: str
+    dataroot_gt: str
+    io_backend: Storage
+    filename_tmpl: Annotated[str, AfterValidator(_template)] = "{}"
+    meta_info_file: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+    phase: Literal["train", "val", "test"] = "train"
+    scale: Literal[1] = 1
+    gt_size: Side | None = None
+    use_hflip: bool | None = None
+    use_rot: bool | None = None
+
+
+FOREIGN = {"PairedImageDataset": PairedImageKeys}
 
 
 def phase_of(key: str) -> str:
@@ -55,8 +101,10 @@ def phase_of(key: str) -> str:
 def _read_sets(given: Any) -> dict[str, DatasetBlock]:
     """Sets by key, checked against their classes but not against their files."""
     if not isinstance(given, dict):
-        raise refused([((), f"expected a block, but got {given!r}")])
-    faults = [fault for key, options in given.items() for fault in _set_faults(key, options)]
+        raise refused([((), f"expected a block, but got {shown(given)}")])
+    faults = [
+        ((key, *at), text) for key, block in given.items() for at, text in _set_faults(key, block)
+    ]
     if faults:
         raise refused(faults)
     return {key: dataset_block(key, options) for key, options in given.items()}
@@ -88,90 +136,68 @@ def derive_sets(datasets: dict[str, Any]) -> dict[str, Any]:
 
 
 def _set_faults(key: str, given: Any) -> Iterator[Fault]:
-    """What is wrong with the keys and types of a set."""
-    if not DATASET_KEY.fullmatch(key):
-        yield (key,), f"unknown set; {hint(key, SETS)}"
+    """What is wrong with the keys and values of a set."""
+    if not SET_KEY.fullmatch(key):
+        yield (), f"unknown set; {hint(key, SETS)}"
         return
     kind, faults = find_class(DATASET_REGISTRY, given)
-    if kind is not None:
-        ours = issubclass(kind, EnhancementDataset)
-        own = {k: v for k, v in given.items() if k != "type"}
-        faults = _own_faults(kind, own) if ours else _foreign_faults(kind, key, own)
-        faults += _loading_faults(ours, key, given)
-    yield from (((key, *at), text) for at, text in faults)
+    yield from faults
+    if kind is None:
+        return
+    own = {k: v for k, v in given.items() if k != "type"}
+    if issubclass(kind, EnhancementDataset):
+        yield from argument_faults(kind.Options, own, CommonKeys)
+        for name, types in kind.nested.items():
+            if own.get(name) is not None:
+                inner = Registered(types, buildable).faults(own[name])
+                yield from (((name, *at), text) for at, text in inner)
+    elif given["type"] in FOREIGN:
+        yield from argument_faults(FOREIGN[given["type"]], own, CommonKeys)
+        for name in TRAINING_ONLY:
+            if key == "train" and own.get(name) is None:
+                yield (name,), f"missing; {given['type']} reads it"
+    else:
+        yield ("type",), f"{given['type']} gives no pairs of images; {hint('', FOREIGN)}"
+    yield from _loading_faults(issubclass(kind, EnhancementDataset), key, own)
 
 
-def _own_faults(kind: Any, own: dict[str, Any]) -> list[Fault]:
-    faults = argument_faults(kind.Options, own, CommonKeys)
-    for name, types in kind.nested.items():
-        if own.get(name) is not None:
-            inner = Registered(types, buildable).faults(own[name])
-            faults += [((name, *at), text) for at, text in inner]
-    return faults
-
-
-def _foreign_faults(kind: Any, key: str, own: dict[str, Any]) -> list[Fault]:
-    """Check a set against the keys that one of BasicSR's datasets reads."""
-    read, required = option_keys(kind)
-    valid = read | FROM_BASICSR | IMPLIED | COMMON
-    faults = argument_faults(CommonKeys, {k: v for k, v in own.items() if k in COMMON})
-    faults += [((name,), f"unknown key; {hint(name, valid)}") for name in own if name not in valid]
-    for name, value in own.items():
-        if name.startswith("dataroot") and name in valid and not isinstance(value, str):
-            faults.append(((name,), f"expected a folder's path, but got {value!r}"))
-    needless = IMPLIED if key == "train" else IMPLIED | TRAINING_ONLY
-    missing = sorted(required - own.keys() - needless)
-    return faults + [((name,), f"missing; {kind.__name__} reads it") for name in missing]
-
-
-def _loading_faults(ours: bool, key: str, given: dict[str, Any]) -> list[Fault]:
-    faults: list[Fault] = []
+def _loading_faults(ours: bool, key: str, own: dict[str, Any]) -> Iterator[Fault]:
     for name in ("batch_size_per_gpu", "num_worker_per_gpu"):
-        if key != "train" and name in given:
-            faults.append(((name,), "has no effect: images are tested one at a time"))
-    lists = {name: given[name] for name in PROGRESSIVE if isinstance(given.get(name), list)}
+        if key != "train" and name in own:
+            yield (name,), "has no effect: images are tested one at a time"
+    lists = {name: own[name] for name in PROGRESSIVE if isinstance(own.get(name), list)}
     if lists and not (ours and key == "train"):
-        text = "works for this project's training sets alone"
-        faults.append(((next(iter(lists)),), text))
+        yield (next(iter(lists)),), "works for this project's training sets alone"
     elif lists and ("iters" not in lists or len({len(v) for v in lists.values()}) > 1):
-        shown = ", ".join(f"{name} {value}" for name, value in lists.items())
-        faults.append(((), f"progressive patches need lists of one length with iters, got {shown}"))
-    if given.get("phase", phase_of(key)) != phase_of(key):
-        faults.append((("phase",), f"expected '{phase_of(key)}', but got {given['phase']!r}"))
-    return faults
+        got = ", ".join(f"{name} {shown(value)}" for name, value in lists.items())
+        yield (), f"progressive patches need lists of one length with iters, got {got}"
+    if own.get("phase", phase_of(key)) != phase_of(key):
+        yield ("phase",), f"expected '{phase_of(key)}', but got {shown(own['phase'])}"
 
 
-def file_faults(
-    sets: Mapping[str, DatasetBlock], files_of: Collection[str] | None
-) -> Iterator[Fault]:
-    """Folders that are not there, images without a partner, and sets that leak into each other.
-
-    Args:
-        sets: The sets whose keys and types are valid.
-        files_of: Sets whose folders must exist; None means all of them.
-    """
-    for key, block in sets.items():
-        if files_of is None or key in files_of:
-            yield from (((key, *at), text) for at, text in _missing_files(block))
-    yield from _unequal_fractions(sets)
-
-
-def _missing_files(block: DatasetBlock) -> Iterator[Fault]:
+def missing_files(block: DatasetBlock) -> Iterator[Fault]:
+    """What is wrong with the files of a set: folders that are not there, images without partner."""
     if issubclass(block.kind, EnhancementDataset):
         yield from (((), text) for text in block.kind.check(block.options))
         return
-    for name, root in block.options.items():
-        if name.startswith("dataroot") and not locate(root).exists():
-            yield (name,), f"{locate(root)}: no such folder; {missing_hint(root)}"
+    missing = False
+    for name, path in block.options.items():
+        folder = name.startswith("dataroot") and not locate(path).is_dir()
+        if folder or (name == "meta_info_file" and path and not Path(path).is_file()):
+            kind, missing = "folder" if folder else "file", True
+            yield (name,), f"{locate(path)}: no such {kind}; {missing_hint(path)}"
+    if not missing and (fault := constructor_fault(block.build)):
+        yield (), fault
 
 
-def _unequal_fractions(sets: Mapping[str, DatasetBlock]) -> Iterator[Fault]:
+def unequal_fractions(sets: Sets) -> Iterator[Fault]:
     """Sets of the same images must be split alike, or held-out ones leak into training."""
     splits: dict[Any, tuple[str, list[float]]] = {}
     for key, block in sets.items():
         given = block.options
         if any(given.get(f) for f in FRACTIONS):
-            images = tuple(given.get(k) for k in ("dataroot", "dataroot_gt", "layout", "split"))
+            root = given.get("dataroot_gt") or given.get("dataroot_lq")
+            images = (root, *(given.get(k) for k in ("dataroot", "layout", "split")))
             own = [given.get(f) or 0 for f in FRACTIONS]
             first, fractions = splits.setdefault(images, (key, own))
             if own != fractions:
@@ -205,7 +231,7 @@ def _gt_files(block: DatasetBlock) -> set[str]:
     return {sources[-1].where(sample[-1]) for sample in samples}
 
 
-def validates_on_test(sets: Mapping[str, DatasetBlock]) -> bool:
+def validates_on_test(sets: Sets) -> bool:
     """Whether the set that checkpoints are chosen on holds images of a test set."""
     if "val" not in sets:
         return False
@@ -214,3 +240,13 @@ def validates_on_test(sets: Mapping[str, DatasetBlock]) -> bool:
         return True
     chosen_on = _gt_files(val)
     return any(chosen_on & _gt_files(block) for block in sets.values() if block.phase == "test")
+
+
+def largest_batch(block: DatasetBlock) -> int:
+    """Bytes of a training set's largest batch of lq and gt, where its crops have a known size."""
+    sizes = []
+    for stage in block.loading.stages:
+        size = stage.gt_size or block.options.get("gt_size") or block.options.get("resize") or 0
+        height, width = (size, size) if isinstance(size, int) else size
+        sizes.append(stage.batch_size * height * width)
+    return max(sizes) * 2 * 3 * 4

@@ -1,66 +1,24 @@
-"""Option files read: safe YAML, inherited by `base`, joined with a dataset and a schedule."""
+"""Option files: inherited by `base`, and laid over the dataset and the schedule that they name."""
 
 from __future__ import annotations
 
 import os
-import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from enhancement.errors import UserError, hint, nearest
 from enhancement.paths import OPTIONS
 
-from .signature import KeyPath
+from .plain_yaml import parse_yaml, read_text
+from .signature import KeyPath, shown
 
 Options = dict[str, Any]
+Layer = tuple[str, Options]  # a file, and what it says itself
+
 FORCED = "--force_yml"
 BY_NAME = {"dataset": "datasets", "schedule": "schedules"}  # key: the folder it names a file of
-
-
-class OptionLoader(yaml.SafeLoader):
-    """Safe YAML in which 1e-4 is a number and a key may occur only once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is not a text; quote it", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key '{key}' is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-OptionLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML safely.
-
-    Raises:
-        UserError: It is not YAML; names the place.
-    """
-    try:
-        return yaml.load(text, OptionLoader)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{where}{line}: not valid YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{where}: not valid YAML: {error}") from error
+LONGEST_CHAIN, MOST_FILES = 10, 50
 
 
 class OptionFile:
@@ -86,64 +44,46 @@ class OptionFile:
         self.path = Path(path)
         self.options: Options = {}
         self._origin: dict[KeyPath, str] = {}
-        self._read(self.path, ())
-        self._join({key: name for key, name in (chosen or {}).items() if name is not None})
+        own, beneath = read_layers(self.path), []
+        for key in BY_NAME:
+            found = self._named(key, own, (chosen or {}).get(key))
+            if found is not None:
+                beneath += read_layers(found)
+                if key == "dataset":
+                    _append_to_name(own, found.stem)
+        for origin, content in [*beneath, *own]:
+            self._merge(self.options, content, (), origin)
+
+    def _named(self, key: str, layers: list[Layer], chosen: str | None) -> Path | None:
+        """The file that the key `dataset` or `schedule` names; the key is taken out."""
+        given = [(origin, content.pop(key)) for origin, content in layers if key in content]
+        origin, name = given[-1] if given else ("", None)
+        said = f"{origin}: {key}"
+        if chosen is not None:
+            if name is None:
+                raise UserError(f"--{key} {chosen}: {self.path} names no `{key}` to replace")
+            name, said = chosen, f"--{key}"
+        if name is None:
+            return None
+        if not isinstance(name, str):
+            raise UserError(f"{said}: expected a name, but got {shown(name)}")
+        return find_by_name(name, BY_NAME[key], Path(origin), said)
 
     def origin(self, at: KeyPath) -> str:
         """The file that set a key or, where it is missing, its nearest block."""
-        for length in range(len(at), 0, -1):
-            if self._origin.get(at[:length]):
-                return self._origin[at[:length]]
-        return str(self.path)
-
-    def _read(self, path: Path, chain: tuple[Path, ...]) -> None:
-        if path.resolve() in chain:
-            raise UserError(f"{path}: inherits itself, by way of {chain[-1]}")
-        content = read_yaml(path, f" (base of {chain[-1]})" if chain else "")
-        bases = content.pop("base", [])
-        bases = [bases] if isinstance(bases, str) else bases
-        if not isinstance(bases, list) or not all(isinstance(b, str) for b in bases):
-            raise UserError(f"{path}: base: expected a list of option files, but got {bases!r}")
-        for base in bases:
-            inherited = Path(os.path.normpath(path.parent / base))
-            self._read(inherited, (*chain, path.resolve()))
-        self._merge(self.options, content, (), str(path))
-
-    def _join(self, chosen: dict[str, str]) -> None:
-        """Put the dataset and the schedule that the keys name beneath the rest."""
-        own, origins = self.options, self._origin
-        self.options, self._origin = {}, {}
-        for key, folder in BY_NAME.items():
-            named = own.pop(key, None)
-            where = Path(origins.get((key,), self.path))
-            if key in chosen and named is None:
-                raise UserError(f"--{key} {chosen[key]}: {self.path} names no `{key}` to replace")
-            name = chosen.get(key, named)
-            if name is None:
-                continue
-            if not isinstance(name, str):
-                raise UserError(f"{where}: {key}: expected a name, but got {name!r}")
-            said = f"--{key}" if key in chosen else f"{where}: {key}"
-            found = find_by_name(name, folder, where, said)
-            self._read(found, (self.path.resolve(),))
-            if key == "dataset" and isinstance(own.get("name"), str):
-                own["name"] = f"{own['name']}_{found.stem}"
-        self._merge(self.options, own, (), "")
-        self._origin |= {at: origin for at, origin in origins.items() if self._origin.get(at) == ""}
+        nearest_first = (at[:length] for length in range(len(at), 0, -1))
+        return next((self._origin[k] for k in nearest_first if k in self._origin), str(self.path))
 
     def _merge(self, into: Options, new: Options, at: KeyPath, origin: str) -> None:
         """Deep merge, later wins; a block that changes its `type` starts afresh."""
         for key, value in new.items():
-            here = (*at, str(key))
-            old = into.get(key)
-            if isinstance(old, dict) and isinstance(value, dict) and _same_type(old, value):
-                self._origin.setdefault(here, origin)
-                self._merge(into[key], value, here, origin)
-                continue
-            self._origin = {k: v for k, v in self._origin.items() if k[: len(here)] != here}
-            self._origin[here] = origin
+            here, old = (*at, key), into.get(key)
+            merged = isinstance(old, dict) and isinstance(value, dict) and _same_type(old, value)
+            if key in into and not merged:
+                self._origin = {k: v for k, v in self._origin.items() if k[: len(here)] != here}
+            self._origin.setdefault(here, origin)
             if isinstance(value, dict):
-                into[key] = {}
+                into[key] = old if merged else {}
                 self._merge(into[key], value, here, origin)
             else:
                 into[key] = value
@@ -174,21 +114,53 @@ def _same_type(old: Options, new: Options) -> bool:
     return "type" not in new or "type" not in old or new["type"] == old["type"]
 
 
-def read_yaml(path: Path, said_by: str = "") -> Options:
+def _append_to_name(layers: list[Layer], dataset: str) -> None:
+    """Append the dataset's name to the run's."""
+    for _, content in reversed(layers):
+        if "name" in content:
+            if isinstance(content["name"], str):
+                content["name"] += f"_{dataset}"
+            return
+
+
+def read_layers(path: Path, above: tuple[Path, ...] = ()) -> list[Layer]:
+    """What a file and those that it inherits say, the ones to be overridden first.
+
+    Args:
+        path: The file.
+        above: The files that inherit it.
+    """
+    content = read_file(path, f" (base of {above[-1]})" if above else "")
+    if path.resolve() in above:
+        raise UserError(f"{path}: inherits itself, by way of {above[-1]}")
+    if len(above) > LONGEST_CHAIN:
+        raise UserError(f"{path}: is the base of a base more than {LONGEST_CHAIN} times")
+    bases = content.pop("base", [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(b, str) for b in bases):
+        raise UserError(f"{path}: base: expected a list of option files, but got {shown(bases)}")
+    layers: list[Layer] = []
+    for base in bases:
+        inherited = Path(os.path.normpath(path.parent / base))
+        layers += read_layers(inherited, (*above, path.resolve()))
+        if len(layers) > MOST_FILES:
+            raise UserError(f"{path}: inherits more than {MOST_FILES} files")
+    return [*layers, (str(path), content)]
+
+
+def read_file(path: Path, said_by: str = "") -> Options:
     """The keys and values of a file.
 
     Raises:
         UserError: No such file (names the nearest), or not one of keys and values.
     """
     try:
-        content = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        content = parse_yaml(read_text(path), str(path))
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.yml")] if path.parent.is_dir() else []
         guess = nearest(path.name, names)
         tail = f"; did you mean {path.parent / guess}?" if guess else ""
         raise UserError(f"{path}: no such option file{said_by}{tail}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected keys and values, got {type(content).__name__}")
     return content

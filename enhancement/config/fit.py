@@ -1,204 +1,187 @@
-"""Whether model, network, losses, weights, frozen parts and masks match one another."""
+"""Whether sections that are valid by themselves fit one another, this machine and their files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 
-from enhancement.archs.contract import contract_of
 from enhancement.compat import train_keys
-from enhancement.errors import UserError, hint
-from enhancement.paths import locate, missing_hint
-from enhancement.registry import LOSS_REGISTRY, is_ours, lookup
-from enhancement.scoring.segmentation import load_segmentation
-from enhancement.weights.parts import part_state
-from enhancement.weights.state_dicts import misfits, own_names, read_weights
+from enhancement.device import get_device
+from enhancement.errors import hint
+from enhancement.registry import MODEL_REGISTRY, is_ours, lookup, run_length_arguments
+from enhancement.scoring.protocols import NO_REFERENCE, SEGMENTATION, get_protocol
 
-from .blocks import Block, constructor_fault
-from .needs import NAMED, Needs, compared_by, taken_by
-from .schema import LOSS_SUFFIX, losses_of
-from .signature import Fault
+from .blocks import Block
+from .building import constructor_fault
+from .datasets import (
+    Sets,
+    lacks_masks,
+    largest_batch,
+    missing_files,
+    unequal_fractions,
+    validates_on_test,
+)
+from .needs import NAMED, Needs, asks_for_truth, compared_by
+from .network import network_misfits
+from .schema import LOSS_SUFFIX, Config, Train, Val
+from .signature import Fault, KeyPath
 
-FILES = ("pretrain_network_g", "init_network_g", "resume_state")
 ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler"}
-ALWAYS_GIVEN = ("lq", "gt", "output")  # what any loss may take by name
 MASK_MODELS = "`model_type: SegmentationModel` or `SegmentationGuidedModel`"
 
 
-def block(options: Any, *at: str) -> dict[str, Any]:
-    """A block of the options; {} where it is missing or no block."""
-    for key in at:
-        options = options.get(key) if isinstance(options, dict) else None
-    return options if isinstance(options, dict) else {}
+def misfits(draft: Config, training: bool, files_of: set[str] | None) -> Iterator[Fault]:
+    """What is wrong between the sections of an option file.
+
+    Args:
+        draft: What is valid of it; None stands for the rest.
+        training: Whether it must be complete for training.
+        files_of: Sets whose folders must exist; None means all of them.
+    """
+    model = lookup(MODEL_REGISTRY, draft.model_type) if draft.model_type else None
+    needs, train, sets = Needs.of(model), draft.train, draft.datasets or {}
+    if train is not None:
+        yield from _under(("train",), _model_misfits(train, model))
+        yield from _under(("train",), _uneven_parts(train, sets))
+        yield from _under(("train",), _loss_misfits(train, draft.model_type, needs))
+        yield from _under(("train",), _rehearse(train, get_device(draft.num_gpu)))
+    yield from _under(("datasets",), _set_misfits(sets, files_of))
+    trained_on = sets.get("train")
+    if needs.truth and training and trained_on and not trained_on.gives_truth:
+        text = (
+            f"{trained_on.kind.__name__} gives no ground truth, which {draft.model_type} trains "
+            f"with; expected a dataset of pairs, or `model_type: ZeroReferenceModel`"
+        )
+        yield ("datasets", "train", "type"), text
+    if needs.masks and training:
+        for key in (key for key, found in sets.items() if lacks_masks(found)):
+            text = f"has no masks, which {draft.model_type} needs; set dataroot_mask"
+            yield ("datasets", key), text
+    yield from _selection_misfits(draft.val, draft.model_type, needs, sets)
+    yield from network_misfits(draft, needs, training, with_files=files_of is None)
 
 
-def registered_as(registry: Any, name: Any) -> Any:
-    """What is registered under a name, or None."""
-    try:
-        return lookup(registry, str(name))
-    except UserError:
-        return None
+def _under(at: KeyPath, faults: Iterator[Fault]) -> Iterator[Fault]:
+    return (((*at, *inner), text) for inner, text in faults)
 
 
-def model_faults(options: dict[str, Any], model: Any) -> Iterator[Fault]:
-    """BasicSR's own models ignore what they do not know; batches are computed in equal parts."""
-    train = block(options, "train")
-    if model is not None and not is_ours(model):
-        read = train_keys(model) | ALWAYS_READ
-        for key, value in train.items():
-            if key not in read and value is not None:
-                yield ("train", key), f"{model.__name__} does not read it; {hint(key, read)}"
-    parts, sets = train.get("accumulate", 1), block(options, "datasets", "train")
-    sizes = sets.get("mini_batch_sizes")
-    for size in (sets.get("batch_size_per_gpu", 1), *(sizes if isinstance(sizes, list) else ())):
-        if isinstance(parts, int) and parts > 0 and isinstance(size, int) and size % parts:
-            text = f"expected a divisor of the batch size {size}, but got {parts}"
-            yield ("train", "accumulate"), text
+def _model_misfits(train: Train, model: Any) -> Iterator[Fault]:
+    """BasicSR's own models ignore what they do not know."""
+    if model is None or is_ours(model):
+        return
+    read = train_keys(model) | ALWAYS_READ
+    for key in train.model_dump(exclude_unset=True, exclude_none=True).keys() - read:
+        yield (key,), f"{model.__name__} does not read it; {hint(key, read)}"
 
 
-def loss_faults(options: dict[str, Any], needs: Needs) -> Iterator[Fault]:
+def _uneven_parts(train: Train, sets: Sets) -> Iterator[Fault]:
+    """Batches are computed in equal parts."""
+    stages = sets["train"].loading.stages if "train" in sets else []
+    for size in {stage.batch_size for stage in stages}:
+        if size % train.accumulate:
+            text = f"expected a divisor of the batch size {size}, but got {train.accumulate}"
+            yield ("accumulate",), text
+
+
+def _loss_misfits(train: Train, model_type: str, needs: Needs) -> Iterator[Fault]:
     """Each loss compares what the model gives it, and a model of masks has a loss of masks."""
-    model, subjects = options.get("model_type"), set()
-    losses = losses_of(block(options, "train"))
-    for name, given in losses.items():
-        loss = block(given).get("type")
-        kind = registered_as(LOSS_REGISTRY, loss)
-        if kind is None:
-            continue
-        subject = compared_by(kind)
-        subjects.add(subject)
-        if subject in needs.losses:
+    subjects = {name: compared_by(loss.kind) for name, loss in train.losses.items()}
+    for name, subject in subjects.items():
+        if fault := constructor_fault(partial(nn.ModuleDict, {name: nn.Identity()})):
+            yield (f"{name}{LOSS_SUFFIX}",), f"cannot be the name of a loss: {fault}"
+        loss, kind = train.losses[name].type, train.losses[name].kind
+        if subject in needs.losses and (needs.truth or not asks_for_truth(kind)):
             continue
         text = {
             NAMED: f"{loss} needs `model_type: NamedLossModel`",
-            "mask": f"{loss} compares masks, which {model} has none of; expected {MASK_MODELS}",
+            "mask": f"{loss} compares masks, but {model_type} has none; expected {MASK_MODELS}",
         }.get(subject, "does not compare masks")
-        yield ("train", f"{name}{LOSS_SUFFIX}", "type"), text
-    if losses and needs.masks and "mask" not in subjects:
-        yield ("train",), f"{model} needs a loss of masks: DiceBCELoss or StructureLoss"
-    if needs.masks and block(options, "train", "mixing_augs"):
-        text = f"mixes images but not masks; {model} cannot use it"
-        yield ("train", "mixing_augs"), text
+        if not needs.truth and subject != "mask":
+            text = f"{loss} needs ground truth, which {model_type} trains without"
+        yield (f"{name}{LOSS_SUFFIX}", "type"), text
+    if subjects and needs.masks and "mask" not in subjects.values():
+        yield (), f"{model_type} needs a loss of masks: DiceBCELoss or StructureLoss"
+    if train.mixing_augs and (needs.masks or not needs.truth):
+        text = "mixes images but not masks" if needs.masks else "mixes pairs"
+        yield ("mixing_augs",), f"{text}; {model_type} cannot use it"
 
 
-def path_faults(options: dict[str, Any], training: bool) -> Iterator[Fault]:
-    """The files of weights that `path` names are there."""
-    for key in FILES if training else FILES[:1]:
-        path = block(options, "path").get(key)
-        if isinstance(path, str) and not locate(path).is_file():
-            yield ("path", key), f"{locate(path)}: no such file; {missing_hint(path)}"
+def _rehearse(train: Train, device: torch.device) -> Iterator[Fault]:
+    """The optimiser makes an update, and the schedule gives rates from the first to the last."""
+    weights = [nn.Parameter(torch.zeros(1, 1, 1, 1, device=device)) for _ in range(2)]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(weights, lr=0.1)
+    if train.optim_g is not None:
+        built: list[torch.optim.Optimizer] = []
+        fault = constructor_fault(lambda: built.append(train.optim_g.build(weights)))
+        if fault := fault or constructor_fault(built[0].step):
+            yield ("optim_g",), fault
+            return
+        optimizer = built[0]
+    if train.scheduler is not None:
+        total = train.total_iter or 1
+        run = partial(_run_through, train.scheduler, optimizer, total)
+        if fault := constructor_fault(run):
+            yield ("scheduler",), fault
 
 
-def build_light(network: Block) -> nn.Module:
-    """Build a network without memory for its weights; some of BasicSR's need it after all."""
-    try:
-        with torch.device("meta"):
-            return network.build()
-    except (RuntimeError, NotImplementedError):
-        return network.build()
+def _run_through(schedule: Block, optimizer: torch.optim.Optimizer, total: int) -> None:
+    """Ask a schedule for the rates of some iterations of a run.
+
+    Raises:
+        ValueError: One is not a number.
+    """
+    lengths = dict.fromkeys(run_length_arguments(schedule.kind), total)
+    scheduler = schedule.build(optimizer, **lengths)
+    optimizer.step()
+    for iteration in sorted({1, 2, total // 2 + 1, total} & set(range(total + 1))):
+        scheduler.last_epoch = iteration - 1
+        scheduler.step()
+        for rate in map(float, scheduler.get_last_lr()):
+            if not math.isfinite(rate):
+                raise ValueError(f"the rate of iteration {iteration} is {rate}")
 
 
-def network_faults(
-    options: dict[str, Any], found: Block, needs: Needs, training: bool, with_files: bool
-) -> Iterator[Fault]:
-    """The network can be built, gives what the model trains, and takes the weights."""
-    networks: list[nn.Module] = []
-    fault = constructor_fault(lambda: networks.append(build_light(found)))
-    if fault:
-        yield ("network_g",), fault
-        return
-    network, model = networks[0], options.get("model_type")
-    declared = contract_of(network)
-    for taker, names in _taken(options, needs):
-        for name in names:
-            if name not in (*ALWAYS_GIVEN, *declared.extra_outputs):
-                given = ", ".join((*ALWAYS_GIVEN, *declared.extra_outputs))
-                text = f"{found.type} as it is here gives no {name}, which {taker} takes"
-                yield ("network_g",), f"{text}; it gives: {given}"
-    if declared.gives != needs.gives and (training or needs.gives == "mask"):
-        mask = needs.gives == "mask"
-        expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"
-        yield ("network_g",), f"{found.type} under {model}: expected {expected}"
-    if training:
-        yield from _frozen_faults(block(options, "train", "frozen"), network, needs, with_files)
-    yield from _weights_faults(block(options, "path"), network, training)
-
-
-def _taken(options: dict[str, Any], needs: Needs) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Who takes what by name: the model, and each named loss."""
-    yield str(options.get("model_type")), needs.outputs
-    for given in losses_of(block(options, "train")).values():
-        kind = registered_as(LOSS_REGISTRY, block(given).get("type"))
-        if compared_by(kind) == NAMED and NAMED in needs.losses:
-            yield kind.__name__, taken_by(kind)
-
-
-def _frozen_faults(
-    files: dict[str, Any], network: nn.Module, needs: Needs, with_files: bool
-) -> Iterator[Fault]:
-    at, parts = ("train", "frozen"), dict(network.named_modules())
-    for name in set(needs.frozen) - files.keys():
-        yield (*at, name), f"missing; expected the checkpoint of a {name} network"
-    for name, path in files.items():
-        if name not in needs.frozen and (not name or name not in parts):
-            tops = [top for top, _ in network.named_children()]
+def _set_misfits(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
+    """Files that are not there, sets that leak into each other, batches beyond this machine."""
+    for key, block in sets.items():
+        if files_of is None or key in files_of:
+            yield from _under((key,), missing_files(block))
+    yield from unequal_fractions(sets)
+    if "train" in sets:
+        needed, there = largest_batch(sets["train"]), psutil.virtual_memory().total
+        if needed > there / 2:  # the next one is read ahead
             text = (
-                f"{type(network).__name__} has no such part; {hint(name, [*tops, *needs.frozen])}"
+                f"a batch takes {needed / 2**30:.3g} GiB of this machine's {there / 2**30:.3g}; "
+                f"lower the batch size or gt_size"
             )
-            yield (*at, name), text
-        elif with_files and not (isinstance(path, str) and locate(path).is_file()):
-            text = f"{path}: no such file; train that stage first, or {missing_hint(str(path))}"
-            yield (*at, name), text
-        elif with_files:
-            owner = None if name in needs.frozen else network
-            fault = constructor_fault(partial(_read_frozen, locate(path), name, owner))
-            if fault:
-                yield (*at, name), fault
-    trained = (n for n, _ in network.named_parameters() if n.split(".")[0] not in files)
-    if len(files) > len(needs.frozen) and not any(trained):
-        yield at, "leaves nothing to train"
+            yield ("train",), text
 
 
-def _read_frozen(path: Path, name: str, network: nn.Module | None) -> None:
-    """Read the weights of a network's frozen part, or of the frozen segmentation network."""
-    if network is None:
-        load_segmentation(path)
-        return
-    unfit = misfits(network.get_submodule(name), part_state(path, name, network))
-    if unfit:
-        raise UserError("\n".join(f"{path}: does not fit {name}: {text}" for text in unfit))
-
-
-def _weights_faults(paths: dict[str, Any], network: nn.Module, training: bool) -> Iterator[Fault]:
-    checks: dict[str, Callable[..., None]] = {"pretrain_network_g": _try_pretrained}
-    if training:
-        checks["init_network_g"] = _try_initial
-    for key, check in checks.items():
-        name = paths.get(key)
-        if isinstance(name, str) and locate(name).is_file():
-            fault = constructor_fault(partial(check, network, locate(name), paths))
-            if fault:
-                yield ("path", key), fault
-
-
-def _try_pretrained(network: nn.Module, path: Path, paths: dict[str, Any]) -> None:
-    state = own_names(network, read_weights(path, paths.get("param_key_g"))[0])
-    unfit = misfits(network, state, paths.get("strict_load_g", True))
-    if unfit:
-        raise UserError("\n".join(f"{path}: does not fit: {text}" for text in unfit))
-
-
-def _try_initial(network: nn.Module, path: Path, _: dict[str, Any]) -> None:
-    try:
-        contract_of(network).initialise_from(read_weights(path)[0])
-    except KeyError as error:
-        raise UserError(f"{path}: has no entry {error}") from error
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
-    except NotImplementedError as error:
-        raise UserError(str(error)) from error
+def _selection_misfits(val: Val, model_type: str, needs: Needs, sets: Sets) -> Iterator[Fault]:
+    """`val.select_by` is a metric that validation scores, on images that are no test set."""
+    protocol, chosen = get_protocol(val.protocol), val.select_by
+    if needs.gives == "image" and "val" in sets and not sets["val"].gives_truth:
+        protocol = NO_REFERENCE
+    images, masks = protocol.names, SEGMENTATION.names
+    if needs.gives == "mask" and chosen not in masks:
+        yield ("val", "select_by"), f"{model_type} scores masks; expected {' or '.join(masks)}"
+    elif needs.gives == "image" and chosen in masks and not needs.masks:
+        text = f"{model_type} has no masks to score; expected {' or '.join(images)}"
+        yield ("val", "select_by"), text
+    elif needs.gives == "image" and chosen not in (*images, *masks):
+        text = f"protocol {protocol.name} has no {chosen}; {hint(chosen, images)}"
+        yield ("val", "select_by"), text
+    if not val.select_on_test and validates_on_test(sets):
+        text = (
+            "is a test set, and checkpoints are chosen on it; leave it out and set "
+            "datasets.train.val_fraction, or say val.select_on_test: true"
+        )
+        yield ("datasets", "val"), text

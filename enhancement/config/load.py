@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
-from enhancement.errors import OptionError, hint
-from enhancement.registry import ARCH_REGISTRY, MODEL_REGISTRY, lookup
-from enhancement.scoring.protocols import SEGMENTATION, protocols_for
+from enhancement.errors import OptionError
 
-from .blocks import Block
-from .datasets import dataset_block, derive_sets, file_faults, lacks_masks, validates_on_test
+from .datasets import derive_sets
 from .dialect import is_dialect, translate
 from .files import OptionFile, Options
-from .fit import (
-    block,
-    loss_faults,
-    model_faults,
-    network_faults,
-    path_faults,
-    registered_as,
-)
-from .needs import Needs
-from .schema import LOSS_SUFFIX, LOSSES, Config, losses_of
+from .fit import misfits
+from .schema import DRAFT, LOSS_SUFFIX, LOSSES, Config, losses_of
 from .signature import Fault, KeyPath, faults_in, validate
 
 
@@ -85,30 +76,12 @@ def faults_of(
         training: Whether they must be complete for training.
         files_of: Sets whose folders must exist; None means all of them.
     """
-    faulty: set[KeyPath] = set()
-    for at, text in faults_in(Config, options):
-        faulty.add(at)
-        yield _as_written(at), text
-    model = registered_as(MODEL_REGISTRY, options.get("model_type"))
-    needs = Needs.of(model)
+    faults = faults_in(Config, options)
+    yield from ((_as_written(at), text) for at, text in faults)
     if training:
         yield from _completeness_faults(options)
-    yield from model_faults(options, model)
-    yield from loss_faults(options, needs)
-    yield from _set_faults(options, needs, training, files_of, faulty)
-    yield from _selection_faults(options, needs)
-    yield from path_faults(options, training)
-    network = block(options, "network_g")
-    if network and not any(at[0] == "network_g" for at in faulty):
-        found = Block(lookup(ARCH_REGISTRY, network["type"]), network)
-        yield from network_faults(options, found, needs, training, files_of is None)
-
-
-def _as_written(at: KeyPath) -> KeyPath:
-    """The key of a loss as the file has it, `train.pixel_opt`."""
-    if at[:2] == ("train", LOSSES) and len(at) > 2:
-        return ("train", f"{at[2]}{LOSS_SUFFIX}", *at[3:])
-    return at
+    draft = validate(DRAFT, _without(options, [_as_written(at) for at, _ in faults]))
+    yield from misfits(draft, training, files_of)
 
 
 def _completeness_faults(options: Options) -> Iterator[Fault]:
@@ -122,41 +95,20 @@ def _completeness_faults(options: Options) -> Iterator[Fault]:
         yield ("datasets", "train"), "missing; expected the training set"
 
 
-def _set_faults(
-    options: Options, needs: Needs, training: bool, files_of: set[str] | None, faulty: set[KeyPath]
-) -> Iterator[Fault]:
-    """The files of the sets whose keys and types are valid, and what models ask of sets."""
-    invalid = {at[1] for at in faulty if at[0] == "datasets" and len(at) > 1}
-    given = block(options, "datasets")
-    sets = {key: dataset_block(key, given[key]) for key in given if key not in invalid}
-    for at, text in file_faults(sets, files_of):
-        yield ("datasets", *at), text
-    if needs.masks and training:
-        for key in (key for key, found in sets.items() if lacks_masks(found)):
-            text = f"has no masks, which {options.get('model_type')} needs; set dataroot_mask"
-            yield ("datasets", key), text
-    if block(options, "val").get("select_on_test") is not True and validates_on_test(sets):
-        text = (
-            "is a test set, and checkpoints are chosen on it; leave it out and set "
-            "datasets.train.val_fraction, or say val.select_on_test: true"
-        )
-        yield ("datasets", "val"), text
+def _as_written(at: KeyPath) -> KeyPath:
+    """The key of a loss as the file has it, `train.pixel_opt`."""
+    if at[:2] == ("train", LOSSES) and len(at) > 2:
+        return ("train", f"{at[2]}{LOSS_SUFFIX}", *at[3:])
+    return at
 
 
-def _selection_faults(options: Options, needs: Needs) -> Iterator[Fault]:
-    """`val.select_by` is a metric that validation scores."""
-    val, model = block(options, "val"), options.get("model_type")
-    chosen = val.get("select_by", "psnr")
-    protocol = protocols_for("image").get(str(val.get("protocol", "basicsr")))
-    if protocol is None or not isinstance(chosen, str):
-        return  # reported already
-    images, masks = protocol.names, SEGMENTATION.names
-    if needs.gives == "mask" and chosen not in masks:
-        text = f"{model} scores masks; expected {' or '.join(masks)}"
-    elif needs.gives == "image" and chosen in masks and not needs.masks:
-        text = f"{model} has no masks to score; expected {' or '.join(images)}"
-    elif needs.gives == "image" and chosen not in (*images, *masks):
-        text = f"protocol {protocol.name} has no {chosen}; {hint(chosen, images)}"
-    else:
-        return
-    yield ("val", "select_by"), text
+def _without(options: Options, faulty: list[KeyPath]) -> dict[str, Any]:
+    """Options without the sections' keys that hold faults; a set or a named class goes whole."""
+    rest = deepcopy(options)
+    for at in faulty:
+        section = rest.get(at[0])
+        if len(at) == 1 or at[0] == "network_g":
+            rest.pop(at[0], None)
+        elif isinstance(section, dict):
+            section.pop(at[1], None)
+    return rest

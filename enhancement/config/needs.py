@@ -19,6 +19,7 @@ class Needs:
         losses: What its losses may compare: "image", "mask", or what they name.
         masks: Whether its datasets must have masks.
         frozen: Entries of `train.frozen` that are no parts of the network.
+        truth: Whether it trains on pairs; its losses may ask for ground truth if so.
     """
 
     gives: Literal["image", "mask"] = "image"
@@ -26,6 +27,7 @@ class Needs:
     losses: tuple[str, ...] = ("image",)
     masks: bool = False
     frozen: tuple[str, ...] = ()
+    truth: bool = True
 
     @classmethod
     def of(cls, model: Any) -> Needs:
@@ -41,3 +43,9 @@ def compared_by(loss: Any) -> str:
 def taken_by(loss: Any) -> tuple[str, ...]:
     """What a class of named losses takes: the parameters of its `forward`."""
     return tuple(inspect.signature(loss.forward).parameters)[1:]
+
+
+def asks_for_truth(loss: Any) -> bool:
+    """Whether a loss class needs the other side of the pairs, itself or for what it takes."""
+    named = compared_by(loss) == NAMED
+    return not named or "gt" in taken_by(loss) or getattr(loss, "of_pairs", False)

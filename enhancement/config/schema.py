@@ -6,38 +6,57 @@ rest are the sections below, BasicSR's schema with the keys of this project.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from annotated_types import Ge, Gt, Lt
-from pydantic import AfterValidator, BaseModel, Field, model_serializer, model_validator
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    create_model,
+    model_serializer,
+    model_validator,
+)
 
+from enhancement.compat import TRAINED_ON_PAIRS
 from enhancement.errors import UserError
 from enhancement.paths import locate
-from enhancement.registry import MODEL_REGISTRY, lookup
+from enhancement.registry import MODEL_REGISTRY, is_ours, lookup, registered
 from enhancement.scoring.protocols import protocols_for
 
 from .blocks import LOSS, METRIC, NETWORK, OPTIMIZER, SCHEDULER, Block
-from .datasets import DatasetBlocks
+from .datasets import DatasetBlocks, folder_name
 from .signature import STRICT, refused
 
 LOSS_SUFFIX = "_opt"
 LOSSES = "{name}_opt"  # the key that losses are gathered under, as hints show it
+
+
+def _located(path: str) -> str:
+    try:
+        locate(path)
+    except UserError as error:
+        raise refused([((), str(error))]) from None
+    return path
+
+
+LARGEST_WINDOW = 512
 Positive = Annotated[int, Gt(0)]
-
-
-def _run_name(name: str) -> str:
-    if not re.fullmatch(r"[\w.+-]+", name):
-        raise refused([((), f"names a folder: letters, digits and . _ + -; got {name!r}")])
-    return name
+Path_ = Annotated[str, AfterValidator(_located)]
 
 
 def _model_name(name: str) -> str:
     try:
-        lookup(MODEL_REGISTRY, name)
+        kind = lookup(MODEL_REGISTRY, name)
     except UserError as error:
         raise refused([((), str(error))]) from None
+    if not is_ours(kind) and name not in TRAINED_ON_PAIRS:
+        ours = (
+            known for known in registered(MODEL_REGISTRY) if is_ours(lookup(MODEL_REGISTRY, known))
+        )
+        valid = ", ".join([*ours, *TRAINED_ON_PAIRS])
+        raise refused([((), f"{name} is not for enhancement by pairs; valid: {valid}")])
     return name
 
 
@@ -45,6 +64,21 @@ class Section(BaseModel):
     """A block whose keys are fixed."""
 
     model_config = STRICT
+
+
+def draft_of(kind: type[Section], **fields: Any) -> Any:
+    """A section that requires nothing: None stands for what is missing.
+
+    Args:
+        kind: The section.
+        fields: Types that take the place of its own.
+    """
+    for name, field in kind.model_fields.items():
+        if field.is_required():
+            declared: Any = (field.annotation, *field.metadata)
+            fields.setdefault(name, Annotated[declared])
+    optional: Any = {name: (annotation | None, None) for name, annotation in fields.items()}
+    return create_model(kind.__name__, __base__=kind, **optional)
 
 
 class MixingAugs(Section):
@@ -83,7 +117,7 @@ class Train(Section):
     channels_last: bool = False
     compile: bool = False
     accumulate: Positive = 1
-    frozen: dict[str, str] | None = None
+    frozen: dict[str, Path_] | None = None
     max_skipped: Positive = 10
     losses: dict[str, Annotated[Block, LOSS]] = Field(default_factory=dict, alias="{name}_opt")
 
@@ -114,7 +148,7 @@ class Val(Section):
     select_by: str = "psnr"
     select_on_test: bool = False
     self_ensemble: bool = False
-    window_size: Positive = 1
+    window_size: Annotated[int, Gt(0), Le(LARGEST_WINDOW)] = 1
     save_img: bool = False
     metrics: dict[str, Annotated[Block, METRIC]] | None = None
 
@@ -150,12 +184,12 @@ class DistParams(Section):
 class PathBlock(Section):
     """`path:`; files of weights, and the folder that runs are kept in."""
 
-    pretrain_network_g: str | None = None
+    pretrain_network_g: Path_ | None = None
     param_key_g: str | None = None
     strict_load_g: bool = True
-    init_network_g: str | None = None
-    resume_state: str | None = None
-    experiments: str = "experiments"
+    init_network_g: Path_ | None = None
+    resume_state: Path_ | None = None
+    experiments: Path_ = "experiments"
 
 
 class Config(Section):
@@ -165,7 +199,7 @@ class Config(Section):
     that is for testing alone.
     """
 
-    name: Annotated[str, AfterValidator(_run_name)]
+    name: Annotated[str, AfterValidator(folder_name)]
     model_type: Annotated[str, AfterValidator(_model_name)]
     network_g: Annotated[Block, NETWORK]
     datasets: DatasetBlocks
@@ -207,3 +241,6 @@ def losses_of(train: dict[str, Any]) -> dict[str, Any]:
     return {
         k.removesuffix(LOSS_SUFFIX): v for k, v in train.items() if k.endswith(LOSS_SUFFIX) and v
     }
+
+
+DRAFT = draft_of(Config, train=draft_of(Train))

@@ -11,6 +11,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
+from functools import cache, reduce
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -23,6 +24,7 @@ Fault = tuple[KeyPath, str]  # the key, and what is wrong with it
 
 NOT_OPTIONS = ("self", "params", "optimizer", "last_epoch", "args", "kwargs")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
+LONGEST_SHOWN = 200
 IN_WORDS: dict[Any, str] = {
     str: "a text",
     int: "a whole number",
@@ -50,19 +52,24 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
+@cache
 def arguments_model(*functions: Callable[..., Any]) -> type[BaseModel]:
     """A model of the arguments of functions or classes that share a block; the last one wins."""
-    fields: dict[str, Any] = {}
     declared = {name: p for function in functions for name, p in parameters(function).items()}
-    for number, (name, p) in enumerate(declared.items()):
-        default = ... if p.default is p.empty else p.default
-        fields[f"argument_{number}"] = (_annotation(p), Field(default, alias=name))
+    fields: dict[str, Any] = {
+        f"argument_{number}": (
+            _annotation(p),
+            Field(... if p.default is p.empty else p.default, alias=name),
+        )
+        for number, (name, p) in enumerate(declared.items())
+    }
     return create_model("Arguments", __config__=STRICT, **fields)
 
 
 def _annotation(parameter: inspect.Parameter) -> Any:
     """The type that a parameter is declared with or, where that is not JSON's, its default's."""
-    if parameter.annotation is not parameter.empty:
+    unresolved = isinstance(parameter.annotation, str)  # a name that its module does not import
+    if parameter.annotation is not parameter.empty and not unresolved:
         try:
             TypeAdapter(parameter.annotation)
         except Exception:  # pydantic's errors of types that it does not know share no base
@@ -90,7 +97,13 @@ def validate(model: type[BaseModel], given: Mapping[str, Any]) -> Any:
     Raises:
         ValidationError: With every fault; `faults_in` puts them into words.
     """
-    return model.model_validate_json(json.dumps(given, default=str), strict=True)
+    return model.model_validate_json(json.dumps(given), strict=True)
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def refused(faults: list[Fault]) -> PydanticCustomError:
@@ -126,10 +139,8 @@ def _in_words(
             where = "".join(f"[{part}]" for part in loc if isinstance(part, int))
             expected.setdefault(path, set()).add(f"{text} at {where}" if where else text)
     for path, texts in expected.items():
-        value: Any = given
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        yield path, f"expected {' or '.join(sorted(texts))}, but got {value!r}"
+        value = reduce(lambda block, key: block[key], path, given)
+        yield path, f"expected {' or '.join(sorted(texts))}, but got {shown(value)}"
 
 
 def _place(loc: tuple[int | str, ...], model: Any) -> tuple[KeyPath, dict[str, Any]]:

@@ -106,7 +106,7 @@ def sets_of_options(path: str | Path) -> list[ImageSet]:
         if same in found:
             found[same].name += f"+{key}"
         else:
-            sides = ("lq", "gt")[-len(sources) :]
+            sides = kind.gives[-len(sources) :]
             found[same] = ImageSet(key, sides, sources, samples, faults)
     if not found:
         raise UserError(f"{path}: has no datasets")

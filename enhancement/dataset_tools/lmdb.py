@@ -11,6 +11,7 @@ from enhancement.data.images import decode_image
 from enhancement.data.sources import FolderSource
 from enhancement.errors import UserError
 from enhancement.files import new_folder
+from enhancement.terminal import printable
 
 Progress = Callable[[Any], Iterable[Any]]
 BATCH = 500  # images a transaction
@@ -22,12 +23,17 @@ def lmdb_keys(source: FolderSource) -> dict[str, str]:
     """Each image's key, its name without the extension, and its name.
 
     Raises:
-        UserError: Two images differ only in their extension, or a name has a second dot, after
-            which BasicSR would not read on.
+        UserError: Two images differ only in their extension, or a name has control characters or
+            a second dot, after which BasicSR would not read on.
     """
     keys: dict[str, str] = {}
     for name in source.names:
         key = name.rsplit(".", 1)[0]
+        if printable(name) != name or "\n" in name or "\t" in name:
+            raise UserError(
+                f"{source.where(name)}: has a line break, a control character or a byte that is "
+                f"not UTF-8 in its name, which meta_info.txt cannot list; rename it"
+            )
         if "." in key:
             raise UserError(
                 f"{source.where(name)}: BasicSR reads an LMDB's keys up to the first dot; rename it"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from enhancement.data.sources import FolderSource
 from enhancement.data.splits import split_by_scene
 from enhancement.dataset_tools.image_sets import ImageSet
 from enhancement.errors import UserError
-from enhancement.files import new_folder
+from enhancement.files import copy_file, new_folder, write_text
+from enhancement.paths import inside
 
 Progress = Callable[[Any], Iterable[Any]]
 Job = tuple[str, tuple[str, ...]]  # a subset's name, and the names of a sample's files
@@ -51,7 +51,7 @@ def split_set(
     try:
         for subset, sample in progress(jobs):
             _place(chosen, sample, output / subset, link)
-        (output / "split.csv").write_text(_as_csv(chosen.sides, jobs), encoding="utf-8")
+        write_text(output / "split.csv", _as_csv(chosen.sides, jobs))
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error})") from error
     return {subset: len(indices) for subset, indices in subsets.items()}
@@ -63,7 +63,8 @@ def _refuse(chosen: ImageSet, shares: dict[str, float]) -> None:
         raise UserError(f"{chosen.sources[0].root}: an LMDB cannot be divided; name a folder")
     if chosen.faults:
         raise UserError("\n".join(chosen.faults[:10]))
-    if not any(shares.values()) or min(shares.values()) < 0 or sum(shares.values()) >= 1:
+    total = sum(shares.values())
+    if not 0 < total < 1 or min(shares.values()) < 0:
         raise UserError(
             "--val and --test: expected shares from 0 that leave something to train on, but got "
             + " and ".join(str(share) for share in shares.values())
@@ -74,12 +75,12 @@ def _place(chosen: ImageSet, sample: tuple[str, ...], folder: Path, link: bool) 
     """Copy or link a sample's files below a subset's folder."""
     for source, name in zip(chosen.sources, sample, strict=True):
         side = Path(source.root).name if len(chosen.sources) > 1 else ""
-        target = folder / side / PurePosixPath(name)
+        target = inside(folder / side, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if link:
             target.symlink_to(Path(source.where(name)).resolve())
         else:
-            shutil.copy2(source.where(name), target)
+            copy_file(Path(source.where(name)), target)
 
 
 def _as_csv(sides: tuple[str, ...], jobs: list[Job]) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import sys
 from collections import Counter
 from pathlib import Path
@@ -25,7 +26,8 @@ from enhancement.data.images import Array, write_image
 from enhancement.data.low_light import LowLight
 from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.errors import UserError, command_line
-from enhancement.files import new_folder
+from enhancement.files import new_folder, write_text
+from enhancement.paths import inside
 
 CELL = 200  # pixels of an image on the contact sheet
 ACROSS, DOWN = 6, 4  # images of the contact sheet
@@ -94,16 +96,17 @@ def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> Non
         name, lq, gt, drawn = dataset.synthesise(index)
         low, high = (np.round(image * 255).astype(np.uint8) for image in (lq, gt))
         for side, image in (("low", low), ("high", high)):
-            write_image((folder / side / name).with_suffix(".png"), image)
+            write_image(inside(folder / side, name).with_suffix(".png"), image)
         mean = {"mean_low": low.mean() / 255, "mean_high": high.mean() / 255}
         rows.append({"image": name} | {k: f"{v:.6g}" for k, v in {**drawn, **mean}.items()})
         if len(shown) < DOWN * ACROSS:
             caption = "  ".join(f"{k[:4]} {v:.2f}" for k, v in list(drawn.items())[:3])
             shown.append((caption, low, high))
-    with (folder / "parameters.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "parameters.csv", text.getvalue())
     write_image(folder / "contact_sheet.png", contact_sheet(shown))
 
 

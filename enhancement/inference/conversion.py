@@ -33,12 +33,12 @@ class AnySize(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network, declared = network, contract_of(network)
-        self.multiple, self.smallest = declared.size_multiple, declared.smallest_size
+        self.sizes = declared.size_multiple, declared.smallest_size, declared.square
         self.gives = declared.gives
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] of any size to the same shape, or to logits (B, 1, H, W)."""
-        output = self.network(pad_to_multiple(image, self.multiple, self.smallest))
+        output = self.network(pad_to_multiple(image, *self.sizes))
         if isinstance(output, (tuple, list)):
             output = output[0]
         return output[..., : image.shape[2], : image.shape[3]]

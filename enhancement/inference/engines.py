@@ -72,7 +72,8 @@ def prepare(
     network = contract_of(network).fold()
     if engine == "pytorch" or (engine == "auto" and prefers_pytorch(network, device)):
         return network
-    obstacle = contract_of(network).no_onnx or _obstacle(device, precision, max_memory)
+    declared = contract_of(network)
+    obstacle = _obstacle(device, precision, max_memory) or declared.untraceable or declared.no_onnx
     if obstacle and engine == "onnx":
         raise UserError(f"--engine onnx: cannot compute {name}: {obstacle}")
     if obstacle:

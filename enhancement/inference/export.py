@@ -45,8 +45,8 @@ def export(network: nn.Module, kind: str, path: Path, meta: dict[str, Any]) -> t
         UserError: It cannot be exported, computes something else, or cannot be written.
     """
     declared = contract_of(network)
-    if kind == "onnx" and declared.no_onnx:
-        raise UserError(f"{declared.title} cannot be exported as onnx: {declared.no_onnx}")
+    if obstacle := declared.untraceable or (kind == "onnx" and declared.no_onnx):
+        raise UserError(f"{declared.title} cannot be exported as {kind}: {obstacle}")
     wrapped = AnySize(network.eval()).eval()
     faults: list[UserError] = []
     for exporter in _exporters(kind, meta):

@@ -15,6 +15,7 @@ from enhancement.archs.bilateral.slicing import pack_grid
 from enhancement.archs.contract import contract_of
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
 from enhancement.errors import UserError
+from enhancement.inference.onnx_network import OnnxNetwork
 from enhancement.inference.run import autocast, enhance, self_ensemble
 from enhancement.inference.tiles import BoundedMemory
 
@@ -81,9 +82,18 @@ class FrameEnhancer:
         self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
         if precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
-        if declared.whole_image and (max_memory or precision != "fp32"):
+        if precision == "fp16" and not declared.fp16:
+            raise UserError(
+                f"{declared.title} is not known to compute in fp16; use precision bf16 or fp32"
+            )
+        if isinstance(network, OnnxNetwork) and (max_memory or precision != "fp32"):
             raise UserError(
                 f"{declared.title} runs on whole images in fp32; leave out max_memory and precision"
+            )
+        if declared.whole_image and max_memory:
+            raise UserError(
+                f"{declared.title} must see the whole image, so its memory cannot be limited; "
+                f"leave out max_memory"
             )
         self.bounded = (
             self.network if declared.whole_image else BoundedMemory(self.network, max_memory)

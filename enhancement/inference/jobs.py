@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enhancement.errors import UserError
-from enhancement.files import check_place
+from enhancement.files import check_place, files_below, require_file
 from enhancement.inference.pictures import FORMATS
 from enhancement.inference.video_sink import ENCODERS, check_video_name
 
@@ -74,7 +74,7 @@ def _sources(given: str, out: Path) -> tuple[Path, list[Path]]:
     """The folder whose structure is kept, and the input files below it."""
     path = Path(given)
     if path.is_dir():
-        root, sources = path, sorted(p for p in path.rglob("*") if _is_readable(p))
+        root, sources = path, [p for p in files_below(path) if _is_readable(p)]
         if out.resolve() == path.resolve() or out.resolve() in path.resolve().parents:
             raise UserError(f"--out {out}: is or holds the input {path}; choose another folder")
         sources = [p for p in sources if out.resolve() not in p.resolve().parents]
@@ -86,6 +86,8 @@ def _sources(given: str, out: Path) -> tuple[Path, list[Path]]:
         root = Path(given[: min(given.index(c) for c in WILDCARDS if c in given)] + "x").parent
         found = (Path(name) for name in glob.glob(given, recursive=True))  # noqa: PTH207
         sources = sorted(p for p in found if _is_readable(p))
+    elif path.exists():
+        require_file(path)
     else:
         raise UserError(f"{given}: no such file or folder")
     if not sources:

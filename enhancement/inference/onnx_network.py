@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from enhancement.archs.contract import Network
 from enhancement.errors import UserError
+from enhancement.files import require_file
 from enhancement.inference.conversion import OUTPUTS
+from enhancement.weights.meta import checked_meta
 from enhancement.weights.networks import build_from_file
 
 if TYPE_CHECKING:
@@ -65,6 +67,35 @@ def run_session(session: InferenceSession, image: Tensor) -> Tensor:
     return torch.from_numpy(session.run(None, feed)[0])
 
 
+def _require_graph(path: str | Path) -> None:
+    """Refuse what is no file.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        require_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _meta(texts: dict[str, str], where: str) -> dict[str, Any]:
+    """What an ONNX file says of itself, the entries that `export` writes checked.
+
+    Raises:
+        UserError: `network_g` is not the JSON of a block.
+    """
+    meta: dict[str, Any] = {key: texts[key] for key in ("name", "network_g") if key in texts}
+    try:
+        if "network_g" in meta:
+            meta["network_g"] = json.loads(meta["network_g"])
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: its network_g is not JSON ({error})") from error
+    return checked_meta(meta, where)
+
+
 class OnnxNetwork(Network):
     """An exported ONNX file as a network, computed by ONNX Runtime.
 
@@ -85,8 +116,8 @@ class OnnxNetwork(Network):
     def __init__(self, graph: str | Path | bytes) -> None:
         super().__init__()
         name = "the graph" if isinstance(graph, bytes) else str(graph)
-        if not isinstance(graph, bytes) and not Path(graph).is_file():
-            raise UserError(f"{name}: no such file")
+        if not isinstance(graph, bytes):
+            _require_graph(graph)
         try:
             self.session = open_session(graph if isinstance(graph, bytes) else name, gpu=True)
         except Exception as error:  # onnxruntime's own kinds of error share no base
@@ -98,11 +129,11 @@ class OnnxNetwork(Network):
                 f"{name}: expected one input (B, 3, H, W), but it has "
                 f"{[(i.name, i.shape) for i in inputs]}"
             )
-        output = self.session.get_outputs()[0].name
-        self.gives = "mask" if output == OUTPUTS["mask"] else "image"
-        self.meta: dict[str, Any] = dict(self.session.get_modelmeta().custom_metadata_map)
-        if "network_g" in self.meta:
-            self.meta["network_g"] = json.loads(self.meta["network_g"])
+        outputs = [output.name for output in self.session.get_outputs()]
+        if not outputs:
+            raise UserError(f"{name}: has no output; expected one of the input's shape")
+        self.gives = "mask" if outputs[0] == OUTPUTS["mask"] else "image"
+        self.meta = _meta(dict(self.session.get_modelmeta().custom_metadata_map), name)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to the same shape, on the CPU.

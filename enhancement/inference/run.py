@@ -57,7 +57,8 @@ def run_padded(network: nn.Module, x: Tensor, multiple: int = 1) -> Tensor:
 def pad_for(network: nn.Module, x: Tensor, multiple: int = 1) -> Tensor:
     """An image (B, 3, H, W) padded to a size that a network takes and to the caller's multiple."""
     declared = contract_of(network)
-    return pad_to_multiple(x, math.lcm(declared.size_multiple, multiple), declared.smallest_size)
+    multiple = math.lcm(declared.size_multiple, multiple)
+    return pad_to_multiple(x, multiple, declared.smallest_size, declared.square)
 
 
 def run_stages(network: nn.Module, x: Tensor) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 import av
 import numpy as np
 
+from enhancement.data.clips import BT601, FULL, NARROW
 from enhancement.errors import UserError
+from enhancement.files import temporary_for
 from enhancement.inference.frames import Frame
-from enhancement.inference.video_source import BT601, FULL, NARROW, VideoSource
+from enhancement.inference.video_source import VideoSource
 
 ENCODERS = {
     ".mp4": "libx264",
@@ -48,7 +49,7 @@ class VideoSink:
     ) -> None:
         self.path, self.source, self.time_base = path, source, time_base
         check_video_name(path)
-        self.temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+        self.temporary = temporary_for(path)
         self.matrix = source.matrix if source else BT601
         self.range = source.range if source else NARROW
         self.sound: Sound | None = None

@@ -12,11 +12,10 @@ import av
 import cv2
 import numpy as np
 
+from enhancement.data.clips import colours_of, rgb_frame
 from enhancement.errors import UserError
 from enhancement.inference.frames import Frame
 
-MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
-BT601, NARROW, FULL = 5, 1, 2
 COLOURS = ("colorspace", "color_primaries", "color_trc")
 CAMERA_TICKS = 1000  # a second
 Timed = tuple[int, Frame]
@@ -52,9 +51,7 @@ class VideoSource:
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = "AUTO"
         context = self.stream.codec_context
-        self.deep = context.format is not None and context.format.components[0].bits > 8
-        self.matrix = int(context.colorspace) if int(context.colorspace) in MATRICES else BT601
-        self.range = FULL if int(context.color_range) == FULL else NARROW
+        self.deep, self.matrix, self.range = colours_of(context)
         self.time_base = self.stream.time_base or Fraction(1, av.time_base)
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.colours = {name: getattr(context, name) for name in COLOURS}
@@ -101,13 +98,7 @@ class VideoSource:
                 frame.pts = next(times, None) if times else frame.pts
                 if frame.pts is None or (i and frame.pts <= last):
                     frame.pts = last + tick if i else start
-                rgb: Frame = frame.reformat(
-                    format="rgb48le" if self.deep else "rgb24",
-                    src_colorspace=self.matrix,
-                    src_color_range=self.range,
-                    dst_color_range=FULL,
-                ).to_ndarray()
-                rgb = np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+                rgb: Frame = rgb_frame(frame, self.deep, self.matrix, self.range)
                 if rgb.shape != (size or rgb.shape):
                     raise UserError(f"{self.path}: its frames change size; split it there")
                 last, size = frame.pts, rgb.shape

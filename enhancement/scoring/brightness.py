@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from enhancement.data.low_light import LowLight
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset, SynthesisOptions
 from enhancement.errors import UserError
+from enhancement.files import write_text
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.protocols import Protocol
 from enhancement.scoring.report import cell, heading, text_table
@@ -87,6 +89,17 @@ def sweep_table(found: Sweep) -> str:
     return f"{title}\n{text_table(head, rows, names=0)}"
 
 
+def _as_csv(found: Sweep) -> str:
+    metrics = next(iter(found.values())).metrics
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["protocol", "dataset", "level", *metrics, *(f"input_{m}" for m in metrics)])
+    for level, scores in found.items():
+        means = [*scores.mean().values(), *scores.mean("input").values()]
+        writer.writerow([scores.protocol, scores.dataset, level, *means])
+    return text.getvalue()
+
+
 def write_sweep(folder: Path, found: Sweep) -> Path:
     """Write brightness.csv.
 
@@ -94,16 +107,9 @@ def write_sweep(folder: Path, found: Sweep) -> Path:
         UserError: The folder cannot be written.
     """
     path = folder / "brightness.csv"
-    metrics = next(iter(found.values())).metrics
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            inputs = [f"input_{metric}" for metric in metrics]
-            writer.writerow(["protocol", "dataset", "level", *metrics, *inputs])
-            for level, scores in found.items():
-                means = [*scores.mean().values(), *scores.mean("input").values()]
-                writer.writerow([scores.protocol, scores.dataset, level, *means])
+        write_text(path, _as_csv(found))
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
     return path

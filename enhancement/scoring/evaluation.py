@@ -16,7 +16,7 @@ from enhancement.inference.run import autocast, enhance, eval_mode, self_ensembl
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.protocols import SEGMENTATION, Protocol
 
-Watch = Callable[[str, Tensor, Tensor, Tensor], Any]
+Watch = Callable[..., Any]  # of (name, lq, output as scored, gt), the last where there is one
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Scorer:
                 self.notes.append(str(error))
                 self.available.remove(metric)
 
-    def __call__(self, output: Tensor, gt: Tensor) -> dict[str, float | None]:
+    def __call__(self, output: Tensor, gt: Tensor | None) -> dict[str, float | None]:
         """The scores by metric, None where one cannot be computed.
 
         Arguments and errors are those of `Protocol.score`.
@@ -104,7 +104,7 @@ def samples(
     """The name of each image, and its tensors on a device.
 
     Args:
-        batches: Of one image each: lq, gt (1, 3, H, W), perhaps mask (1, 1, H, W); a name, or
+        batches: Of one image each: lq, perhaps gt (1, 3, H, W) and mask (1, 1, H, W); a name, or
             lq_path.
         device: Where to put them.
     """
@@ -131,13 +131,15 @@ def evaluate(
 
     Args:
         network: On `device`.
-        batches: Of one image each: lq, gt (1, 3, H, W) in [0, 1], lq_path.
+        batches: Of one image each: lq, gt (1, 3, H, W) in [0, 1], lq_path; gt may be missing if
+            the protocol needs no ground truth.
         protocol: How to score.
         dataset: The set's name, for the table.
         device: Where to compute.
         metrics: Names of the protocol's metrics; None takes all but the costly ones.
         ensemble: Average over flips and rotations.
-        watch: Called with (name, lq, output as scored, gt) for each image.
+        watch: Called with (name, lq, output as scored, gt) for each image, without the gt where
+            there is none.
         multiple: What images are padded to, besides the network's own multiple.
         precision: Of the network; scores are computed in fp32.
     """
@@ -146,10 +148,10 @@ def evaluate(
     run = self_ensemble if ensemble else enhance
     with eval_mode(network):
         for name, image in samples(batches, device):
-            lq, gt = image["lq"], image["gt"]
+            lq, gt = image["lq"], image.get("gt")
             with autocast(device, precision):
                 output = run(network, lq, multiple).float()
             scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
             if watch:
-                watch(name, lq, protocol.adjust(output, gt), gt)
+                watch(name, lq, protocol.adjust(output, gt), *([] if gt is None else [gt]))
     return scores

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,14 +17,15 @@ from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError, hint
 from enhancement.scoring.lpips import load_lpips, lpips_distance
 from enhancement.scoring.masks import dice, miou
+from enhancement.scoring.niqe import niqe
 from enhancement.scoring.ssim import ssim_gaussian, ssim_uniform
 
-Compare = Callable[[Tensor, Tensor], float]
+Compare = Callable[[Tensor, Any], float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A score of an output against its ground truth.
+    """A score of an output, against its ground truth if it needs one.
 
     Attributes:
         name: In option files, in CSV and JSON, and in logs.
@@ -34,6 +35,7 @@ class Metric:
         better: Whether a "high" or a "low" score is the better one.
         compares: What `function` takes.
         load: Fetches the weights that it needs onto a device; None where it needs none.
+        needs_truth: Whether it looks at the ground truth; if not, there may be none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Metric:
     better: Literal["high", "low"] = "high"
     compares: Literal["image", "mask"] = "image"
     load: Callable[[torch.device], None] | None = None
+    needs_truth: bool = True
 
     @property
     def costly(self) -> bool:
@@ -92,9 +95,10 @@ FLOAT_PSNR = replace(PSNR, function=_float_psnr)
 SSIM = Metric("ssim", "SSIM", _rounded(ssim_gaussian))
 UNIFORM_SSIM = replace(SSIM, function=_rounded(ssim_uniform))
 LPIPS = Metric("lpips", "LPIPS", lpips_distance, better="low", load=load_lpips)
+NIQE = Metric("niqe", "NIQE", niqe, digits=3, better="low", needs_truth=False)
 DICE = Metric("dice", "Dice", _mean(dice), compares="mask")
 MIOU = Metric("miou", "mIoU", _mean(miou), compares="mask")
-METRICS = {metric.name: metric for metric in (PSNR, SSIM, LPIPS, DICE, MIOU)}
+METRICS = {metric.name: metric for metric in (PSNR, SSIM, LPIPS, NIQE, DICE, MIOU)}
 
 
 def get_metric(name: str) -> Metric:

@@ -6,6 +6,7 @@
 |  | the valid region, averaged over channels |
 | `retinexformer` | PSNR of RGB before rounding, 100 dB if equal; SSIM as above |
 | `capsule` | PSNR of 8-bit RGB; SSIM by scikit-image's default, 7x7 uniform; LPIPS (AlexNet) |
+| `no_reference` | NIQE, which needs no ground truth |
 | `segmentation` | Dice and mIoU of masks |
 
 `+gtmean` variants first scale the output's brightness to the ground truth's: they are protocols of
@@ -25,6 +26,7 @@ from enhancement.scoring.metrics import (
     FLOAT_PSNR,
     LPIPS,
     MIOU,
+    NIQE,
     PSNR,
     SSIM,
     UNIFORM_SSIM,
@@ -77,6 +79,11 @@ class Protocol:
         return self.metrics[0].compares
 
     @property
+    def needs_truth(self) -> bool:
+        """Whether it looks at ground truths; if not, there may be none."""
+        return any(metric.needs_truth for metric in self.metrics)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The names of its metrics: what `val.select_by` may be."""
         return tuple(metric.name for metric in self.metrics)
@@ -99,26 +106,33 @@ class Protocol:
             raise UserError(f"protocol {self.name} has no '{name}'; {hint(name, self.names)}")
         return tuple(metric for metric in self.metrics if metric.name in wanted)
 
-    def adjust(self, output: Tensor, gt: Tensor) -> Tensor:
+    def adjust(self, output: Tensor, gt: Tensor | None) -> Tensor:
         """The output as it is scored: clipped to [0, 1], scaled in `+gtmean` variants."""
         if self.compares == "mask":
             return output
         output = output.clamp(0, 1)
-        return self.gt_mean(output, gt) if self.gt_mean else output
+        return self.gt_mean(output, gt) if self.gt_mean and gt is not None else output
 
     def score(
-        self, output: Tensor, gt: Tensor, metrics: Iterable[Metric] | None = None
+        self, output: Tensor, gt: Tensor | None, metrics: Iterable[Metric] | None = None
     ) -> dict[str, float]:
         """The scores of one image or of a batch of masks.
 
         Args:
-            output, gt: (1, 3, H, W) in [0, 1], or boolean masks (N, H, W); on one device.
+            output, gt: (1, 3, H, W) in [0, 1], or boolean masks (N, H, W); on one device. `gt` may
+                be None if the protocol needs no ground truth.
             metrics: From `select`; None takes all but the costly ones.
 
         Raises:
-            UserError: The two differ in shape, or are smaller than SSIM's window.
+            UserError: There is no ground truth but one is needed, the two differ in shape, or are
+                too small for SSIM or NIQE.
         """
-        if output.shape != gt.shape:
+        if gt is None and self.needs_truth:
+            raise UserError(
+                f"protocol {self.name} compares with ground truths, which the set has none of; "
+                f"score it by {NO_REFERENCE.name}"
+            )
+        if gt is not None and output.shape != gt.shape:
             raise UserError(
                 f"expected output and ground truth of one shape, "
                 f"but got {tuple(output.shape)} and {tuple(gt.shape)}"
@@ -138,8 +152,9 @@ _PLAIN = (
     Protocol("retinexformer", (FLOAT_PSNR, SSIM)),
     Protocol("capsule", (PSNR, UNIFORM_SSIM, LPIPS)),
 )
+NO_REFERENCE = Protocol("no_reference", (NIQE,))
 SEGMENTATION = Protocol("segmentation", (DICE, MIOU))
-PROTOCOLS = {p.name: p for p in (*_PLAIN, *map(_with_gt_mean, _PLAIN), SEGMENTATION)}
+PROTOCOLS = {p.name: p for p in (*_PLAIN, *map(_with_gt_mean, _PLAIN), NO_REFERENCE, SEGMENTATION)}
 
 
 def protocols_for(compares: str) -> dict[str, Protocol]:

@@ -13,6 +13,7 @@ from typing import Any
 from tabulate import SEPARATING_LINE, tabulate
 
 from enhancement.errors import UserError
+from enhancement.files import write_text
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import METRICS
 
@@ -124,8 +125,8 @@ def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[P
     csv_file, json_file = folder / "scores.csv", folder / SCORES_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        csv_file.write_text(as_csv(scores), encoding="utf-8")
-        json_file.write_text(as_json(scores, about), encoding="utf-8")
+        write_text(csv_file, as_csv(scores))
+        write_text(json_file, as_json(scores, about))
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error})") from error
     return csv_file, json_file

@@ -13,10 +13,10 @@ from torch.nn import functional as F
 from enhancement.errors import UserError
 
 
-def ssim_map(
+def ssim_terms(
     a: Tensor, b: Tensor, window: Tensor, peak: float = 1.0, unbiased: float = 1.0
-) -> Tensor:
-    """Local SSIM (eq. 13) over the valid region.
+) -> tuple[Tensor, Tensor]:
+    """Local luminance (eq. 6), and contrast and structure in one (eq. 9 and 10).
 
     Args:
         a, b: (B, C, H, W) in [0, peak].
@@ -25,7 +25,7 @@ def ssim_map(
         unbiased: Factor on variances and covariance: n / (n - 1) for sample statistics.
 
     Returns:
-        (B, C, H - n + 1, W - n + 1) for n taps.
+        Two (B, C, H - n + 1, W - n + 1) for n taps.
 
     Raises:
         UserError: The images are smaller than the window.
@@ -43,8 +43,16 @@ def ssim_map(
     variances = unbiased * (aa - mu_a**2 + bb - mu_b**2)
     covariance = unbiased * (ab - mu_a * mu_b)
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    numerator = (2 * mu_a * mu_b + c1) * (2 * covariance + c2)
-    return numerator / ((mu_a**2 + mu_b**2 + c1) * (variances + c2))
+    luminance = (2 * mu_a * mu_b + c1) / (mu_a**2 + mu_b**2 + c1)
+    return luminance, (2 * covariance + c2) / (variances + c2)
+
+
+def ssim_map(
+    a: Tensor, b: Tensor, window: Tensor, peak: float = 1.0, unbiased: float = 1.0
+) -> Tensor:
+    """Local SSIM (eq. 13) over the valid region; arguments, shape and errors of `ssim_terms`."""
+    luminance, structure = ssim_terms(a, b, window, peak, unbiased)
+    return luminance * structure
 
 
 @lru_cache(maxsize=4)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError
+from enhancement.files import replace_file
 
 ROLES = ("input", "output", "gt")
 THUMBNAILS = 24  # of a set, those of its first images
@@ -39,6 +40,8 @@ def as_webp(image: Image.Image, quality: int = QUALITY) -> bytes:
 def write_thumbnails(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
     """Write thumbnails, one row an image in the order of the scores, one entry for each role.
 
+    Rows of a set without ground truths end before it.
+
     Raises:
         UserError: The folder cannot be written.
     """
@@ -46,8 +49,8 @@ def write_thumbnails(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
         (folder / FOLDER).mkdir(parents=True)
         for index, row in enumerate(rows):
-            for role, data in zip(ROLES, row, strict=True):
-                thumbnail_path(folder, index, role).write_bytes(data)
+            for role, data in zip(ROLES, row, strict=False):
+                replace_file(thumbnail_path(folder, index, role), data)
     except OSError as error:
         raise UserError(f"{folder / FOLDER}: cannot be written ({error})") from error
 

@@ -19,16 +19,20 @@ from enhancement.data.blocks import DatasetBlock
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, hint
+from enhancement.files import check_place
+from enhancement.paths import inside
 from enhancement.scoring.protocols import (
     GT_MEAN,
+    NO_REFERENCE,
     SEGMENTATION,
     Protocol,
     get_protocol,
     protocols_for,
 )
+from enhancement.scoring.report import SCORES_FILE
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.networks import build_from_file
-from enhancement.weights.state_dicts import load_weights
+from enhancement.weights.state_dicts import load_weights, weights_hash
 
 IMAGES_ONLY = ("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels")
 
@@ -73,8 +77,8 @@ class Plan:
         """Where the results go."""
         weights = Path(self.arguments.weights).stem
         weights += "_self_ensemble" if self.arguments.self_ensemble else ""
-        root = Path(self.arguments.result_dir)
-        return root / self.label / self.block.name / self.protocol.name / weights
+        names = self.label, self.block.name, self.protocol.name, weights
+        return inside(self.arguments.result_dir, *names, said="the folder for the results")
 
     @property
     def network_g(self) -> dict[str, Any]:
@@ -86,15 +90,15 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     """Read what the command line names.
 
     Raises:
-        UserError: Something is missing, or arguments contradict each other.
+        UserError: Something is missing, arguments contradict each other, or nothing can be written.
     """
     for level in arguments.brightness_levels or []:
         if not 0 < level <= 1:
             raise UserError(f"--brightness_levels: expected exposures in (0, 1], but got {level:g}")
     config = _config(arguments)
     network, meta = _network(arguments, config)
-    protocol = _protocol(arguments, config, network, meta)
     block = _block(arguments, config)
+    protocol = _protocol(arguments, config, network, meta, block)
     loader = eval_loader(block)
     masked = bool(getattr(loader.dataset, "masks", None))
     if protocol.compares == "mask" and not masked:
@@ -102,7 +106,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     num_gpu = config.num_gpu if config else "auto"
     device = get_device(num_gpu)
     segmenter = _segmenter(arguments, meta, masked)
-    return Plan(
+    plan = Plan(
         arguments=arguments,
         config=config,
         network=network.to(device),
@@ -115,6 +119,8 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         segmenter=segmenter.to(device) if segmenter else None,
         levels=sorted(set(arguments.brightness_levels or [])),
     )
+    check_place(plan.folder / SCORES_FILE)
+    return plan
 
 
 def _config(arguments: argparse.Namespace) -> Config | None:
@@ -143,12 +149,17 @@ def _network(
 
 
 def _protocol(
-    arguments: argparse.Namespace, config: Config | None, network: nn.Module, meta: dict[str, Any]
+    arguments: argparse.Namespace,
+    config: Config | None,
+    network: nn.Module,
+    meta: dict[str, Any],
+    block: DatasetBlock,
 ) -> Protocol:
-    """The protocol to score by.
+    """The protocol to score by; without ground truths the one that needs none.
 
     Raises:
-        UserError: One that does not score what the network gives.
+        UserError: One that does not score what the network gives, or needs ground truths that the
+            dataset does not give.
     """
     if contract_of(network).gives == "mask":
         for flag in IMAGES_ONLY:
@@ -160,7 +171,14 @@ def _protocol(
     name: str = arguments.protocol or (config.val.protocol if config else trained_by)
     if arguments.GT_mean and not name.endswith(GT_MEAN):
         name += GT_MEAN
-    return get_protocol(name)
+    if block.gives_truth or name == NO_REFERENCE.name:
+        return get_protocol(name)
+    if arguments.protocol or arguments.GT_mean:
+        raise UserError(
+            f"--protocol: {name} compares with ground truths, which {block.name} has none of; "
+            f"expected {NO_REFERENCE.name}"
+        )
+    return NO_REFERENCE
 
 
 def _block(arguments: argparse.Namespace, config: Config | None) -> DatasetBlock:
@@ -192,7 +210,7 @@ def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
     options = block.options
     if root is None:
         return block
-    if "dataroot_lq" in options:
+    if "dataroot_lq" in options and block.gives_truth:
         raise UserError(
             "--data_root: this dataset has two roots; override them with --force_yml "
             "datasets:test:dataroot_lq=... datasets:test:dataroot_gt=..."
@@ -200,12 +218,13 @@ def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
     if "layout" in options:
         return replace(block, options={**options, "dataroot": str(root)})
     moved = {}
-    for key in ("dataroot_gt", "dataroot_mask"):
+    main = "dataroot_gt" if block.gives_truth else "dataroot_lq"
+    for key in (main, "dataroot_mask"):
         if options.get(key):
             inside = Path(*Path(options[key]).parts[2:])  # datasets/KvasirSEG/images: "images"
             moved[key] = str(root / inside)
-    if not Path(moved["dataroot_gt"]).is_dir() and "dataroot_mask" not in moved:
-        moved["dataroot_gt"] = str(root)
+    if not Path(moved[main]).is_dir() and "dataroot_mask" not in moved:
+        moved[main] = str(root)
     return replace(block, options={**options, **moved})
 
 
@@ -225,10 +244,15 @@ def _segmenter(
         if not masked:
             raise UserError("--segmentation: this dataset has no masks; set its dataroot_mask")
         return load_segmentation(arguments.segmentation)
-    trained = meta.get("frozen", {}).get("segmentation", {}).get("file")
+    trained = meta.get("frozen", {}).get("segmentation")
     if not masked or not trained:
         return None
-    if not Path(trained).is_file():
-        print(f"note: {trained} is not there; --segmentation names it elsewhere")
+    file, here = trained["file"], Path()
+    try:  # the weights file names it, so that it must lie here and be the one that was trained with
+        found = load_segmentation(inside(here, file)) if (here / file).exists() else None
+    except UserError:
+        found = None
+    if found is None or weights_hash(found) != trained["sha256"]:
+        print(f"note: {file} is not there; --segmentation names it elsewhere")
         return None
-    return load_segmentation(trained)
+    return found

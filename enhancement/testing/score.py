@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from torch import Tensor
 from tqdm import tqdm
 
 from enhancement.data.images import save_picture
 from enhancement.inference.engines import engine_name, prepare
+from enhancement.paths import inside
 from enhancement.scoring.brightness import Sweep, sweep
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
@@ -55,7 +55,8 @@ def score(plan: Plan) -> Results:
         if len(thumbnails) < THUMBNAILS:
             thumbnails.append(tuple(map(thumbnail, images)))
         if plan.arguments.save_images:
-            save_picture(Path(plan.arguments.save_images, name).with_suffix(".png"), images[1])
+            path = inside(plan.arguments.save_images, name).with_suffix(".png")
+            save_picture(path, images[1])
 
     batches = tqdm(plan.loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
     name, ensemble = plan.block.name, plan.arguments.self_ensemble

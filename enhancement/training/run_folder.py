@@ -14,10 +14,11 @@ from typing import IO, Any
 import yaml
 
 from enhancement.config.context import RunContext
-from enhancement.config.files import Options, parse_yaml
+from enhancement.config.files import Options
 from enhancement.config.load import parse_config
+from enhancement.config.plain_yaml import parse_yaml
 from enhancement.errors import UserError
-from enhancement.files import replace_file
+from enhancement.files import remove_temporaries, replace_file, require_file
 from enhancement.paths import locate
 from enhancement.registry import SCHEDULERS, lookup, run_length_arguments
 from enhancement.training.progress import log_to_file
@@ -137,8 +138,8 @@ def locked(run: Path) -> Iterator[None]:
         except OSError as error:
             logger.warning("%s: cannot be locked (%s); start no second run in it", run, error)
         _locks.add(file)
-        for left_behind in run.glob("*/.*.tmp"):  # by a process killed while it saved
-            left_behind.unlink()
+        for folder in (run, run / "models", run / "training_states"):
+            remove_temporaries(folder)  # left behind by a process killed while it saved
         try:
             yield
         finally:
@@ -170,7 +171,7 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
     """What differs from the options that a run was started with, and would change its course."""
     path = run / "options.yml"
     try:
-        before = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        before = parse_yaml(require_file(path).read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error}); the run needs it to go on") from error
     if not isinstance(before, dict) or not isinstance(before.get("train"), dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from enhancement import distributed
 from enhancement.data.images import save_picture
 from enhancement.models.enhancement_model import EnhancementModel
+from enhancement.paths import inside
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import get_metric
 
@@ -59,8 +59,9 @@ def score(run: Run, model: EnhancementModel, loader: Any) -> Scores:
         if len(shown) < IMAGES_SHOWN:
             shown.append(torch.cat(pictures, 3).float().clamp(0, 1).cpu())
         if run.config.val.save_img:
-            folder = run.folder / "visualization" / loader.name / str(run.iteration)
-            save_picture(folder / Path(name).with_suffix(".png"), pictures[1])
+            names = loader.name, str(run.iteration), name
+            path = inside(run.folder / "visualization", *names, said="val.save_img")
+            save_picture(path.with_suffix(".png"), pictures[1])
 
     distributed.broadcast_weights(model.tested_network)
     with distributed.synchronised_errors():
@@ -70,7 +71,8 @@ def score(run: Run, model: EnhancementModel, loader: Any) -> Scores:
         for metric, mean in scores.mean().items():
             tag = f"metrics/{scores.dataset}/{scores.protocol_of(metric)}/{metric}"
             run.tracker.add_scalar(tag, mean, run.iteration)
-        run.tracker.add_pictures(f"{loader.name}: {model.pictures}", shown, run.iteration)
+        columns = model.pictures if loader.gives_truth else model.pictures.rpartition(" | ")[0]
+        run.tracker.add_pictures(f"{loader.name}: {columns}", shown, run.iteration)
     return scores
 
 

@@ -1,7 +1,8 @@
-"""Networks rebuilt from a file of weights alone."""
+"""Networks rebuilt from a file alone; what a file may have built is decided here."""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,64 @@ from torch import nn
 
 from enhancement.archs.contract import Network
 from enhancement.errors import UserError
-from enhancement.registry import ARCH_REGISTRY, build, lookup
+from enhancement.registry import ARCH_REGISTRY, lookup
 
+from .limits import ROOM, check_arguments, memory_limited, parts_limited
 from .recognise import recognise
 from .state_dicts import load_weights, read_weights
 
+# BasicSR's that map an image to an image and take neither a path nor the name of a download
+FROM_BASICSR = (
+    "ECBSR",
+    "EDSR",
+    "RCAN",
+    "RIDNet",
+    "RRDBNet",
+    "SRVGGNetCompact",
+    "SwinIR",
+)
 
-def build_stored(network_g: Any, where: str | Path) -> nn.Module:
-    """The network that a file of ours describes.
+
+def build_stored(network_g: Any, where: str | Path, room: int = 0) -> nn.Module:
+    """The network that a file describes: one that maps images to images or masks, and no other.
+
+    Built without arguments that matter before training alone (a download's name), in bounded memory
+    and of a bounded number of parts.
+
+    Args:
+        network_g: Out of the file.
+        where: The file, for the error.
+        room: Bytes that its weights take.
 
     Raises:
-        UserError: It does not describe a network, or one of another version.
+        UserError: It does not describe such a network, or one of another version.
     """
     try:
-        kind = lookup(ARCH_REGISTRY, network_g["type"])
-        needless = kind.only_before_training if issubclass(kind, Network) else ()
-        return build(ARCH_REGISTRY, {k: v for k, v in network_g.items() if k not in needless})
-    except (UserError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UserError(f"{where}: its network_g cannot be built ({error})") from error
+        kind, arguments = _described(network_g)
+        with parts_limited(), memory_limited(ROOM + 2 * room):
+            return kind(**arguments)
+    except Exception as error:  # constructors given anything raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{where}: its network_g cannot be built ({reason})") from error
+
+
+def _described(network_g: Any) -> tuple[type[nn.Module], dict[str, Any]]:
+    """The class and the arguments that a file's `network_g` names.
+
+    Raises:
+        UserError: There is no such class, or files may not have it built; an argument is no value.
+    """
+    if not isinstance(network_g, dict) or not isinstance(network_g.get("type"), str):
+        raise UserError("it names no type")
+    name = network_g["type"]
+    kind = lookup(ARCH_REGISTRY, name)
+    ours = inspect.isclass(kind) and issubclass(kind, Network)
+    if not ours and name not in FROM_BASICSR:
+        raise UserError(f"{name} is not among the networks that a file may have built")
+    needless = ("type", *(kind.only_before_training if ours else ()))
+    arguments = {k: v for k, v in network_g.items() if k not in needless}
+    check_arguments(arguments)
+    return kind, arguments
 
 
 def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -50,7 +91,8 @@ def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{path}: neither names its network nor has the keys of a known one; "
             f"give an option file with --opt where the command takes one"
         )
-    network = build_stored(network_g, path)
+    room = sum(value.numel() * value.element_size() for value in state.values())
+    network = build_stored(network_g, path, room)
     return network, {**load_weights(network, path), "network_g": network_g}
 
 

@@ -1,4 +1,7 @@
-"""Which network a published state dict belongs to, as the networks declare it (published.py)."""
+"""Which network a published state dict belongs to, as the networks declare it (published.py).
+
+What no network of ours claims, spandrel is asked about.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ def recognise(state: Mapping[str, Tensor]) -> dict[str, Any] | None:
     candidates = [(n, published) for n, published in declared.items() if published.matches(state)]
     if not candidates:
         _refuse_parts(state, declared)
-        return None
+        from enhancement.archs import spandrel_bridge  # only here, because it takes a while
+
+        return spandrel_bridge.recognise(state)
     name, published = max(candidates, key=lambda candidate: len(candidate[1].marks))
     if published.refused:
         raise UserError(published.refused)
@@ -42,7 +47,7 @@ def _refuse_parts(state: Mapping[str, Tensor], declared: Mapping[str, Published]
     for name, published in declared.items():
         part = published.part_of(state)
         if part:
-            others = " and ".join(p for p in published.parts.values() if p != part)
+            others = " and the ".join(p for p in published.parts.values() if p != part)
             raise UserError(
-                f"holds the {part} of {name} alone; give the folder that holds it and the {others}"
+                f"holds the {part} of {name} alone; give the folder that also holds the {others}"
             )

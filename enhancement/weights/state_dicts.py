@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from torch import Tensor, nn
 from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 
+from .meta import checked_meta
 from .storage import read
 
 State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
 WEIGHTS_FILES = (".pth", ".pt", ".pkl", ".ckpt", ".tar", ".safetensors")
 MOST_FILES = 4  # of one network
+MOST_ENTRIES = 100_000  # of a state dict
+DEEPEST = 16  # levels of nested state dicts
 
 
 def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[str, Any]]:
@@ -35,19 +39,20 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
         The state dict, and the `meta` of our own files ({} for others).
 
     Raises:
-        UserError: No such file, or it holds other things than tensors by name, or NaN.
+        UserError: No such file, or it holds other things than dense, finite tensors by name.
     """
     if Path(path).is_dir():
         return _read_folder(Path(path), key), {}
     content = read(path)
     meta = content.get("meta")
-    meta = meta if isinstance(meta, dict) else {}
+    meta = checked_meta(meta, path) if isinstance(meta, dict) else {}
     if key and key not in content:
         raise UserError(f"{path}: has no entry '{key}'; it has: {', '.join(map(str, content))}")
     wrapper = key or next((name for name in WRAPPERS if name in content), None)
-    state = _flattened(content[wrapper] if wrapper else content)
-    if not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"{path}: expected tensors by name; it has: {', '.join(map(str, content))}")
+    entries = list(islice(_entries(content[wrapper] if wrapper else content), MOST_ENTRIES))
+    state = dict(entries)
+    if not 0 < len(entries) < MOST_ENTRIES or not all(map(_is_dense, state.values())):
+        raise UserError(f"{path}: expected tensors by name; it has: {_some(map(str, content))}")
     spoilt = [name for name, value in state.items() if not _is_finite(value)]
     if spoilt:
         raise UserError(
@@ -62,14 +67,24 @@ def _is_finite(value: Tensor) -> bool:
     return not value.is_floating_point() or bool(value.isfinite().all())
 
 
-def _flattened(content: Any, prefix: str = "") -> dict[str, Any]:
-    """The tensors of nested dictionaries, `{"model": {"bias": b}}` as `{"model.bias": b}`."""
-    if not isinstance(content, Mapping):
-        return {prefix: content}
-    flat: dict[str, Any] = {}
+def _entries(content: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The tensors of nested dictionaries, `{"model": {"bias": b}}` as ("model.bias", b)."""
+    if not isinstance(content, Mapping) or depth == DEEPEST:
+        yield prefix, content
+        return
     for name, value in content.items():
-        flat |= _flattened(value, f"{prefix}.{name}" if prefix else str(name))
-    return flat
+        yield from _entries(value, f"{prefix}.{name}" if prefix else str(name), depth + 1)
+
+
+def _is_dense(value: Any) -> bool:
+    """Whether a value is a tensor of real numbers in memory, not a sparse or quantised one."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and not value.is_complex()
+    )
 
 
 def _read_folder(folder: Path, key: str | None) -> State:
@@ -112,9 +127,10 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
     return faults
 
 
-def _some(names: Collection[str]) -> str:
+def _some(names: Iterable[str]) -> str:
     """The first names."""
-    return ", ".join(sorted(names)[:4]) + (", ..." if len(names) > 4 else "")
+    names = sorted(names)
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def own_names(network: nn.Module, state: State) -> State:

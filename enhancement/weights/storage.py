@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,16 @@ import torch
 from torch import Tensor
 
 from enhancement.errors import UserError
-from enhancement.files import flush_to_disk, keep_as, replace_file, sha256
+from enhancement.files import (
+    flush_to_disk,
+    keep_as,
+    replace_file,
+    require_file,
+    sha256,
+    temporary_for,
+)
 from enhancement.weights import tensor_files
+from enhancement.weights.limits import ROOM, memory_limited
 
 State = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
@@ -36,7 +42,7 @@ def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> N
     Raises:
         UserError: The disk is full, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_for(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -63,10 +69,11 @@ def save(path: Path, content: dict[str, Any], previous: Path | None = None) -> N
 def read_checksums(folder: Path) -> dict[str, list[str]]:
     """The checksums of a folder's files; {} where there are none."""
     try:
-        found = json.loads((folder / CHECKSUMS).read_text())
-    except (OSError, ValueError):
+        found = json.loads(require_file(folder / CHECKSUMS).read_text())
+    except (UserError, OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    known = found.items() if isinstance(found, dict) else ()
+    return {name: digests for name, digests in known if isinstance(digests, list)}
 
 
 def whole_checksum(path: Path) -> list[str]:
@@ -77,11 +84,25 @@ def whole_checksum(path: Path) -> list[str]:
     return [found] if not known or found in known else []
 
 
-def is_torchscript(path: str | Path) -> bool:
-    """Whether a file is an archive of a network's code."""
-    with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    return False
+def check_archive(path: Path) -> None:
+    """Refuse what PyTorch's archives must not be: a program, or more than the file's own bytes.
+
+    Raises:
+        UserError: It is one of these.
+        OSError: It cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
+        return  # one of PyTorch's older files, or none
+    if any(member.filename.endswith("/constants.pkl") for member in members):
+        raise UserError(
+            f"{path}: is a TorchScript file, a program, which is not run here; give the weights or "
+            f"an ONNX file"
+        )
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise UserError(f"{path}: is packed; weights are stored as they are, so unpack it first")
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -91,19 +112,17 @@ def read(path: str | Path) -> dict[str, Any]:
         UserError: No such file, a damaged one, or one that would run code.
     """
     try:
-        if Path(path).is_file() and not whole_checksum(Path(path)):
+        path = require_file(path)
+        if not whole_checksum(path):
             raise UserError(
                 f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
             )
-        if Path(path).suffix == tensor_files.SUFFIX:
-            content = tensor_files.unpack(path)
-        elif is_torchscript(path):
-            raise UserError(
-                f"{path}: is a TorchScript file, a program, which is not run here; give the "
-                f"weights or an ONNX file"
-            )
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        with memory_limited(ROOM + 4 * path.stat().st_size):
+            if path.suffix == tensor_files.SUFFIX:
+                content = tensor_files.unpack(path)
+            else:
+                check_archive(path)
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except pickle.UnpicklingError as error:
@@ -111,7 +130,9 @@ def read(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: holds more than tensors, or is damaged ({reason})") from error
     except (EOFError, LookupError) as error:
         raise UserError(f"{path}: is no weights file, or is cut off") from error
-    except (OSError, RuntimeError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # what the unpickler makes of a damaged file has no common base
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = text.splitlines()[0]
         raise UserError(f"{path}: cannot be read as weights ({reason})") from error

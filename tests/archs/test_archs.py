@@ -13,7 +13,7 @@ from networks import EVERY, build, count, image, perturbed
 
 from enhancement import archs
 from enhancement.archs.contract import Network, contract_of
-from enhancement.inference.run import run_padded
+from enhancement.inference.run import pad_for, run_padded
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights.recognise import recognise
 from enhancement.weights.state_dicts import misfits, read_weights
@@ -71,7 +71,8 @@ class TestEveryNetwork:
 
     def test_every_trained_parameter_gets_a_gradient(self, name):
         network = perturbed(build(name))
-        run_padded(network, image(36, 52)).square().mean().backward()
+        outputs = network.outputs(pad_for(network, image(36, 52)))  # all that losses may take
+        torch.stack([output.square().mean() for output in outputs.values()]).sum().backward()
         trained = {n: p.grad for n, p in network.named_parameters() if p.requires_grad}
         assert [
             n for n, gradient in trained.items() if gradient is None or not gradient.any()

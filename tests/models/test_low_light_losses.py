@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from enhancement.models.low_light_losses import SCALE_WEIGHTS
 from enhancement.registry import LOSS_REGISTRY, is_ours, lookup
 
 NAMES = [
@@ -68,3 +69,20 @@ def test_psnr_by_hand():
     pred = torch.tensor([0.1, 0.01]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
     value = loss("PSNRLoss", best=50.0)(pred, torch.zeros_like(pred))
     assert value.item() == pytest.approx(20, abs=1e-3)
+
+
+def test_smooth_l1_and_mean_brightness_by_hand():
+    pred = torch.tensor([0.4, 0.2]).view(2, 1, 1, 1).expand(2, 3, 4, 4)
+    target = torch.zeros_like(pred)
+    assert loss("SmoothL1Loss")(pred, target).item() == pytest.approx((0.08 + 0.02) / 2)
+    assert loss("MeanBrightnessLoss")(pred, target).item() == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("side", "scales"), [(176, 5), (32, 2), (11, 1)])
+def test_multi_scale_ssim_of_flat_images_by_hand(side, scales):
+    """Flat images differ in luminance alone, which the coarsest scale compares."""
+    pred = torch.full((1, 3, side, side), 0.5)
+    luminance = (2 * 0.5 * 0.2 + 1e-4) / (0.5**2 + 0.2**2 + 1e-4)
+    weight = SCALE_WEIGHTS[scales - 1] / sum(SCALE_WEIGHTS[:scales])
+    value = loss("MultiScaleSSIMLoss")(pred, torch.full_like(pred, 0.2))
+    assert value.item() == pytest.approx(1 - luminance**weight, abs=1e-5)

@@ -63,3 +63,37 @@ def test_consistency_moves_the_dark_reflectance_alone():
     loss("RetinexDecompositionLoss", smoothness=0.0)(**given, **tensors).backward()
     assert tensors["reflectance"].grad.any()
     assert not tensors["reflectance_gt"].grad.any()
+
+
+def test_initialisation_by_hand():
+    """R0 = 0.5 and L0 = 0.4 of 0.1; R = 0.8 and L = 0.9 of 0.7."""
+    given = {"lq": flat(0.1), "gt": flat(0.7), "initial_reflectance": flat(0.5)}
+    given |= {"initial_illumination": flat(0.4, 1), "reflectance_gt": flat(0.8)}
+    given |= {"illumination_gt": flat(0.9, 1)}
+    value = loss("InitialisationLoss", brightest=0.5, smoothness=3.0)(**given)
+    smooth = smoothness(given["illumination_gt"], given["reflectance_gt"]).item()
+    expected = (0.2 - 0.1) + (0.72 - 0.7) + 0.5 * (0.4 - 0.1) ** 2 + 3 * smooth
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_unfolding_by_hand():
+    """Constants, but for an illumination that rises by 0.01 from column to column."""
+
+    def wide(value, channels=3):
+        return torch.full((1, channels, 12, 13), value)
+
+    light = wide(0.5, 1) + 0.01 * torch.arange(13)
+    given = {"reflectance": wide(0.6), "illumination": light, "auxiliary_reflectance": wide(0.5)}
+    given |= {"auxiliary_illumination": light + 0.2, "reflectance_gt": wide(0.8)}
+    structural = 1 - (2 * 0.6 * 0.8 + 1e-4) / (0.6**2 + 0.8**2 + 1e-4)  # SSIM of two constants
+    expected = 0.2**2 + 2 * structural + 3 * (0.1 + 0.2) + 4 * 0.01
+    value = loss("UnfoldingLoss", ssim=2.0, constraint=3.0, variation=4.0)(**given)
+    assert value.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_illumination_gradients_by_hand():
+    """The illumination, minus a constant one, rises by 0.1 along x and falls by 0.3 along y."""
+    adjusted = torch.tensor([[0.5, 0.6], [0.2, 0.3]]).view(1, 1, 2, 2)
+    level = torch.full((1, 1, 2, 2), 0.4)
+    value = loss("IlluminationGradientLoss", loss_weight=2.0)(adjusted, level)
+    assert value.item() == pytest.approx(2 * (0.1 + 0.3), rel=1e-5)

@@ -6,6 +6,10 @@ from helpers import ROOT, make_pairs, run, weights
 
 STAGES = {
     "retinexnet": (["network_g:dim=8"], ["1_decomposition", "2_relighting"]),
+    "uretinexnet": (
+        ["network_g:dim=4", "network_g:rounds=2"],
+        ["1_initialisation", "2_unfolding", "3_adjustment"],
+    ),
 }
 BRIEF = [
     *("datasets:train:batch_size_per_gpu=2", "datasets:train:gt_size=32", "train:total_iter=2"),

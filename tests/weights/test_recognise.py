@@ -79,8 +79,8 @@ def test_a_network_in_several_files_is_read_from_their_folder(tmp_path):
 
 def test_one_of_several_files_is_refused_with_the_way_out(tmp_path):
     saved_parts(tmp_path, "RetinexNet", {"first.tar": "decomposition"}, dim=8)
-    text = "first.tar: holds the decomposition of RetinexNet alone; give the folder that holds it "
-    with pytest.raises(UserError, match=f"{text}and the relighting$"):
+    text = "first.tar: holds the decomposition of RetinexNet alone; give the folder that also holds"
+    with pytest.raises(UserError, match=f"{text} the relighting$"):
         build_from_file(tmp_path / "first.tar")
 
 

@@ -1,0 +1,176 @@
+"""Whether a network can be built, gives what the model trains, and takes the weights named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from enhancement.archs.contract import contract_of
+from enhancement.errors import UserError, hint
+from enhancement.paths import locate, missing_hint
+from enhancement.registry import is_ours
+from enhancement.scoring.segmentation import load_segmentation
+from enhancement.weights.parts import part_state
+from enhancement.weights.state_dicts import misfits, own_names, read_weights
+
+from .blocks import Block
+from .building import build_light, constructor_fault
+from .needs import NAMED, Needs, compared_by, taken_by
+from .schema import Config, PathBlock
+from .signature import Fault
+
+LARGEST_MULTIPLE = 512
+ALWAYS_GIVEN = ("lq", "gt", "output")  # what any loss may take by name
+PROBE_SIZE = 64
+
+
+def network_misfits(
+    draft: Config, needs: Needs, training: bool, with_files: bool
+) -> Iterator[Fault]:
+    """What is wrong with the network, its parts and the weights that they start from.
+
+    Args:
+        draft: What is valid of an option file; None stands for the rest.
+        needs: Those of its model.
+        training: Whether it must be complete for training.
+        with_files: Whether the files of frozen parts must exist.
+    """
+    missing = _missing_weights(draft.path, training)
+    yield from ((("path", key), text) for key, text in missing.items())
+    found, networks = draft.network_g, list[nn.Module]()
+    if found is None:
+        return
+    if fault := constructor_fault(lambda: networks.append(_build(found))):
+        yield ("network_g",), fault
+        return
+    network = networks[0]
+    declared = contract_of(network)
+    given = (*ALWAYS_GIVEN, *declared.extra_outputs)
+    for taker, names in _taken(draft, needs):
+        for name in (name for name in names if name not in given):
+            text = f"{found.type} as it is here gives no {name}, which {taker} takes; it gives"
+            yield ("network_g",), f"{text}: {', '.join(given)}"
+    if training and draft.train and draft.train.precision == "fp16" and not declared.fp16:
+        text = f"{found.type} is not known to compute in fp16; expected bf16 or fp32"
+        yield ("train", "precision"), text
+    if declared.gives != needs.gives and (training or needs.gives == "mask"):
+        mask = needs.gives == "mask"
+        expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"
+        yield ("network_g",), f"{found.type} under {draft.model_type}: expected {expected}"
+    if training and draft.train is not None:
+        yield from _frozen_misfits(draft.train.frozen or {}, network, needs, with_files)
+    tries = {"pretrain_network_g": _try_pretrained, "init_network_g": _try_initial}
+    for key, path in draft.path.model_dump(include=set(tries), exclude_none=True).items():
+        if key not in missing and (training or key == "pretrain_network_g"):
+            fault = constructor_fault(partial(tries[key], network, locate(path), draft.path))
+            if fault:
+                yield ("path", key), fault
+
+
+def _taken(draft: Config, needs: Needs) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Who takes what by name: the model, and each named loss."""
+    yield draft.model_type, needs.outputs
+    for loss in draft.train.losses.values() if draft.train else ():
+        if compared_by(loss.kind) == NAMED and NAMED in needs.losses:
+            yield loss.type, taken_by(loss.kind)
+
+
+def _build(block: Block) -> nn.Module:
+    """A network without weights; one of BasicSR's is tried on an image without content.
+
+    Raises:
+        UserError: It does not enhance images.
+    """
+    network: nn.Module = build_light(block.build)
+    if is_ours(block.kind):
+        return network
+    declared = contract_of(network)
+    if declared.size_multiple > LARGEST_MULTIPLE:
+        raise UserError(
+            f"expected a window of at most {LARGEST_MULTIPLE} pixels, but got "
+            f"{declared.size_multiple}"
+        )
+    side = -(-max(PROBE_SIZE, declared.smallest_size) // declared.size_multiple)
+    shape = (1, 3, *(2 * [side * declared.size_multiple]))
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            output = contract_of(network.eval().to("meta"))(torch.zeros(shape))
+    except Exception as error:
+        why = str(error) or type(error).__name__
+        raise UserError(f"does not take images (1, 3, H, W): {why}") from error
+    if output.shape != shape:
+        raise UserError(f"expected {shape} for an image {shape}, but gives {tuple(output.shape)}")
+    return network
+
+
+def _missing_weights(paths: PathBlock, training: bool) -> dict[str, str]:
+    """What is wrong with the files that `path` names, by key."""
+    keys = ("pretrain_network_g", "init_network_g", "resume_state")
+    named = {key: getattr(paths, key) for key in (keys if training else keys[:1])}
+    return {key: fault for key, path in named.items() if path and (fault := _missing(path))}
+
+
+def _missing(path: str) -> str | None:
+    """Why there is no file at a path; None where there is one."""
+    if locate(path).is_file():
+        return None
+    return f"{locate(path)}: no such file; {missing_hint(path)}"
+
+
+def _frozen_misfits(
+    files: dict[str, str], network: nn.Module, needs: Needs, with_files: bool
+) -> Iterator[Fault]:
+    at, parts = ("train", "frozen"), dict(network.named_modules())
+    for name in set(needs.frozen) - files.keys():
+        yield (*at, name), f"missing; expected the checkpoint of a {name} network"
+    for name, path in files.items():
+        if name not in needs.frozen and (not name or name not in parts):
+            tops = [top for top, _ in network.named_children()]
+            valid = hint(name, [*tops, *needs.frozen])
+            yield (*at, name), f"{type(network).__name__} has no such part; {valid}"
+        elif with_files and not locate(path).is_file():
+            yield (
+                (*at, name),
+                f"{path}: no such file; train that stage first, or {missing_hint(path)}",
+            )
+        elif with_files:
+            owner = None if name in needs.frozen else network
+            if fault := constructor_fault(partial(_try_frozen, locate(path), name, owner)):
+                yield (*at, name), fault
+    trained = (n for n, _ in network.named_parameters() if n.split(".")[0] not in files)
+    if len(files) > len(needs.frozen) and not any(trained):
+        yield at, "leaves nothing to train"
+
+
+def _try_frozen(path: Path, name: str, network: nn.Module | None) -> None:
+    """Read the weights of a network's frozen part, or of the frozen segmentation network."""
+    if network is None:
+        load_segmentation(path)
+        return
+    state = part_state(path, name, network)
+    _refuse(path, f"does not fit {name}", misfits(network.get_submodule(name), state))
+
+
+def _try_pretrained(network: nn.Module, path: Path, paths: PathBlock) -> None:
+    state = own_names(network, read_weights(path, paths.param_key_g)[0])
+    _refuse(path, "does not fit", misfits(network, state, paths.strict_load_g))
+
+
+def _refuse(path: Path, why: str, unfit: list[str]) -> None:
+    if unfit:
+        raise UserError("\n".join(f"{path}: {why}: {text}" for text in unfit))
+
+
+def _try_initial(network: nn.Module, path: Path, _: PathBlock) -> None:
+    try:
+        contract_of(network).initialise_from(read_weights(path)[0])
+    except NotImplementedError as error:
+        raise UserError(str(error)) from error
+    except KeyError as error:
+        raise UserError(f"{path}: has no entry {error}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error

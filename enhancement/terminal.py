@@ -1,0 +1,95 @@
+"""Standard output and error: names shown without their control characters, and closed streams."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+# what moves the cursor, colours or reorders text on a terminal, and what is no Unicode at all
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+LINE_START = "\r"  # with which progress bars begin
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+SIGNALLED = 128  # plus the signal's number: the exit status
+
+
+def printable(text: str) -> str:
+    """A text with its control characters written out: `\\x1b` for an escape, `\\xff` for a byte."""
+    return CONTROL.sub(_written_out, text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    if 0xDC80 <= number <= 0xDCFF:  # a byte of a name that is not UTF-8
+        number -= 0xDC00
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
+class Printable:
+    """A stream that names of files may be printed to, whatever characters they hold.
+
+    Args:
+        stream: Written to; everything but `write` is its own.
+        kept: A control character that stays.
+    """
+
+    def __init__(self, stream: Any, kept: str = "") -> None:
+        self.stream, self.kept = stream, kept
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        parts = text.split(self.kept) if self.kept else [text]
+        return int(self.stream.write(self.kept.join(map(printable, parts))))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def printable_streams() -> Iterator[None]:
+    """Print by `Printable` streams, and nowhere where standard output or error are closed."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # or else the next file opened would become standard output
+            os.open(os.devnull, os.O_RDWR)
+    before = sys.stdout, sys.stderr
+    nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stdout = Printable(before[0] or nowhere)
+    sys.stderr = Printable(before[1] or nowhere, LINE_START)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        nowhere.close()
+
+
+def give_up_output() -> None:
+    """Have nothing more written to standard output, which is full or has no reader."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the process as an exception does: half-written files go."""
+
+    def end(number: int, _: Any) -> None:
+        sys.exit(SIGNALLED + number)
+
+    taken = []
+    with suppress(ValueError):  # not the main thread
+        for number in ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, end)
+                taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)

@@ -56,7 +56,7 @@ setup(
         "onnxruntime>=1.18",
         "onnxscript>=0.1",
         "shtab>=1.7",
-        "psutil>=5.9",
+        "psutil>=7.2",
         "matplotlib>=3.8",
         "tabulate>=0.10",
     ],

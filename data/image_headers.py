@@ -59,11 +59,6 @@ class Header:
         colours = COLOURS.get(self.image.mode.split(";")[0], self.image.mode)
         return f"{self.image.format} {bits}-bit {colours}"
 
-    @property
-    def decoding_memory(self) -> int:
-        """Bytes that decoding takes at most, the array that is made included."""
-        return self.size[0] * self.size[1] * BYTES_PER_PIXEL[self.bits]
-
 
 @contextmanager
 def open_header(stream: IO[bytes], where: str) -> Iterator[Header]:
@@ -85,24 +80,19 @@ def open_header(stream: IO[bytes], where: str) -> Iterator[Header]:
         raise UserError(f"{where}: cannot be read as an image ({_reason(error)})") from error
 
 
-def check_memory(header: Header, where: str, room: int | None = None) -> None:
-    """Refuse an image whose pixels would not fit.
+def check_memory(header: Header, where: str) -> None:
+    """Refuse an image whose pixels would not fit into the memory that is free now.
 
     Args:
         header: Its header.
         where: Its file's name, for the error.
-        room: The bytes that it may take; None for what is free now.
 
     Raises:
         UserError: Gives its size and what is free.
     """
-    needed = header.decoding_memory
-    if room is None:
-        if needed <= SURELY_FITS:
-            return
-        room = free_memory(torch.device("cpu"))
-    if needed > room:
-        height, width = header.size
+    height, width = header.size
+    needed = height * width * BYTES_PER_PIXEL[header.bits]
+    if needed > SURELY_FITS and needed > (room := free_memory(torch.device("cpu"))):
         raise UserError(
             f"{where}: is {width}x{height} pixels by its header, which take "
             f"{readable_bytes(needed)} of memory to decode, but {readable_bytes(room)} are free"

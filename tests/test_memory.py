@@ -35,12 +35,45 @@ V1 = {
     ],
 )
 def test_a_containers_limit_leaves_what_is_not_used(tmp_path, files, free):
-    assert free_in_container(tree(tmp_path, files)) == free * MIB
+    assert free_in_container(tree(tmp_path, files), tmp_path / "none") == free * MIB
 
 
 @pytest.mark.parametrize("files", [{}, V2 | {"memory.max": "max"}, {"memory.max": "5"}])
 def test_there_may_be_no_limit(tmp_path, files):
-    assert free_in_container(tree(tmp_path, files)) is None
+    assert free_in_container(tree(tmp_path, files), tmp_path / "none") is None
+
+
+def group(place, limit, used, version):
+    """The files of one group."""
+    names = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        2: ("memory.max", "memory.current"),
+    }
+    return dict(zip((f"{place}/{name}" for name in names[version]), (limit, used), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("listed", "files", "free"),
+    [
+        (
+            "0::/user.slice/run.scope",
+            group("user.slice", 900 * MIB, 200 * MIB, 2)
+            | group("user.slice/run.scope", "max", 100 * MIB, 2),
+            700,
+        ),
+        (
+            "4:memory:/docker/ab\n0::/",
+            group("memory", 2**63 - 4096, 900 * MIB, 1)
+            | group("memory/docker/ab", 512 * MIB, 12 * MIB, 1),
+            500,
+        ),
+        ("5:cpu,memory:/elsewhere\n0::/", group("memory", 64 * MIB, 4 * MIB, 1), 60),
+        ("0::/a/b", group("unified/a", 64 * MIB, 80 * MIB, 2), 0),
+    ],
+)
+def test_the_groups_of_this_process_count_and_those_above(tmp_path, listed, files, free):
+    tree(tmp_path, files | {"membership": listed})
+    assert free_in_container(tmp_path, tmp_path / "membership") == free * MIB
 
 
 def test_the_smaller_one_counts(tmp_path, monkeypatch):

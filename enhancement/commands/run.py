@@ -17,6 +17,7 @@ from enhancement.inference.engines import ENGINES, engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.image_files import enhance_images
 from enhancement.inference.jobs import Job, plan, without_existing
+from enhancement.inference.memory_limit import MemoryLimit
 from enhancement.inference.onnx_network import open_network
 from enhancement.inference.pictures import FORMATS
 from enhancement.inference.video import enhance_camera, enhance_video
@@ -74,10 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = jobs
     if arguments.resume:
         wanted = [without_existing(job) for job in jobs if not job.target.exists()]
-    faults = images(arguments, [job for job in wanted if not job.is_video], enhancer)
+    limited = arguments.max_memory and enhancer.device.type == "cpu"
+    limit = MemoryLimit(enhancer) if limited else None
+    faults = images(arguments, [job for job in wanted if not job.is_video], enhancer, limit)
     for job in wanted:
         if job.is_video:
-            faults += video(job, enhancer)
+            faults += video(job, enhancer, limit)
     if faults and len(jobs) == 1:
         raise UserError(faults[0])
     seconds, existing = time.perf_counter() - began, len(jobs) - len(wanted)
@@ -133,19 +136,26 @@ def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
     )
 
 
-def images(arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer) -> list[str]:
+def images(
+    arguments: argparse.Namespace,
+    jobs: list[Job],
+    enhancer: FrameEnhancer,
+    limit: MemoryLimit | None,
+) -> list[str]:
     """Enhance the image files; what went wrong."""
     if not jobs:
         return []
     with bar("Images", len(jobs), "image") as shown:
-        return enhance_images(jobs, enhancer, arguments.batch, shown.update)
+        return enhance_images(jobs, enhancer, arguments.batch, shown.update, limit)
 
 
-def video(job: Job, enhancer: FrameEnhancer) -> list[str]:
+def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None) -> list[str]:
     """Enhance one video file; what went wrong."""
     enhancer.reset()
     try:
         source = VideoSource(job.source)
+        if limit:
+            limit.admit_video(source)
         began = time.perf_counter()
         with bar(job.source.name, source.frames_expected, "frame") as shown:
             enhance_video(source, job.target, enhancer, shown.update)

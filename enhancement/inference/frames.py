@@ -101,6 +101,7 @@ class FrameEnhancer:
         self.run = self_ensemble if ensemble else enhance
         fused = self.device.type == "cpu" and not ensemble
         self.by_grid = grid_network if smoothing or fused else None
+        self.fuses, self.ensemble = fused and bool(grid_network), ensemble
         self.precision, self.smoothing, self.scene_cut = precision, smoothing, scene_cut
         self.reset()
 

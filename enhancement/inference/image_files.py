@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from enhancement.data.image_headers import check_memory
 from enhancement.data.images import to_float
 from enhancement.errors import UserError
 from enhancement.files import replace_file
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.jobs import Job
+from enhancement.inference.memory_limit import MemoryLimit
 from enhancement.inference.pictures import Picture, encode_picture, read_picture
 from enhancement.inference.side_by_side import side_by_side
 from enhancement.inference.stream import enhance_frames, read_ahead
@@ -33,10 +35,11 @@ class Item:
     fault: str | None = None
 
 
-def _read(jobs: Iterable[Job]) -> Iterator[Item]:
+def _read(jobs: Iterable[Job], limit: MemoryLimit | None) -> Iterator[Item]:
+    admit = limit.admit_image if limit else check_memory
     for job in jobs:
         try:
-            yield Item(job, read_picture(job.source))
+            yield Item(job, read_picture(job.source, admit))
         except UserError as error:
             yield Item(job, fault=str(error))
 
@@ -63,6 +66,7 @@ def enhance_images(
     enhancer: FrameEnhancer,
     batch: int = 1,
     progress: Callable[[], Any] = lambda: None,
+    limit: MemoryLimit | None = None,
 ) -> list[str]:
     """Enhance image files; reading, enhancing and writing overlap.
 
@@ -71,6 +75,7 @@ def enhance_images(
         enhancer: What enhances them.
         batch: How many consecutive images of one size are enhanced together.
         progress: Called after each file.
+        limit: Of the memory; with it files are taken one by one, and nothing overlaps.
 
     Returns:
         What went wrong, one line for each file that could not be enhanced.
@@ -89,8 +94,13 @@ def enhance_images(
             items[0].fault = f"{items[0].job.source}: {error}"
         return items
 
+    groups: Generator[list[Item], None, None]
     faults: list[str] = []  # texts, because an error keeps the images in its stack frames alive
-    groups = enhance_frames(batches(read_ahead(_read(jobs), batch), batch), enhanced, ahead=1)
+    items = _read(jobs, limit)
+    if limit:
+        groups = (enhanced([item]) for item in items)
+    else:
+        groups = enhance_frames(batches(read_ahead(items, batch), batch), enhanced, ahead=1)
     try:
         for group in groups:
             for item in group:

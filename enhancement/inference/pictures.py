@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from enhancement.data.image_headers import EXIF_ORIENTATION, check_memory, open_header
+from enhancement.data.image_headers import EXIF_ORIENTATION, Header, check_memory, open_header
 from enhancement.data.images import Array, decode_pixels, read_file
 from enhancement.errors import UserError
 
@@ -61,8 +62,12 @@ class Picture:
     dpi: tuple[float, float] | None = None
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, admit: Callable[[Header, str], None] = check_memory) -> Picture:
     """Read an image file.
+
+    Args:
+        path: The file.
+        admit: Given its header and name, refuses what must not be decoded.
 
     Raises:
         UserError: Not an image, truncated, of several pages, of 32 bits a channel, or too large for
@@ -73,7 +78,7 @@ def read_picture(path: Path) -> Picture:
         image, exif = header.image, header.exif
         if getattr(image, "n_frames", 1) > 1:
             raise UserError(f"{path}: has several pages or frames; save each as its own file")
-        check_memory(header, str(path))
+        admit(header, str(path))
         if image.format == "TIFF":
             exif = _descriptions(exif)
         array = decode_pixels(data, header)

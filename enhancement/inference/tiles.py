@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -126,7 +127,7 @@ class BoundedMemory(Network):
         if self.max_memory is None and pixels <= SURELY_FITS:
             return None
         if self._bytes_per_pixel is None:
-            self._bytes_per_pixel = self.bytes_per_pixel(images[:1])
+            self._bytes_per_pixel = self.measure(images[:1])
         left = self._free(images.device) - IMAGE_BYTES * pixels
         needed = pixels * self._bytes_per_pixel
         if isinstance(self.network, OnnxEngine):
@@ -146,7 +147,12 @@ class BoundedMemory(Network):
             )
         return side
 
-    def bytes_per_pixel(self, image: Tensor) -> float:
+    @property
+    def bytes_per_pixel(self) -> float:
+        """The network's memory use as measured on the first image; 0 before."""
+        return self._bytes_per_pixel or 0.0
+
+    def measure(self, image: Tensor) -> float:
         """The network's memory use, measured on a crop of an image (1, 3, H, W)."""
         crop = image[..., :PROBE, :PROBE].clone()
         with PeakMemory() as memory:
@@ -156,8 +162,10 @@ class BoundedMemory(Network):
     def _free(self, device: torch.device) -> float:
         if self.max_memory is None:
             return SHARE * free_memory(device)
-        on_gpu = device.type == "cuda"
-        return self.max_memory - (torch.cuda.memory_allocated(device) if on_gpu else used_memory())
+        if device.type == "cuda":
+            return self.max_memory - torch.cuda.memory_allocated(device)
+        psutil.heap_trim()  # what decoding has left
+        return self.max_memory - used_memory()
 
     def _attempt(self, run: Callable[..., Tensor], *arguments: Any) -> Tensor | None:
         """The function's result, or None if memory runs out."""

@@ -149,7 +149,7 @@ class TestMaxMemory:
     def test_picks_the_path(self):
         made, x = network("RetinexFormer"), image(320, 320)
         with torch.inference_mode():
-            need = BoundedMemory(made).bytes_per_pixel(x) * 320 * 320
+            need = BoundedMemory(made).measure(x) * 320 * 320
             ample, scarce = (
                 BoundedMemory(made, used_memory() + int(need * share)) for share in (4, 0.8)
             )
@@ -167,7 +167,7 @@ class TestMaxMemory:
         """What is measured on a crop foretells what a larger image takes."""
         made, x = network("RetinexFormer"), image(480, 480)
         with torch.inference_mode():
-            foretold = BoundedMemory(made).bytes_per_pixel(x) * 480 * 480
+            foretold = BoundedMemory(made).measure(x) * 480 * 480
             with PeakMemory() as memory:
                 enhance(made, x)
         assert 0.6 < memory.peak / foretold <= 1

@@ -15,6 +15,7 @@ __all__ = [
     "segmentation_arch",
     "uretinexnet_arch",
     "wsgm_arch",
+    "wtnet_arch",
 ]
 
 for _name in __all__:

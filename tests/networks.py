@@ -15,6 +15,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "RetinexNet": {"dim": 16},
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
     "URetinexNet": {"dim": 8, "rounds": 2},
+    "WTNet": {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1},
 }
 
 

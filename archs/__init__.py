@@ -28,6 +28,7 @@ __all__ = [
     "uretinexnet_arch",
     "wsgm_arch",
     "zero_dce_arch",
+    "wtnet_arch",
 ]
 
 for _name in __all__:

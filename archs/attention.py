@@ -45,6 +45,32 @@ def channel_attention(
         return (score * temperature).softmax(-1)
 
 
+def attention_of(q: Tensor, k: Tensor, temperature: Tensor) -> Tensor:
+    """softmax(temperature * q k') over channels, with q and k L2-normalised over the pixels.
+
+    The sums over pixels are those of the whole image where q and k are a tile's.
+
+    Args:
+        q, k: Queries and keys, (B, C, H, W); the heads divide the channels in order.
+        temperature: (heads, 1, 1).
+
+    Returns:
+        (B, heads, d, d), each row sums to 1.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        kind = torch.promote_types(q.dtype, torch.float32)
+        q, k = (x.flatten(2).unflatten(1, (len(temperature), -1)).to(kind) for x in (q, k))
+
+        def sums() -> Tensor:
+            norms = [x.norm(dim=-1, keepdim=True) for x in (q, k)]
+            return torch.cat((q @ k.transpose(-1, -2), *norms), -1)
+
+        products, query_norm, key_norm = global_statistics(sums).split((q.shape[2], 1, 1), -1)
+        score = products / query_norm.clamp_min(1e-12)
+        score = score / key_norm.clamp_min(1e-12).transpose(-1, -2)
+        return (score * temperature).softmax(-1)
+
+
 def channels_by_head(count: int, num_heads: int, like: Tensor) -> Tensor:
     """Queries or keys that are a feature's channels themselves.
 

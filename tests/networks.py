@@ -23,6 +23,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "SegmentationNet": {"encoder": "mobilenetv3_small_100"},
     "ZeroDCE": {"width": 8},
     "URetinexNet": {"dim": 8, "rounds": 2},
+    "WTNet": {"dim": 8, "num_blocks": [1, 1, 1, 1], "num_refinement_blocks": 1},
 }
 
 

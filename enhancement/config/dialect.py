@@ -16,8 +16,9 @@ nothing but their roots changed.
 | `val.rgb2bgr: true` | nothing: files are always written with the right colours |
 | `val.use_image` | `val.protocol`: `basicsr` (8 bits) where true, else `retinexformer` (float) |
 | `val.max_minibatch` | nothing: images are validated one at a time |
-| `network_g.in_channels`, `inp_channels`, `out_channels` of 3 | nothing for a network without \
-these arguments: it is RGB to RGB |
+| `network_g.in_channels`, `inp_channels`, `out_channels` of 3; `bias: false`, \
+`LayerNorm_type: WithBias`, `dual_pixel_task: false` | nothing for a network without these \
+arguments: it is RGB to RGB, and built that way |
 | `logger.wandb.project`, where wandb is not installed | null, and a note: TensorBoard logs the \
 run |
 | a frequency such as `1e3` | the whole number |
@@ -49,7 +50,10 @@ NOT_PAIRED = {
     "for the test set; save the frames of each set as images",
 }
 CLIP_NORM = 0.01
-CHANNELS = ("in_channels", "inp_channels", "out_channels")
+FIXED = {  # arguments of theirs, with the values that networks without them are built with
+    **dict.fromkeys(("in_channels", "inp_channels", "out_channels"), 3),
+    **{"bias": False, "LayerNorm_type": "WithBias", "dual_pixel_task": False},
+}
 FREQUENCIES = (
     ("val", "val_freq"),
     ("logger", "print_freq"),
@@ -81,7 +85,7 @@ def translate(options: dict[str, Any]) -> list[str]:
             _translate_dataset(block)
     _translate_training(options)
     _translate_validation(options)
-    _drop_channels(_block(options, "network_g"))
+    _drop_fixed(_block(options, "network_g"))
     for section, key in FREQUENCIES:
         value = _block(options, section).get(key)
         if isinstance(value, float) and value.is_integer():
@@ -147,12 +151,12 @@ def _translate_validation(options: dict[str, Any]) -> None:
         options["val"] = {"select_on_test": True, **val}
 
 
-def _drop_channels(network: dict[str, Any]) -> None:
+def _drop_fixed(network: dict[str, Any]) -> None:
     if network.get("type") not in registered(ARCH_REGISTRY):
         return
     taken = inspect.signature(lookup(ARCH_REGISTRY, network["type"])).parameters
-    for key in CHANNELS:
-        if network.get(key) == 3 and key not in taken:
+    for key, value in FIXED.items():
+        if network.get(key) == value and key not in taken:
             del network[key]
 
 

@@ -3,7 +3,7 @@
 from unittest.mock import patch
 
 import pytest
-from helpers import make_pairs
+from helpers import make_pairs, run, weights
 from published_options import FRAMES, HEAD, OTHERS, PAIRED, REST, RETINEXFORMER, WTNET
 
 from enhancement.config import dialect
@@ -116,10 +116,34 @@ def test_use_amp_is_half_precision(other, use_amp, precision):
     assert load_config(other("NTIRE", head=head)).resolved["train"]["precision"] == precision
 
 
-def test_an_unknown_network_is_all_that_wtnets_file_is_refused_for(other):
-    with pytest.raises(UserError, match=r"network_g\.type: unknown arch 'WTNet'") as caught:
-        load_config(other("WTNet_KC", WTNET))
-    assert "\n" not in str(caught.value)
+WTNETS = [name for name in OTHERS if name.startswith("WTNet")]
+SMALL_WTNET = ["network_g:dim=4", "network_g:num_blocks=[1, 1, 1, 1]", "train:total_iter=2"]
+
+
+def test_wtnets_file_gives_the_published_network(other):
+    options = load_config(other("WTNet_KC", WTNET)).resolved["network_g"]
+    assert options == {
+        "type": "WTNet",
+        "dim": 40,
+        "num_blocks": [4, 7, 7, 8],
+        "num_refinement_blocks": 2,
+        "heads": [1, 1, 1, 1],
+        "ffn_expansion_factor": 2.66,
+    }
+
+
+@pytest.mark.parametrize("name", WTNETS)
+def test_wtnets_files_train_as_they_stand(other, name):
+    assert run("--opt", other(name, WTNET), "--force_yml", *SMALL_WTNET) == 0
+    assert weights(name)["output.weight"].isfinite().all()
+
+
+def test_another_norm_of_wtnets_is_refused_by_name(other):
+    network = WTNET.replace("WithBias", "BiasFree").replace("bias: False", "bias: True")
+    with pytest.raises(UserError) as caught:
+        load_config(other("WTNet_KC", network))
+    assert "network_g.LayerNorm_type: unknown key" in str(caught.value)
+    assert "network_g.bias: unknown key" in str(caught.value)
 
 
 @pytest.mark.parametrize(

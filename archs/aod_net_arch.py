@@ -23,6 +23,8 @@ class AODNet(Network):
     1761 parameters; an output pixel depends on the 8 pixels around it in each direction.
     """
 
+    family = "dehazing"
+
     published = Published(marks=tuple(rf"e_conv{i}\.weight" for i in range(1, 6)))
 
     def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .precision import full_precision
 from .tile_context import global_statistics
 
 
@@ -14,7 +15,7 @@ def gram(x: Tensor) -> Tensor:
     It is that of the whole image where x is a tile. It is computed in float32 at least, because
     the sum over a large image's pixels overflows float16.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x):
         channels = x.flatten(2).to(torch.promote_types(x.dtype, torch.float32))
         return global_statistics(lambda: channels @ channels.transpose(1, 2))
 
@@ -35,7 +36,7 @@ def channel_attention(
     Returns:
         (B, heads, d, d), each row sums to 1.
     """
-    with torch.autocast(products.device.type, enabled=False):
+    with full_precision(products):
         queries, keys = queries.to(products.dtype), keys.to(products.dtype)
         of_queries, of_keys = queries @ products[:, None], keys @ products[:, None]
         query_norm = (of_queries * queries).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)

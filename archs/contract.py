@@ -8,7 +8,7 @@ plain `nn.Module`, by `contract_of(network)` and in no other way.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -18,6 +18,7 @@ from .published import Published, State
 Family = Literal[
     "low light", "without ground truth", "endoscopy", "dehazing", "video", "segmentation"
 ]
+FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order of lists
 
 
 class Network(nn.Module):

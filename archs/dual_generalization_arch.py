@@ -46,6 +46,8 @@ class DualGeneralization(Network):
         ValueError: A number is out of range.
     """
 
+    family = "endoscopy"
+
     published = Published(
         marks=BLGM.published.marks,
         refused="holds BLGM alone, which goes on from IGLFM's feature; train DualGeneralization "

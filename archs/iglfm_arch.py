@@ -170,6 +170,8 @@ class IGLFM(Network):
         ValueError: `width` is no multiple of 16, or a number is below 1.
     """
 
+    family = "endoscopy"
+
     size_multiple = 2
     smallest_size = 4  # the pyramid pads its half-size level by reflection
     published = Published(

@@ -33,6 +33,8 @@ class LNetGIE(Network):
         ValueError: A multiplier is out of range or leaves no channel.
     """
 
+    family = "endoscopy"
+
     def __init__(self, width_multiplier: float = 0.5, resolution_multiplier: float = 0.5) -> None:
         super().__init__()
         dim = int(3 * width_multiplier)

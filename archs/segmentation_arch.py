@@ -35,6 +35,8 @@ class SegmentationNet(Network):
         ValueError: No such encoder, or its weights cannot be had.
     """
 
+    family = "segmentation"
+
     mean: Tensor
     std: Tensor
     size_multiple = 32

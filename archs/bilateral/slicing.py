@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ..precision import full_precision
 from .launch import can_run, run_kernel
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def slice_and_apply(grid: Tensor, guide: Tensor, image: Tensor, tile: Tile | Non
         precise = torch.promote_types(grid.dtype, torch.float32)
         tensors = (t.to(precise).contiguous() for t in (pack_grid(grid), guide, image))
         return SliceAndApply.apply(*tensors).to(image.dtype)
-    with torch.autocast(image.device.type, enabled=False):
+    with full_precision(image):
         sliced = slice_grid(grid.to(image.dtype), guide.to(image.dtype), tile)
         return apply_affine(sliced, image)
 
@@ -109,7 +110,7 @@ def hinge_guide(image: Tensor, features: Tensor, hinges: Tensor, bias: Tensor) -
     if can_fuse(image):
         tensors = (t.contiguous() for t in (image, features, hinges, bias))
         return HingeGuide.apply(*tensors)
-    with torch.autocast(image.device.type, enabled=False):
+    with full_precision(image):
         feature = F.conv2d(image, features[:, :3, None, None], features[:, 3])
     total = bias.view(1, 1, 1).expand_as(feature[:, 0])
     for slope, place in (pair.unbind(1) for pair in hinges.unbind(1)):

@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from enhancement.archs.contract import contract_of
-from enhancement.inference.complexity import multiply_adds, parameter_count
-from enhancement.registry import ARCH_REGISTRY, is_ours
+from enhancement.archs.contract import FAMILIES
+from enhancement.inference.figures import SIDE, figures_of
+from enhancement.registry import ARCH_REGISTRY, is_ours, lookup, registered
 from enhancement.scoring.report import text_table
 from enhancement.weights.state_dicts import read_weights
 
@@ -21,7 +21,10 @@ EXAMPLES = """
 enhance archs
 enhance archs --format json
 """
-SIDE = 256  # of the image that multiply-adds are given for
+PROJECTS = {
+    "BasicSR's (with `upscale: 1`)": "basicsr.",
+    "spandrel's (with `upscale: 1` or `scale: 1`)": "spandrel",
+}
 SHIPPED = Path(__file__).resolve().parents[2] / "pretrained_weights"
 
 
@@ -42,17 +45,14 @@ def shipped_weights() -> dict[str, list[str]]:
 def describe() -> list[dict[str, Any]]:
     """The facts of each of our networks, in the order of their names."""
     weights = shipped_weights()
+    kinds = {name: kind for name, kind in sorted(ARCH_REGISTRY) if is_ours(kind)}
     rows = []
-    for name, kind in sorted(ARCH_REGISTRY):
-        if not is_ours(kind):
-            continue
-        network = kind()
-        paper = (inspect.getmodule(kind).__doc__ or "").strip().split("\n\n")[0]
+    for name, figures in figures_of(kinds).items():
+        paper = (inspect.getmodule(kinds[name]).__doc__ or "").strip().split("\n\n")[0]
         row = {
             "name": name,
-            "parameters": parameter_count(network),
-            "multiply_adds_256": multiply_adds(network, SIDE, SIDE),
-            "size_multiple": contract_of(network).size_multiple,
+            "family": kinds[name].family,
+            **figures,
             "weights": weights.get(name, []),
             "paper": " ".join(paper.split()),
         }
@@ -60,33 +60,51 @@ def describe() -> list[dict[str, Any]]:
     return rows
 
 
-def as_text(rows: list[dict[str, Any]]) -> str:
-    """A table of figures, then each network's paper and the weights that this checkout has."""
-    head = ["network", "parameters", "multiply-adds", "multiple"]
+def foreign() -> dict[str, list[str]]:
+    """The names of other projects' networks, by project."""
+    names = registered(ARCH_REGISTRY)
+    modules = {name: lookup(ARCH_REGISTRY, name).__module__ for name in names}
+    return {
+        title: [name for name in names if modules[name].startswith(package)]
+        for title, package in PROJECTS.items()
+    }
+
+
+def as_text(rows: list[dict[str, Any]], others: dict[str, list[str]]) -> str:
+    """A table of figures by family, each network's paper and weights, and others' networks."""
+    rows = sorted(rows, key=lambda row: FAMILIES.index(row["family"]))
+    head = ["family", "network", "parameters", "multiply-adds", "multiple"]
     lines = [
         [
+            row["family"] if before is None or before["family"] != row["family"] else "",
             row["name"],
             f"{row['parameters']:,}",
             f"{row['multiply_adds_256'] / 1e9:.3f} G",
             str(row["size_multiple"]),
         ]
-        for row in rows
+        for before, row in zip([None, *rows], rows, strict=False)
     ]
     note = f"multiply-adds: for an image of {SIDE}x{SIDE}; multiple: what sizes are padded to\n"
-    width = max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
-    texts = [text_table(head, lines), note]
+    texts = [text_table(head, lines, names=2), note]
     for row in rows:
         weights = ", ".join(row["weights"]) or "none here"
-        texts.append(row["name"])
-        texts += [
-            textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ")
-            for text in (row["paper"], f"weights: {weights}")
-        ]
+        texts += [row["name"], indented(row["paper"]), indented(f"weights: {weights}")]
+    for title, names in others.items():
+        texts += [title, indented(", ".join(names))]
     return "\n".join(texts)
+
+
+def indented(text: str) -> str:
+    """A text in lines that fit the terminal."""
+    width = max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
+    return textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the networks."""
     rows = describe()
-    print(json.dumps(rows, indent=2) if arguments.format == "json" else as_text(rows))
+    if arguments.format == "json":
+        print(json.dumps(rows, indent=2))
+    else:
+        print(as_text(rows, foreign()))
     return 0

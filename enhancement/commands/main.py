@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from textwrap import indent
 from typing import Any
@@ -24,14 +25,14 @@ def subcommand(name: str) -> Any:
     return import_module(f"enhancement.commands.{name}")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line of these subcommands; the modules of the others are not imported."""
     parser = argparse.ArgumentParser(
         "enhance", description="Enhance images and video; compare and export networks."
     )
     parser.add_argument("--version", action="version", version=f"enhance {__version__}")
     chosen = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name in names:
         module = subcommand(name)
         child = chosen.add_parser(
             name,
@@ -48,7 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
 @command_line
 def main() -> int:
     """The command `enhance`."""
-    arguments = build_parser().parse_args()
+    asked = [name for name in COMMANDS if name in sys.argv[1:2]]
+    arguments = build_parser(asked or COMMANDS).parse_args()
     return int(arguments.run(arguments) or 0)
 
 

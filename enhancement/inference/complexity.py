@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from enhancement.inference.run import run_padded
+from enhancement.inference.run import pad_for
+
+Shape = tuple[int, int, int, int]
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -18,22 +23,46 @@ def parameter_count(network: nn.Module) -> int:
 def multiply_adds(network: nn.Module, height: int = 256, width: int = 256) -> int:
     """Multiply-adds of convolutions and matrix products for one image, padded as the network asks.
 
-    Element-wise work and slicing are not counted. The network is run on fake tensors, which have
-    shapes but no values; one that needs values is run for real.
+    Element-wise work and slicing are not counted. The network is run on meta tensors, which have
+    shapes but no values; where that fails on fake ones, which are slower but have devices; and
+    one that needs values is run for real.
+
+    Raises:
+        RuntimeError: The network is on the meta device itself, and needs values.
     """
-    device = next(network.parameters()).device
-    was_training = network.training
+    shape, was_training = (1, 3, height, width), network.training
     network.eval()
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            return _counted(network, torch.zeros(1, 3, height, width, device=device))
-    except RuntimeError:  # a compiled kernel, or a size that depends on values
-        return _counted(network, torch.zeros(1, 3, height, width, device=device))
+        for count in (_on_meta, _on_fake):
+            with suppress(RuntimeError):
+                return count(network, shape)
+        return _for_real(network, shape)
     finally:
         network.train(was_training)
 
 
-def _counted(network: nn.Module, image: torch.Tensor) -> int:
+def _on_meta(network: nn.Module, shape: Shape) -> int:
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return _counted(network, {k: v.to("meta") for k, v in tensors.items()}, shape, "meta")
+
+
+def _on_fake(network: nn.Module, shape: Shape) -> int:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        return _for_real(network, shape)
+
+
+def _for_real(network: nn.Module, shape: Shape) -> int:
+    return _counted(network, {}, shape, next(network.parameters()).device)
+
+
+def _counted(
+    network: nn.Module,
+    tensors: dict[str, torch.Tensor],
+    shape: Shape,
+    device: torch.device | str,
+) -> int:
+    """Multiply-adds of a network, `tensors` in place of those of its own by these names."""
+    image = torch.zeros(shape, device=device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        run_padded(network, image)
+        functional_call(network, tensors, (pad_for(network, image),))
     return counter.get_total_flops() // 2

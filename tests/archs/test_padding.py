@@ -13,12 +13,13 @@ from enhancement.registry import ARCH_REGISTRY, lookup
 
 SIZES = ((1, 1), (2, 3), (8, 8), (12, 12), (37, 53))
 KINDS = [lookup(ARCH_REGISTRY, name) for name in EVERY]
-DEMANDS = sorted({(kind.size_multiple, kind.smallest_size) for kind in KINDS})
+DEMANDS = sorted({(kind.size_multiple, kind.smallest_size, kind.square) for kind in KINDS})
+DEMANDS += [(8, 24, True)]
 
 
-def reflected(x, multiple, smallest):
+def reflected(x, multiple, smallest, square):
     """By numpy, which reflects as often as it takes."""
-    least = -(-smallest // multiple) * multiple
+    least = -(-max(smallest, *(x.shape[-2:] if square else (1,))) // multiple) * multiple
     missing = [max(-n % multiple, least - n) for n in x.shape[-2:]]
     return np.pad(x.numpy(), ((0, 0), (0, 0), *((0, n) for n in missing)), "reflect")
 
@@ -26,9 +27,9 @@ def reflected(x, multiple, smallest):
 class Pad(nn.Module):
     """`pad_to_multiple` as something to record."""
 
-    def __init__(self, multiple, smallest):
+    def __init__(self, *demands):
         super().__init__()
-        self.demands = multiple, smallest
+        self.demands = demands
 
     def forward(self, x):
         return pad_to_multiple(x, *self.demands)
@@ -41,7 +42,7 @@ def test_pads_by_reflection(demands):
         np.testing.assert_array_equal(pad_to_multiple(x, *demands), reflected(x, *demands))
 
 
-@pytest.mark.parametrize("demands", [d for d in DEMANDS if d != (1, 1)])
+@pytest.mark.parametrize("demands", [d for d in DEMANDS if d != (1, 1, False)])
 def test_a_recorded_graph_pads_in_the_same_way(demands):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about itself

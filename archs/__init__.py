@@ -27,8 +27,8 @@ __all__ = [
     "snrnet_arch",
     "uretinexnet_arch",
     "wsgm_arch",
-    "zero_dce_arch",
     "wtnet_arch",
+    "zero_dce_arch",
 ]
 
 for _name in __all__:

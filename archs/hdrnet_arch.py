@@ -166,6 +166,8 @@ class HDRNet(Network):
             or not one of its choices.
     """
 
+    family = "video"
+
     def __init__(
         self,
         low_resolution: int = 256,

@@ -156,6 +156,7 @@ class WTNet(Network):
         ValueError: A number is below 1, a list has not 4 entries, or heads do not divide `dim`.
     """
 
+    family = "endoscopy"
     size_multiple = 8
     published = Published(
         marks=(

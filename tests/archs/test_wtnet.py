@@ -12,9 +12,8 @@ from enhancement.weights.networks import build_from_file
 
 def test_wavelets_by_hand_and_back():
     a, b, c, d = 1.0, 2.0, 3.0, 5.0
-    x = torch.tensor([[a, b], [c, d]]).expand(1, 2, 2, 2) * torch.tensor([1.0, 2.0]).view(
-        1, 2, 1, 1
-    )
+    pixels = torch.tensor([[a, b], [c, d]])
+    x = torch.stack((pixels, 2 * pixels))[None]
     low, high = wavelets(x)
     assert low.flatten().tolist() == [5.5, 11.0]
     bands = [(a + b - c - d) / 2, (a - b + c - d) / 2, (a - b - c + d) / 2]

@@ -53,6 +53,8 @@ TEXTS = {
     "NUL": (r'a: "a\0b"', "the text holds control characters"),
     "an escape": (r'a: "\e[31m"', "the text holds control characters"),
     "a newline": (r'a: "a\nb"', "the text holds control characters"),
+    "a line separator": (r'a: "a\u2028b"', "the text holds control characters"),
+    "text that runs backwards": (r'a: "a\u202Eb"', "the text holds control characters"),
     "half a character": (r'a: "\ud800"', "the text holds control characters"),
     "a raw escape": ("a: \x1b", "special characters are not allowed"),
     "a key of control characters": ('"a\\0": 1', "the text holds control characters"),

@@ -100,7 +100,7 @@ def _build(block: Block) -> nn.Module:
         with torch.no_grad(), torch.device("meta"):
             output = contract_of(network.eval().to("meta"))(torch.zeros(shape))
     except Exception as error:
-        why = str(error) or type(error).__name__
+        why = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"does not take images (1, 3, H, W): {why}") from error
     if output.shape != shape:
         raise UserError(f"expected {shape} for an image {shape}, but gives {tuple(output.shape)}")

@@ -102,7 +102,7 @@ def unusable(value: Any) -> str | None:
     if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
         return "the number is too large"
     if isinstance(value, str):
-        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):
+        if not all(c.isprintable() or unicodedata.category(c) == "Zs" for c in value):
             return "the text holds control characters"
         size = len(value.encode())
         if size > LONGEST_TEXT or max(len(name.encode()) for name in value.split("/")) > (

@@ -53,6 +53,8 @@ TEXTS = {
     "NUL": (r'a: "a\0b"', "the text holds control characters"),
     "an escape": (r'a: "\e[31m"', "the text holds control characters"),
     "a newline": (r'a: "a\nb"', "the text holds control characters"),
+    "a line separator": (r'a: "a\u2028b"', "the text holds control characters"),
+    "text that runs backwards": (r'a: "a\u202Eb"', "the text holds control characters"),
     "half a character": (r'a: "\ud800"', "the text holds control characters"),
     "a raw escape": ("a: \x1b", "special characters are not allowed"),
     "a key of control characters": ('"a\\0": 1', "the text holds control characters"),
@@ -124,7 +126,6 @@ FOREIGN = {
 STEPS = {"type": "StepLR", "step_size": 0}
 COSINE = {"type": "CosineAnnealingLR", "T_max": 0}
 RESTARTS = {"type": "CosineAnnealingRestartLR", "periods": [1]}
-SGD_CYCLES = {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1, "cycle_momentum": True}
 SWIN = {"type": "SwinIR", "upscale": 1, "img_size": 16, "embed_dim": 8, "depths": [1]}
 SWIN |= {"num_heads": [2]}
 EDSR = {"type": "EDSR", "num_in_ch": 3, "num_out_ch": 3, "upscale": 1}
@@ -162,7 +163,6 @@ ATTACKS = [
     ("train.scheduler", STEPS, "train.scheduler: cannot be built: "),
     ("train.scheduler", COSINE, "train.scheduler: cannot be built: "),
     ("train.scheduler", RESTARTS, "train.scheduler: "),
-    ("train.scheduler", SGD_CYCLES, "train.scheduler: "),
     ("train.total_iter", 10**30, "too large"),
     ("datasets.train", FOREIGN | {"dataroot_gt": 3}, "dataroot_gt: expected a valid string"),
     ("datasets.train", FOREIGN | {"dataroot_gt": None}, "dataroot_gt: expected a valid string"),
@@ -212,6 +212,10 @@ class TestValues:
         text = yaml.safe_dump(tiny_options(name="NAME")).replace("NAME", "2020-01-01")
         (in_tmp / tiny()).write_text(text)
         assert load_config("tiny.yml").name == "2020-01-01"
+
+    def test_a_schedule_with_types_of_torchs_own_is_read(self, tiny):
+        cycles = {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1.0, "mode": "triangular"}
+        assert load_config(tiny(train={"scheduler": cycles})).training.scheduler.type == "CyclicLR"
 
     def test_forced_values_are_no_exception(self, tiny):
         with pytest.raises(UserError, match=r"--force_yml.*: nan is no finite number"):

@@ -185,5 +185,5 @@ class MuLawLoss(WeightedLoss):
         self.mu = mu
 
     def compare(self, pred: Tensor, target: Tensor) -> Tensor:
-        curves = [torch.log1p(self.mu * x.clamp_min(0)) for x in (pred, target)]
-        return F.l1_loss(*curves) / math.log1p(self.mu)
+        a, b = (torch.log1p(self.mu * x.clamp_min(0)) for x in (pred, target))
+        return F.l1_loss(a, b) / math.log1p(self.mu)

@@ -3,8 +3,8 @@
 Papers: https://arxiv.org/abs/2402.18147 (CPGA-Net), https://arxiv.org/abs/2409.05274 (CPGA-Net+)
 Published files of all three load strictly; the first one's are renamed.
 Differs in: before training, gamma and transmission start near 1 instead of at random, and the
-narrowest layers before a ReLU (one and three channels) with positive weights, since clamps and ReLUs
-let no gradient through to what starts below 0.
+narrowest layers before a ReLU (one and three channels) with positive weights, since clamps and
+ReLUs let no gradient through to what starts below 0.
 """
 
 from __future__ import annotations

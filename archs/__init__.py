@@ -6,6 +6,7 @@ __all__ = [
     "aod_net_arch",
     "blgm_arch",
     "darkir_arch",
+    "cpga_net_arch",
     "ded_net_arch",
     "dual_generalization_arch",
     "fecnet_arch",

@@ -15,7 +15,7 @@ from enhancement.comparison.costs import measure
 from enhancement.comparison.results import Result
 from enhancement.errors import UserError
 from enhancement.inference.onnx_network import OnnxNetwork
-from enhancement.registry import ARCH_REGISTRY, build, lookup
+from enhancement.registry import ARCH_REGISTRY, build, is_ours, lookup
 from enhancement.weights.networks import FROM_BASICSR, build_from_file, build_stored
 from enhancement.weights.state_dicts import read_weights
 

@@ -39,7 +39,7 @@ class Network(nn.Module):
         published: How its authors' files are recognised and read; None if there are none.
     """
 
-    size_multiple: ClassVar[int] = 1
+    size_multiple: int = 1
     smallest_size: ClassVar[int] = 1
     square: ClassVar[bool] = False
     gives: Literal["image", "mask"] = "image"

@@ -7,6 +7,8 @@ The last two networks put an enhancement of the Fourier amplitudes before it.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from basicsr.archs.arch_util import ResidualBlockNoBN, make_layer
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from .tile_context import global_statistics
 LUMA = (0.299, 0.587, 0.114)  # BT.601
 SNR_FLOOR = 1e-4
 AMPLITUDE_FLOOR = 1e-8
+GAUSSIAN = [math.exp(-(n**2) / (2 * 1.5**2)) for n in range(-2, 3)]  # of sigma 1.5
 LIGHT_BLOCKS = 6  # residual blocks of the near branch
 
 
@@ -111,8 +114,7 @@ class FourierFrame(SNRFrame):
     extra_outputs = ("amplitude", "center", "mask")
 
     def __init__(self, dim: int, amplitude: nn.Module, transformer: nn.Module) -> None:
-        taps = torch.arange(-2.0, 3.0).square().div(-2 * 1.5**2).exp()  # a Gaussian, sigma 1.5
-        super().__init__(6, dim, transformer, taps.tolist())
+        super().__init__(6, dim, transformer, GAUSSIAN)
         self.AmpNet = nn.Sequential(amplitude, nn.Sigmoid())
 
     def _enhance(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from enhancement.errors import UserError
 
-MOST_MODULES = 20_000
+MOST_MODULES = 10_000
 MOST_VALUES = 10**9  # parameters and buffers: 4 GB
 
 

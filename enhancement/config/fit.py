@@ -168,7 +168,10 @@ def _set_misfits(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
 def _selection_misfits(val: Val, model_type: str, needs: Needs, sets: Sets) -> Iterator[Fault]:
     """`val.select_by` is a metric that validation scores, on images that are no test set."""
     protocol, chosen = get_protocol(val.protocol), val.select_by
-    if needs.gives == "image" and "val" in sets and not sets["val"].gives_truth:
+    chosen_on = sets.get("val")
+    if not chosen_on and "train" in sets and sets["train"].options.get("val_fraction"):
+        chosen_on = sets["train"]  # of which it will be held out
+    if needs.gives == "image" and chosen_on and not chosen_on.gives_truth:
         protocol = NO_REFERENCE
     images, masks = protocol.names, SEGMENTATION.names
     if needs.gives == "mask" and chosen not in masks:

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from enhancement.archs.contract import contract_of
+from enhancement.archs.contract import Network, contract_of
 from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
-from enhancement.registry import is_ours
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.parts import part_state
 from enhancement.weights.state_dicts import misfits, own_names, read_weights
@@ -80,13 +79,13 @@ def _taken(draft: Config, needs: Needs) -> Iterator[tuple[str, tuple[str, ...]]]
 
 
 def _build(block: Block) -> nn.Module:
-    """A network without weights; one of BasicSR's is tried on an image without content.
+    """A network without weights; one that is not ours is tried on an image without content.
 
     Raises:
         UserError: It does not enhance images.
     """
     network: nn.Module = build_light(block.build)
-    if is_ours(block.kind):
+    if isinstance(network, Network):
         return network
     declared = contract_of(network)
     if declared.size_multiple > LARGEST_MULTIPLE:
@@ -103,7 +102,10 @@ def _build(block: Block) -> nn.Module:
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"does not take images (1, 3, H, W): {why}") from error
     if output.shape != shape:
-        raise UserError(f"expected {shape} for an image {shape}, but gives {tuple(output.shape)}")
+        raise UserError(
+            f"expected {shape} for an image {shape}, but gives {tuple(output.shape)}; a "
+            f"super-resolution network needs `upscale: 1`"
+        )
     return network
 
 

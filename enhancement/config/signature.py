@@ -164,6 +164,11 @@ def _in_words(
         yield path, f"expected {' or '.join(sorted(texts))}, but got {shown(value)}"
 
 
+def _is_table(kind: Any) -> bool:
+    """Whether a key's type is a dictionary, or a union with one."""
+    return any(get_origin(one) is dict for one in (kind, *get_args(kind)))
+
+
 def _place(loc: tuple[int | str, ...], model: Any) -> tuple[KeyPath, dict[str, Any]]:
     """The key that an error lies at, and the valid keys of its block with their types.
 
@@ -173,6 +178,8 @@ def _place(loc: tuple[int | str, ...], model: Any) -> tuple[KeyPath, dict[str, A
     names: dict[str, Any] = {}
     for part in loc:
         if not (inspect.isclass(model) and issubclass(model, BaseModel)):
+            if path and isinstance(part, str) and _is_table(names.get(path[-1])):
+                path = (*path, part)
             break
         names = {f.alias or name: f.annotation for name, f in model.model_fields.items()}
         path = (*path, str(part))

@@ -57,8 +57,8 @@ def ssim_map(
 
 @lru_cache(maxsize=4)
 def gaussian_window(size: int = 11, sigma: float = 1.5) -> Tensor:
-    """1-D, float64, sums to 1."""
-    x = torch.arange(size, dtype=torch.float64) - size // 2
+    """1-D, float64, sums to 1; on the CPU, since it is kept, wherever it was first asked for."""
+    x = torch.arange(size, dtype=torch.float64, device="cpu") - size // 2
     window = torch.exp(-(x**2) / (2 * sigma**2))
     return window / window.sum()
 

@@ -63,7 +63,9 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
 
 
 def _is_finite(value: Tensor) -> bool:
-    """Whether a tensor holds no NaN and no infinity."""
+    """Whether a dense tensor holds no NaN and no infinity."""
+    if value.is_floating_point() and value.element_size() == 1:
+        value = value.half()  # those of 8 bits have no isfinite
     return not value.is_floating_point() or bool(value.isfinite().all())
 
 
@@ -77,13 +79,14 @@ def _entries(content: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[s
 
 
 def _is_dense(value: Any) -> bool:
-    """Whether a value is a tensor of real numbers in memory, not a sparse or quantised one."""
+    """Whether a value is a tensor of real numbers, all in memory; no sparse or quantised one."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
         and value.device.type == "cpu"
         and not value.is_quantized
         and not value.is_complex()
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
     )
 
 

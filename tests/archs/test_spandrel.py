@@ -200,7 +200,7 @@ class TestHviCidNet:
         status, _, err = enhance("export", file, "-o", "w.onnx")
         reason = "its colour transform assigns by boolean masks"
         assert status == 2
-        assert err.endswith(f"error: HVICIDNet cannot be exported: {reason}\n")
+        assert err.endswith(f"error: HVICIDNet cannot be exported as onnx: {reason}\n")
 
     def test_pytorch_computes_it_and_says_so_once(self):
         said, network = [], made("HVICIDNet")

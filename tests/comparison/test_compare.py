@@ -260,7 +260,7 @@ class TestPage:
             ("PSNR", "high"),
             ("LPIPS", "low"),
             ("Dice", "high"),
-            ("NIQE", "high"),
+            ("NIQE", "low"),
         ]
 
     def test_it_stays_below_its_limit(self, in_tmp, monkeypatch):

@@ -68,7 +68,7 @@ def test_stages_are_progressive_where_iterations_are_listed():
         ({"include": "1.png"}, r"^include: expected a valid (array|list), but got '1.png'$"),
         ({"include": [1, 2]}, r"^include: expected a valid string at \[0\] or a valid string at"),
         ({"gt_size": "big"}, r"^gt_size: expected .*valid integer.*, but got 'big'$"),
-        ({"gt_size": 0}, r"^gt_size and resize must be above 0$"),
+        ({"gt_size": 0}, r"^gt_size and resize must be above 0 and at most 16384$"),
         ({"seed": -1}, r"^seed must be at least 0, but got -1$"),
         ({"phase": "training"}, r"^phase: expected 'train', 'val' or 'test', but got 'training'$"),
         ({"cache": True, "seed": "a"}, r"^cache: .*\nseed: expected a valid integer, but got 'a'$"),

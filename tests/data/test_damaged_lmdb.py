@@ -83,7 +83,7 @@ def test_what_is_none_is_named(lmdb):
             LmdbSource(copy_of(lmdb, name, content)).read("0.png")
     (lmdb / "data.mdb").unlink()
     os.mkfifo(lmdb / "data.mdb")
-    with pytest.raises(UserError, match=r"data\.mdb: cannot be read \(is no regular file\)"):
+    with pytest.raises(UserError, match=r"data\.mdb: is a pipe, a device or a socket"):
         LmdbSource(lmdb).read("0.png")
 
 

@@ -182,7 +182,7 @@ def test_pipes_and_devices_are_no_images(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     for name in ("pipe.png", "zero.png"):
-        with pytest.raises(UserError, match=rf"{name}: cannot be read \(is no regular file\)"):
+        with pytest.raises(UserError, match=rf"{name}: is a pipe, a device or a socket"):
             read_image(tmp_path / name)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     assert FolderSource(tmp_path).names == ["a.png"]

@@ -9,11 +9,20 @@ import pytest
 from helpers import make_pairs
 
 from enhancement.config.load import load_config
+from enhancement.config.signature import arguments_model
 from enhancement.data.degradations import DEGRADATIONS
 from enhancement.data.layouts import LAYOUTS, Layout
 from enhancement.data.paired_dataset import PairedDataset, PairedOptions
 from enhancement.errors import UserError
 from enhancement.registry import DATASET_REGISTRY
+
+
+@pytest.fixture(autouse=True)
+def unread_signatures():
+    """Signatures are read once; here what they allow changes in between."""
+    arguments_model.cache_clear()
+    yield
+    arguments_model.cache_clear()
 
 
 def built(path, key="test"):

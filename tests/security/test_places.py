@@ -19,7 +19,7 @@ from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.testing import command
 from enhancement.training.run_folder import locked
 
-NO_NAME = "is no name of a file or folder inside"
+NO_NAME = "(is no name of a file or folder inside|names a folder)"
 CLIMBING = ["../../x", "/etc/x", ".", "..", "", "a/../../x", "a//b", "./a", "a/", "a\0b"]
 
 
@@ -98,7 +98,7 @@ class TestResults:
         path = write_options(in_tmp / "o.yml", datasets=sets, network_g={"type": "LNetGIE"})
         weights = write_weights(in_tmp / "w.pth")
         before = files_below(in_tmp.parent)
-        with pytest.raises(UserError, match=f"'../../escaped' {NO_NAME}"):
+        with pytest.raises(UserError, match=NO_NAME):
             command.test(command.parse(["--opt", str(path), "--weights", str(weights)]))
         assert files_below(in_tmp.parent) == before
 

@@ -356,9 +356,7 @@ class TestBasicsrsOwn:
         assert run("--opt", path) == 0
 
     def test_missing_keys_and_missing_gt_are_told(self, tiny):
-        with pytest.raises(
-            UserError, match=r"train\.io_backend: missing; PairedImageDataset reads"
-        ):
+        with pytest.raises(UserError, match=r"train\.io_backend: missing; expected a block"):
             run("--opt", tiny(datasets={"train": self.block(io_backend=None)}))
         single = self.block(
             type="SingleImageDataset", dataroot_gt=None, gt_size=None, use_hflip=None, use_rot=None

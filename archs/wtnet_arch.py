@@ -23,27 +23,29 @@ from .normalization import ChannelNorm
 from .published import Published, Shapes, count_numbers
 
 
-def mix_bands(bands: Tensor) -> Tensor:
-    """The orthonormal Haar transform of 2x2 pixels, which is its own inverse.
+def mix_bands(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> list[Tensor]:
+    """The orthonormal Haar transform of 2x2 pixels [[a, b], [c, d]], which is its own inverse.
 
-    Args:
-        bands: (B, C, 4, H, W), the pixels [[a, b], [c, d]] in order, or the bands: the mean times
-            two, then what changes along y, along x and along both.
+    Returns:
+        Twice the mean, then what changes along y, along x and along both.
     """
-    a, b, c, d = bands.unbind(2)
-    return torch.stack((a + b + c + d, a + b - c - d, a - b + c - d, a - b - c + d), 2) / 2
+    return [(a + b + c + d) / 2, (a + b - c - d) / 2, (a - b + c - d) / 2, (a - b - c + d) / 2]
 
 
 def wavelets(x: Tensor) -> tuple[Tensor, Tensor]:
     """Haar bands of (B, C, H, W): low (B, C, H/2, W/2), high (B, 3 C, H/2, W/2)."""
-    bands = mix_bands(F.pixel_unshuffle(x, 2).unflatten(1, (-1, 4)))
-    return bands[:, :, 0], bands[:, :, 1:].flatten(1, 2)
+    low, *high = mix_bands(*(x[..., i::2, j::2] for i in (0, 1) for j in (0, 1)))
+    return low, torch.stack(high, 2).flatten(1, 2)
 
 
 def inverse_wavelets(low: Tensor, high: Tensor) -> Tensor:
-    """`wavelets` undone: (B, C, H, W) and (B, 3 C, H, W) to (B, C, 2 H, 2 W)."""
-    bands = torch.cat((low[:, :, None], high.unflatten(1, (-1, 3))), 2)
-    return F.pixel_shuffle(mix_bands(bands).flatten(1, 2), 2)
+    """`wavelets` undone: (B, C, H, W) and (B, 3 C, H, W) to (B, C, 2 H, 2 W).
+
+    Stacked, not by `pixel_shuffle`, which would fix the size of a graph.
+    """
+    a, b, c, d = mix_bands(low, *(high[:, i::3] for i in range(3)))
+    rows = torch.stack((a, b), -1).flatten(-2), torch.stack((c, d), -1).flatten(-2)
+    return torch.stack(rows, -2).flatten(-3, -2)
 
 
 def depthwise(dim: int, kernel_size: int = 3, bias: bool = False) -> nn.Conv2d:

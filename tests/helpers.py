@@ -6,11 +6,13 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from enhancement.config.context import RunContext
 from enhancement.config.load import load_config
 from enhancement.data.images import write_image
+from enhancement.memory import used_memory
 from enhancement.training import command
 from enhancement.training.progress import Progress
 from enhancement.training.setup import build_model
@@ -132,3 +134,9 @@ def run_until(path, name, iteration, *flags):
 def model_of(path, rank=0, world_size=1):
     """The model of an option file, ready to train."""
     return build_model(RunContext(load_config(path), rank, world_size))
+
+
+def memory_in_use() -> int:
+    """Bytes of this process, without what earlier tests have freed but the heap still keeps."""
+    psutil.heap_trim()
+    return used_memory()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import picture
+from helpers import memory_in_use, picture
 
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
@@ -13,7 +13,6 @@ from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.image_files import enhance_images
 from enhancement.inference.jobs import Job
 from enhancement.inference.memory_limit import MemoryLimit
-from enhancement.memory import used_memory
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 MIB = 1 << 20
@@ -32,7 +31,7 @@ def test_too_large_an_image_is_refused_before_decoding(in_tmp, monkeypatch):
     monkeypatch.setattr(
         pictures, "decode_pixels", lambda *given: decoded.append(1) or decode(*given)
     )
-    made = enhancer(used_memory() + 150 * MIB)
+    made = enhancer(memory_in_use() + 150 * MIB)
     jobs = [Job(Path(name), Path("out") / name) for name in ("large.png", "small.png")]
     faults = enhance_images(jobs, made, limit=MemoryLimit(made))
     assert len(faults) == 1
@@ -45,7 +44,7 @@ def test_too_large_an_image_is_refused_before_decoding(in_tmp, monkeypatch):
 def test_what_passes_alone_passes_among_others(in_tmp):
     for i in range(4):
         write_image(f"{i}.png", picture(i, 1000, 1000))
-    made = enhancer(used_memory() + 250 * MIB)
+    made = enhancer(memory_in_use() + 250 * MIB)
     jobs = [Job(Path(f"{i}.png"), Path(f"out/{i}.png")) for i in range(4)]
     assert enhance_images(jobs, made, batch=4, limit=MemoryLimit(made)) == []
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from helpers import picture
+from helpers import memory_in_use, picture
 from networks import IN_TILES, SMALL
 
 from enhancement.archs.tile_context import Tile, current_tile, global_statistics, tile_context
@@ -11,7 +11,7 @@ from enhancement.errors import UserError
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.run import enhance
 from enhancement.inference.tiles import FEATHER, MARGIN, SMALLEST_TILE, BoundedMemory, spans
-from enhancement.memory import PeakMemory, used_memory
+from enhancement.memory import PeakMemory
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.units import parse_bytes, readable_bytes
 
@@ -151,7 +151,7 @@ class TestMaxMemory:
         with torch.inference_mode():
             need = BoundedMemory(made).measure(x) * 320 * 320
             ample, scarce = (
-                BoundedMemory(made, used_memory() + int(need * share)) for share in (4, 0.8)
+                BoundedMemory(made, memory_in_use() + int(need * share)) for share in (4, 0.8)
             )
             assert ample.fitting_tile(x) is None
             side = scarce.fitting_tile(x)

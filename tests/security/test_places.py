@@ -14,7 +14,7 @@ from enhancement.data.images import write_image
 from enhancement.data.sources import open_source
 from enhancement.dataset_tools.synthesize import folder_block, synthesize
 from enhancement.errors import UserError
-from enhancement.paths import inside, locate
+from enhancement.paths import DATA_VARIABLE, inside, locate
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.testing import command
 from enhancement.training.run_folder import locked
@@ -29,6 +29,7 @@ def in_tmp(tmp_path, monkeypatch):
     here = tmp_path / "home" / "work"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
     return here
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from .losses import NamedLoss
+from .losses import NamedLoss, WeightedLoss
 
 TAPS = (0.05, 0.25, 0.4, 0.25, 0.05)  # of the Laplacian pyramid (Burt and Adelson, 1983), a = 0.4
 
 
 @LOSS_REGISTRY.register()
-class EdgeLoss(nn.Module):
+class EdgeLoss(WeightedLoss):
     """Mean of (L(output) - L(gt))^2, L(x) = x - x reduced to half its size and enlarged again.
 
     L is the first level of a Laplacian pyramid (DarkIR, CVPR 2025).
@@ -23,8 +23,7 @@ class EdgeLoss(nn.Module):
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
+        super().__init__(loss_weight)
         self.kernel: Tensor
         taps = torch.tensor(TAPS)
         self.register_buffer("kernel", (taps[:, None] * taps)[None, None], persistent=False)
@@ -34,12 +33,11 @@ class EdgeLoss(nn.Module):
         kernel = self.kernel.expand(x.shape[1], 1, -1, -1)
         return F.conv2d(F.pad(x, (2, 2, 2, 2), "replicate"), kernel, groups=x.shape[1])
 
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Of two (B, C, H, W)."""
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
         difference = pred - target  # L is linear
         sparse = torch.zeros_like(difference)
         sparse[..., ::2, ::2] = 4 * self.blur(difference)[..., ::2, ::2]
-        return self.loss_weight * (difference - self.blur(sparse)).square().mean()
+        return (difference - self.blur(sparse)).square().mean()
 
 
 @LOSS_REGISTRY.register()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from .losses import NamedLoss
+from .losses import NamedLoss, WeightedLoss
 
 
 def amplitude_difference(pred: Tensor, target: Tensor) -> Tensor:
@@ -16,7 +16,7 @@ def amplitude_difference(pred: Tensor, target: Tensor) -> Tensor:
 
 
 @LOSS_REGISTRY.register()
-class PhaseLoss(nn.Module):
+class PhaseLoss(WeightedLoss):
     """Mean absolute difference of phases: |angle F(output) - angle F(gt)| (FECNet, ECCV 2022).
 
     Angles are compared as numbers in (-pi, pi], as published: a hair across pi costs 2 pi.
@@ -25,14 +25,9 @@ class PhaseLoss(nn.Module):
         loss_weight: Factor on the loss.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Of two (B, C, H, W)."""
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
         angles = torch.fft.rfft2(pred).angle(), torch.fft.rfft2(target).angle()
-        return self.loss_weight * F.l1_loss(*angles)
+        return F.l1_loss(*angles)
 
 
 @LOSS_REGISTRY.register()

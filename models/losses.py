@@ -14,8 +14,28 @@ LUMA = (0.299, 0.587, 0.114)  # BT.601
 LUMA_FLOOR = 1e-4  # added before the logarithm; a 39th of an 8-bit level
 
 
+class WeightedLoss(nn.Module):
+    """A loss of an output against the ground truth, times its weight.
+
+    Args:
+        loss_weight: Factor on the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Of two (B, 3, H, W) in [0, 1]."""
+        return self.loss_weight * self.compare(pred, target)
+
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        """The loss before it is weighted."""
+        raise NotImplementedError
+
+
 @LOSS_REGISTRY.register()
-class SSIMLoss(nn.Module):
+class SSIMLoss(WeightedLoss):
     """1 - SSIM with a Gaussian window.
 
     Args:
@@ -25,24 +45,22 @@ class SSIMLoss(nn.Module):
     """
 
     def __init__(self, loss_weight: float = 1.0, window_size: int = 11, sigma: float = 1.5) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         if window_size % 2 == 0 or window_size < 3 or sigma <= 0:
             raise ValueError(
                 "Expected `window_size` odd from 3 and `sigma` above 0, "
                 f"but got {window_size} and {sigma}."
             )
-        self.loss_weight = loss_weight
         self.window: Tensor
         window = gaussian_window(window_size, sigma).float()
         self.register_buffer("window", window, persistent=False)
 
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Of two (B, C, H, W) in [0, 1]."""
-        return self.loss_weight * (1 - ssim_map(pred, target, self.window).mean())
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
+        return 1 - ssim_map(pred, target, self.window).mean()
 
 
 @LOSS_REGISTRY.register()
-class SSIMMAELoss(nn.Module):
+class SSIMMAELoss(WeightedLoss):
     """alpha (1 - SSIM) + (1 - alpha) MAE (Zhao et al., IEEE TCI 2017, with SSIM of one scale).
 
     Args:
@@ -51,16 +69,15 @@ class SSIMMAELoss(nn.Module):
     """
 
     def __init__(self, loss_weight: float = 1.0, alpha: float = 0.84) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         if not 0 <= alpha <= 1:
             raise ValueError(f"Expected `alpha` in [0, 1], but got {alpha}.")
-        self.loss_weight, self.alpha = loss_weight, alpha
+        self.alpha = alpha
         self.ssim = SSIMLoss()
 
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Of two (B, C, H, W) in [0, 1]."""
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
         mae = F.l1_loss(pred, target)
-        return self.loss_weight * (self.alpha * self.ssim(pred, target) + (1 - self.alpha) * mae)
+        return self.alpha * self.ssim(pred, target) + (1 - self.alpha) * mae
 
 
 class NamedLoss(nn.Module):
@@ -117,20 +134,17 @@ class IlluminationSmoothnessLoss(NamedLoss):
 
 
 @LOSS_REGISTRY.register()
-class ColorAngleLoss(nn.Module):
+class ColorAngleLoss(WeightedLoss):
     """Mean angle in radians between the colours of output and ground truth (deepUPE, eq. 6).
+
+    Colours near black count as parallel to any other.
 
     Args:
         loss_weight: Factor on the loss.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Of two (B, 3, H, W) in [0, 1]; colours near black count as parallel to any other."""
+    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
         across = torch.linalg.cross(pred, target, dim=1).square().sum(1)
         along = (pred * target).sum(1)
         # finite gradients where colours are parallel, and no angle where one of them is black
-        return self.loss_weight * torch.atan2((across + 1e-16).sqrt(), along + 1e-4).mean()
+        return torch.atan2((across + 1e-16).sqrt(), along + 1e-4).mean()

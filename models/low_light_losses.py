@@ -6,32 +6,14 @@ import math
 
 import torch
 from basicsr.utils.registry import LOSS_REGISTRY
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from enhancement.scoring.ssim import gaussian_window, ssim_terms
 
+from .losses import WeightedLoss
+
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of MS-SSIM, fine to coarse
-
-
-class WeightedLoss(nn.Module):
-    """A loss of an output against the ground truth, times its weight.
-
-    Args:
-        loss_weight: Factor on the loss.
-    """
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Of two (B, 3, H, W) in [0, 1]."""
-        return self.loss_weight * self.compare(pred, target)
-
-    def compare(self, pred: Tensor, target: Tensor) -> Tensor:
-        """The loss before it is weighted."""
-        raise NotImplementedError
 
 
 @LOSS_REGISTRY.register()

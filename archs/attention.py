@@ -58,7 +58,7 @@ def attention_of(q: Tensor, k: Tensor, temperature: Tensor) -> Tensor:
     Returns:
         (B, heads, d, d), each row sums to 1.
     """
-    with torch.autocast(q.device.type, enabled=False):
+    with full_precision(q):
         kind = torch.promote_types(q.dtype, torch.float32)
         q, k = (x.flatten(2).unflatten(1, (len(temperature), -1)).to(kind) for x in (q, k))
 

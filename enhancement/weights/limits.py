@@ -9,13 +9,15 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from torch.nn.modules.module import register_module_module_registration_hook
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
 
 from enhancement.errors import UserError
 
 ROOM = 1 << 30  # bytes, for libraries and whatever else a small network takes
 LARGEST_NUMBER = 1 << 16  # that a file may give as a network's argument
-MOST_PARTS = 5_000  # modules of a network
+MOST_MODULES = 10_000  # of a network
+MOST_PARAMETERS = 10**9  # and buffers: 4 GB
 MOST_VALUES = 1_000  # in a network's arguments
 
 
@@ -41,24 +43,43 @@ def memory_limited(more: int) -> Iterator[None]:
 
 @contextmanager
 def parts_limited() -> Iterator[None]:
-    """Stop the building of a network of more than `MOST_PARTS` modules.
+    """Stop the building of a network as soon as it is too large.
 
     Raises:
-        UserError: It has more.
+        UserError: It has more than `MOST_MODULES` modules or `MOST_PARAMETERS` numbers.
     """
-    found = 0
+    modules = numbers = 0
 
-    def count(*_: Any) -> None:
-        nonlocal found
-        found += 1
-        if found > MOST_PARTS:
-            raise UserError(f"more than {MOST_PARTS} parts")
+    def count_module(*_: Any) -> None:
+        nonlocal modules
+        modules += 1
+        if modules > MOST_MODULES:
+            raise too_large()
 
-    hook = register_module_module_registration_hook(count)
+    def count_numbers(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal numbers
+        numbers += 0 if tensor is None else tensor.numel()
+        if numbers > MOST_PARAMETERS:
+            raise too_large()
+
+    handles = [
+        hooks.register_module_module_registration_hook(count_module),
+        hooks.register_module_parameter_registration_hook(count_numbers),
+        hooks.register_module_buffer_registration_hook(count_numbers),
+    ]
     try:
         yield
     finally:
-        hook.remove()
+        for handle in handles:
+            handle.remove()
+
+
+def too_large() -> UserError:
+    """What is said of a network beyond the limits."""
+    return UserError(
+        f"too large: more than {MOST_MODULES:,} modules or {MOST_PARAMETERS:,} parameters; lower "
+        f"its depth or width"
+    )
 
 
 def check_arguments(arguments: dict[str, Any]) -> None:

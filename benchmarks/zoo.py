@@ -30,7 +30,7 @@ from enhancement.config.files import OptionFile, named_files
 from enhancement.data.loader import eval_loader
 from enhancement.errors import command_line
 from enhancement.inference.complexity import multiply_adds, parameter_count
-from enhancement.inference.engines import engine_name, prepare
+from enhancement.inference.engines import NAMES, engine_name, prepare
 from enhancement.inference.run import enhance, eval_mode
 from enhancement.scoring.evaluation import Row, Scorer, Scores, samples
 from enhancement.scoring.protocols import GT_MEAN, get_protocol
@@ -121,7 +121,7 @@ def seconds(network: nn.Module, runs: int) -> dict[str, float]:
         return run
 
     found = medians({engine: job(one) for engine, one in prepared.items()}, runs)
-    converted = engine_name(prepared["auto"]) == "onnx"
+    converted = NAMES["pytorch"] not in engine_name(prepared["auto"])
     return {"pytorch": found["pytorch"], "onnx": found["auto"] if converted else math.nan}
 
 

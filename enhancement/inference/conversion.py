@@ -114,7 +114,7 @@ def largest_difference(
     """Compare two networks at some sizes (B, H, W).
 
     Returns:
-        The largest absolute difference, and where it is.
+        The largest difference, relative to the expected value where that is beyond 1, and its place.
     """
     worst, where = -1.0, ""
     for batch, height, width in sizes:
@@ -122,7 +122,8 @@ def largest_difference(
         expected, found = reference(image), other(image)
         if found.shape != expected.shape:
             return float("inf"), f"its output at {width}x{height} is {tuple(found.shape)}"
-        difference = (found - expected).abs().nan_to_num(nan=float("inf"))
+        difference = (found - expected).abs() / expected.abs().clamp_min(1)
+        difference = difference.nan_to_num(nan=float("inf"))
         if difference.max() > worst:
             worst = difference.max().item()
             place = torch.unravel_index(difference.argmax(), difference.shape)

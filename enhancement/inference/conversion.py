@@ -114,7 +114,7 @@ def largest_difference(
     """Compare two networks at some sizes (B, H, W).
 
     Returns:
-        The largest difference, relative to the expected value where that is beyond 1, and its place.
+        The largest difference, relative to expected values beyond 1, and where it is.
     """
     worst, where = -1.0, ""
     for batch, height, width in sizes:

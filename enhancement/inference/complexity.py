@@ -43,7 +43,7 @@ def multiply_adds(network: nn.Module, height: int = 256, width: int = 256) -> in
 
 def _on_meta(network: nn.Module, shape: Shape) -> int:
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    return _counted(network, {k: v.to("meta") for k, v in tensors.items()}, shape, "meta")
+    return _counted(network, {k: v.detach().to("meta") for k, v in tensors.items()}, shape, "meta")
 
 
 def _on_fake(network: nn.Module, shape: Shape) -> int:

@@ -10,6 +10,7 @@ all that the network is given; as published it is that of the crop's whole image
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
@@ -47,10 +48,13 @@ def histogram(value: Tensor, bins: int) -> Tensor:
         (B, bins + 2, 1, 1).
     """
     low, high = value.amin((2, 3), keepdim=True), value.amax((2, 3), keepdim=True)
-    width = high - low
-    place = torch.where(width > 0, (value - low) / torch.where(width > 0, width, 1), 0.5)
-    bin_ = (place * bins).floor().clamp(max=bins - 1)
-    shares = [(bin_ == i).to(value).mean((2, 3), keepdim=True) for i in range(bins)]
+    margin = 0.5 * (low == high).to(value)  # of a flat image
+    first, step = low - margin, (high - low + 2 * margin) / bins
+    # many levels of 8-bit images lie on an edge; which side they fall on follows NumPy's in float32
+    above = [(value >= i * step + first).to(value).mean((2, 3), True) for i in range(1, bins)]
+    ends = torch.ones_like(value[..., :1, :1])
+    above = [ends, *above, 0 * ends]
+    shares = [over - beyond for over, beyond in pairwise(above)]
     return torch.cat((*shares, low, high), 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -46,7 +47,7 @@ class Loader:
         return len(self._batches)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        source = iter(self._batches)
+        source = self._start()
         if self.num_workers and current_thread() is main_thread():
             # a worker's death is reported where its batch is missing, not during an update
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -54,6 +55,20 @@ class Loader:
             if isinstance(batch, UserError):
                 raise DataError(str(batch))
             yield batch
+
+    def _start(self) -> Iterator[Any]:
+        """The batches' iterator; its processes leave what they inherit alone.
+
+        A decoder that a forked process freed would wait for threads that only its parent has.
+        """
+        if not self.num_workers:
+            return iter(self._batches)
+        gc.collect()
+        gc.freeze()
+        try:
+            return iter(self._batches)
+        finally:
+            gc.unfreeze()
 
     def _next(self, source: Iterator[Any]) -> Any:
         try:

@@ -12,7 +12,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from .contract import Network
-from .haze import haze_free, start_at_identity
+from .parts.haze import haze_free, start_at_identity
 from .published import Published
 
 

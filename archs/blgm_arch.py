@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .padding import is_recording
+from .parts.padding import is_recording
 from .published import Published
 
 BINS = 64

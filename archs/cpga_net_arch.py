@@ -16,7 +16,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from .contract import Network
-from .cpga_blocks import (
+from .parts.cpga_blocks import (
     CPBlock,
     Fusion,
     GammaEstimator,
@@ -24,9 +24,9 @@ from .cpga_blocks import (
     PlusGammaEstimator,
     ResBlock,
 )
-from .haze import start_at_identity
+from .parts.haze import start_at_identity
+from .parts.tile_context import global_statistics
 from .published import Published, Shapes, count_numbers
-from .tile_context import global_statistics
 
 LUMA = (0.299, 0.587, 0.114)  # BT.601
 VARIANTS = ("base", "plus", "plus_plus")

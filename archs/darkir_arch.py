@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .fourier_blocks import NO_ONNX, direction, pointwise_pair
-from .normalization import ChannelNorm
+from .parts.fourier_blocks import NO_ONNX, direction, pointwise_pair
+from .parts.normalization import ChannelNorm
 from .published import Published, Shapes, count_numbers
 
 DILATIONS = (1, 4, 9)  # of the decoder's branches

@@ -17,8 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from .contract import Network
+from .parts.resizing import upsample_to
 from .published import Published, Shapes
-from .resizing import upsample_to
 from .retinex_blocks import (
     IGR,
     PUBLISHED_MARKS,

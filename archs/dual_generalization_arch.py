@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from .blgm_arch import BLGM, illumination_vector
 from .contract import Network
-from .folding import fold_prelu
 from .iglfm_arch import IGLFM
-from .padding import pad_to_multiple
+from .parts.folding import fold_prelu
+from .parts.padding import pad_to_multiple
+from .parts.tile_context import global_statistics
 from .published import Published
-from .tile_context import global_statistics
 from .wsgm_arch import WSGM
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .fourier_blocks import NO_ONNX, SLOPE, SpatialProcess, direction, pointwise_pair
+from .parts.fourier_blocks import NO_ONNX, SLOPE, SpatialProcess, direction, pointwise_pair
 from .published import Published
 
 Mode = Literal["amplitude", "phase"]

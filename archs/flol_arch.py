@@ -13,8 +13,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .fourier_blocks import FourierProcess, FrequencyProcess
-from .normalization import ChannelNorm
+from .parts.fourier_blocks import FourierProcess, FrequencyProcess
+from .parts.normalization import ChannelNorm
 from .published import Published, Shapes, count_numbers
 from .snr_frame import FourierFrame
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
+from .parts.tile_context import current_tile, global_statistics
 from .published import Published
-from .tile_context import current_tile, global_statistics
 
 SCALE = 20  # by how much the local brightness is coarser than the image
 CURVES = 7  # of the retouching, one upon the other

@@ -13,7 +13,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from .fourier_blocks import FourierProcess
+from .parts.fourier_blocks import FourierProcess
 from .published import Published
 from .snr_frame import FourierFrame
 

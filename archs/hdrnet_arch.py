@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from .bilateral.guides import CurveGuide, PointwiseGuide
 from .bilateral.slicing import AFFINE, slice_and_apply
 from .contract import Network
-from .tile_context import current_tile, global_statistics
+from .parts.tile_context import current_tile, global_statistics
 
 CHOICES = {
     "mode": ("affine", "illumination"),

@@ -20,10 +20,10 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import mix_channels
 from .contract import Network
+from .parts.attention import mix_channels
+from .parts.tile_context import global_statistics
 from .published import Published
-from .tile_context import global_statistics
 
 DROP_PATHS = (0.01, 0.05, 0.1)  # of the three blocks of a stack
 DARKEST = 1e-8  # before the gamma curve

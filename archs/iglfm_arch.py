@@ -21,7 +21,8 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from .attention import (
+from .contract import Network
+from .parts.attention import (
     ChannelGate,
     SpatialAttention,
     block_diagonal,
@@ -30,10 +31,9 @@ from .attention import (
     gram,
     mix_channels,
 )
-from .contract import Network
-from .folding import fold_prelu
-from .iglfm_blocks import PLF, Guide
-from .normalization import ChannelNorm
+from .parts.folding import fold_prelu
+from .parts.iglfm_blocks import PLF, Guide
+from .parts.normalization import ChannelNorm
 from .published import Published, Shapes, State, count_numbers
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .haze import haze_free, start_at_identity
+from .parts.haze import haze_free, start_at_identity
 
 
 @ARCH_REGISTRY.register()

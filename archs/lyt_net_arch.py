@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .normalization import ChannelNorm
+from .parts.normalization import ChannelNorm
 from .published import Published
 
 TO_YUV = ((0.299, 0.587, 0.114), (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.10001))

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
+from .parts.tile_context import global_statistics
 from .published import Published, Shapes
-from .tile_context import global_statistics
 
 BRANCHES = {  # kernels by name, in the order that `conv_out` takes them
     5: {

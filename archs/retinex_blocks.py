@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .attention import channel_attention, gram
-from .normalization import ChannelNorm
+from .parts.attention import channel_attention, gram
+from .parts.normalization import ChannelNorm
 from .published import Shapes, count_numbers
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .fourier_blocks import NO_ONNX, SLOPE
-from .padding import pad_to_multiple
-from .tile_context import global_statistics
+from .parts.fourier_blocks import NO_ONNX, SLOPE
+from .parts.padding import pad_to_multiple
+from .parts.tile_context import global_statistics
 
 LUMA = (0.299, 0.587, 0.114)  # BT.601
 SNR_FLOOR = 1e-4

@@ -14,9 +14,9 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .parts.tile_context import global_statistics
 from .published import Published, Shapes, count_numbers
 from .snr_frame import SNRFrame, snr_map
-from .tile_context import global_statistics
 
 PATCH = 4  # pixels of a patch's side, at a quarter of the size
 NUM_HEADS = 8

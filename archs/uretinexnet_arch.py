@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
+from .parts.tile_context import global_statistics
 from .published import Published
-from .tile_context import global_statistics
 
 SLOPE = 0.2  # of every leaky ReLU
 RATIO_FLOOR = 1e-4  # of the mean illumination that a training ratio is divided by

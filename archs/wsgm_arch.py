@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import ChannelGate, SpatialAttention
 from .contract import Network
+from .parts.attention import ChannelGate, SpatialAttention
 
 
 class Haar(nn.Module):

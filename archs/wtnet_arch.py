@@ -17,9 +17,9 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import attention_of, block_diagonal, mix_channels
 from .contract import Network
-from .normalization import ChannelNorm
+from .parts.attention import attention_of, block_diagonal, mix_channels
+from .parts.normalization import ChannelNorm
 from .published import Published, Shapes, count_numbers
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from enhancement.archs.blgm_arch import BLGM, DynamicDepthwise, FiLM, illumination_vector
 from enhancement.archs.iglfm_arch import FFB, IGLFM, LongRange, SelectiveKernel
-from enhancement.archs.iglfm_blocks import PLF, CrossAttention, Guide
+from enhancement.archs.parts.iglfm_blocks import PLF, CrossAttention, Guide
 
 SIDES = ("published arithmetic", "ours, PyTorch")
 

@@ -4,6 +4,8 @@ Importing this registers every network, model, dataset, loss and metric.
 """
 
 import os
+from importlib import import_module
+from typing import Any
 
 # large tensors in large pages of memory, where the system has them: PyTorch reads this once
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -11,8 +13,13 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from .registry import register_all
 
 __version__ = "0.1.0"
+__all__ = ["load_network"]
+OFFERED = {"load_network": "enhancement.weights.networks"}  # by the module that holds it
 register_all()
 
-from .weights.networks import load_network  # noqa: E402 - the networks have to be registered
 
-__all__ = ["load_network"]
+def __getattr__(name: str) -> Any:
+    """What is offered here and lives in a package above this one, imported when it is asked for."""
+    if name not in OFFERED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(OFFERED[name]), name)

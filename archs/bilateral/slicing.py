@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from ..precision import full_precision
+from ..parts.precision import full_precision
 from .launch import can_run, run_kernel
 
 if TYPE_CHECKING:
-    from ..tile_context import Tile
+    from ..parts.tile_context import Tile
 
 AFFINE = 12  # a 3x4 colour transform, row by row
 

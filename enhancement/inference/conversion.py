@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from enhancement.archs.contract import contract_of
-from enhancement.archs.padding import pad_to_multiple
+from enhancement.archs.parts.padding import pad_to_multiple
 
 SIZES = ((1, 64, 96), (1, 75, 53), (2, 101, 130))  # (B, H, W) at which a graph is checked
 TOLERANCE = 1e-4

@@ -114,7 +114,7 @@ class OnnxEngine(Network):
     The graph is converted, or read from the cache, once `WORTH_CONVERTING` pixels have been seen:
     the decision depends on the images alone, so the same run gives the same bits again. PyTorch
     computes everything other than the image itself: stages, named outputs, and tiles, which must
-    know something about the whole image (archs/tile_context.py).
+    know something about the whole image (archs/parts/tile_context.py).
 
     Args:
         network: On the CPU, with its final weights.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from enhancement.archs.contract import contract_of
-from enhancement.archs.padding import pad_to_multiple
+from enhancement.archs.parts.padding import pad_to_multiple
 from enhancement.errors import UserError
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhancement.archs.contract import Network, contract_of
-from enhancement.archs.tile_context import Tile, tile_context
+from enhancement.archs.parts.tile_context import Tile, tile_context
 from enhancement.errors import UserError
 from enhancement.inference.engines import OnnxEngine
 from enhancement.inference.run import enhance, pad_for
@@ -84,7 +84,8 @@ class BoundedMemory(Network):
 
     An image that fits is enhanced whole. A larger one is cut into overlapping tiles that are
     blended at their borders; what the network must know about the whole image comes from a reduced
-    copy, see archs/tile_context.py. If an allocation fails nevertheless, smaller tiles are tried.
+    copy, see archs/parts/tile_context.py. If an allocation fails nevertheless, smaller tiles are
+    tried.
 
     Args:
         network: Any registered network, or one that `engines.prepare` returned.

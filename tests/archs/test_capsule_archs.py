@@ -8,11 +8,11 @@ import torch
 from networks import count
 from torch.nn import functional as F
 
-from enhancement.archs.attention import block_diagonal, channel_attention, gram, mix_channels
 from enhancement.archs.blgm_arch import BLGM, DynamicDepthwise, illumination_vector
 from enhancement.archs.dual_generalization_arch import DualGeneralization
 from enhancement.archs.iglfm_arch import IGLFM
-from enhancement.archs.iglfm_blocks import Laplacian, LumaCurves
+from enhancement.archs.parts.attention import block_diagonal, channel_attention, gram, mix_channels
+from enhancement.archs.parts.iglfm_blocks import Laplacian, LumaCurves
 from enhancement.archs.segmentation_arch import SegmentationNet
 from enhancement.archs.wsgm_arch import WSGM, Haar
 

@@ -8,7 +8,7 @@ import torch
 from networks import EVERY, image
 from torch import nn
 
-from enhancement.archs.padding import pad_to_multiple
+from enhancement.archs.parts.padding import pad_to_multiple
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 SIZES = ((1, 1), (2, 3), (8, 8), (12, 12), (37, 53))

@@ -9,7 +9,7 @@ from networks import count, image
 from torch.nn import functional as F
 
 from enhancement.archs.ded_net_arch import IFE, DEDNet
-from enhancement.archs.normalization import ChannelNorm
+from enhancement.archs.parts.normalization import ChannelNorm
 from enhancement.archs.retinex_blocks import GuidedAttention
 from enhancement.archs.retinexformer_arch import RetinexFormer
 

@@ -5,7 +5,7 @@ import torch
 from networks import build, perturbed
 from torch.nn import functional as F
 
-from enhancement.archs.attention import attention_of
+from enhancement.archs.parts.attention import attention_of
 from enhancement.archs.wtnet_arch import WTNet, inverse_wavelets, wavelets
 from enhancement.weights.networks import build_from_file
 

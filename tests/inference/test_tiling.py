@@ -6,7 +6,7 @@ import torch
 from helpers import memory_in_use, picture
 from networks import IN_TILES, SMALL
 
-from enhancement.archs.tile_context import Tile, current_tile, global_statistics, tile_context
+from enhancement.archs.parts.tile_context import Tile, current_tile, global_statistics, tile_context
 from enhancement.errors import UserError
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.run import enhance

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from enhancement.archs.padding import pad_to_multiple
+from enhancement.archs.parts.padding import pad_to_multiple
 from enhancement.inference.run import enhance, eval_mode, self_ensemble
 from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.report import _plain, table

@@ -146,7 +146,7 @@ class TestNetworks:
 )
 def test_metadata_of_another_kind_is_one_line(tmp_path, meta):
     path = write(tmp_path / "w.pth", lookup(ARCH_REGISTRY, "LNetGIE")().state_dict())
-    content = torch.load(path)
+    content = torch.load(path, weights_only=True)
     content["meta"] = {"network_g": {"type": "LNetGIE"}, **meta}
     torch.save(content, path)
     with pytest.raises(UserError, match=r"w\.pth: its metadata is not as training writes it"):

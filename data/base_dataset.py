@@ -73,6 +73,11 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         raise NotImplementedError
 
     @classmethod
+    def parts(cls, opt: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The blocks of the datasets that this one is made of, by name; none if of one piece."""
+        return {}
+
+    @classmethod
     def check(cls, opt: dict[str, Any]) -> list[str]:
         """Everything wrong with a dataset block and its files, without decoding an image."""
         try:

@@ -101,7 +101,16 @@ class DatasetBlock:
     @property
     def gives_truth(self) -> bool:
         """Whether its dataset gives a ground truth for each image."""
-        return gives_truth(self.kind)
+        return all(gives_truth(part.kind) for part in self.parts)
+
+    @property
+    def parts(self) -> list[DatasetBlock]:
+        """The sets that this one mixes; itself, if it is of one piece."""
+        mixed = self.kind.parts(self.options) if issubclass(self.kind, EnhancementDataset) else {}
+        return [
+            DatasetBlock(name, lookup(DATASET_REGISTRY, options["type"]), options, self.loading)
+            for name, options in mixed.items()
+        ] or [self]
 
     @property
     def given(self) -> dict[str, Any]:

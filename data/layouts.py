@@ -55,6 +55,10 @@ LAYOUTS = {
             "test": [("evaluation/low", "evaluation/high")],
         },
     ),
+    "surgical_video": Layout(
+        "datasets/SurgicalVideo",
+        {split: [(f"{split}/low", f"{split}/high")] for split in ("train", "val", "test")},
+    ),
 }
 
 

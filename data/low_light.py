@@ -11,6 +11,7 @@ from .transforms import Frame
 
 Float = NDArray[np.float32]
 MOST = 100  # of any parameter
+AS_IT_WAS = {"gamma": 1.0, "exposure": 1.0, "falloff": 0.0, "shot_noise": 0.0, "read_noise": 0.0}
 NEGLIGIBLE = 1e-12  # variance of a noise that changes nothing
 
 
@@ -47,6 +48,7 @@ class LowLight:
         gamma: Exponent in linear light; above 1 deepens the shadows.
         exposure: Factor e on the light.
         levels: Brightness levels: exposures to choose from, instead of that range.
+        untouched: The share of the images that are left as they are.
         shot_noise: Variance of the photon noise at full light; 1 / (photons of a white pixel).
         read_noise: Standard deviation of the sensor's own noise, in linear light.
         falloff: f, the share of light lost in the corners; 0.9 for an endoscope's narrow beam.
@@ -58,6 +60,7 @@ class LowLight:
     read_noise: tuple[float, float] = (5e-4, 2e-3)
     falloff: tuple[float, float] = (0.0, 0.0)
     levels: list[float] | None = None
+    untouched: float = 0.0
 
     def __post_init__(self) -> None:
         if self.levels is not None and not (
@@ -66,6 +69,8 @@ class LowLight:
             raise ValueError(
                 f"Expected `levels` to be numbers above 0 up to {MOST}, but got {self.levels}."
             )
+        if not 0 <= self.untouched <= 1:
+            raise ValueError(f"Expected `untouched` to be in [0, 1], but got {self.untouched}.")
         for name in ("gamma", "exposure", "shot_noise", "read_noise", "falloff"):
             low, high = getattr(self, name)
             floor = 1e-6 if name in ("gamma", "exposure") else 0
@@ -85,6 +90,8 @@ class LowLight:
         Returns:
             The same shape and range, in 8-bit levels; and the values drawn, by name.
         """
+        if self.untouched and rng.random() < self.untouched:
+            return quantise(gt), dict(AS_IT_WAS)
         gamma, shot, read, falloff = (
             rng.uniform(*getattr(self, name))
             for name in ("gamma", "shot_noise", "read_noise", "falloff")

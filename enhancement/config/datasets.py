@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Gt
 from pydantic import PlainSerializer, PlainValidator
 
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import DatasetBlock, Loading, Side
+from enhancement.data.mixed_dataset import MixedDataset, PartKeys
 from enhancement.data.selection import included
 from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
@@ -145,11 +146,10 @@ def _set_faults(key: str, given: Any) -> Iterator[Fault]:
         return
     own = {k: v for k, v in given.items() if k != "type"}
     if issubclass(kind, EnhancementDataset):
-        yield from argument_faults(kind.Options, own, CommonKeys)
-        for name, types in kind.nested.items():
-            if own.get(name) is not None:
-                inner = Registered(types, buildable).faults(own[name])
-                yield from (((name, *at), text) for at, text in inner)
+        yield from _own_faults(kind, own, CommonKeys)
+        parts = own.get("parts")
+        for name, part in parts.items() if isinstance(parts, dict) else ():
+            yield from ((("parts", name, *at), text) for at, text in _part_faults(part))
     elif given["type"] in FOREIGN:
         yield from argument_faults(FOREIGN[given["type"]], own, CommonKeys)
         for name in TRAINING_ONLY:
@@ -158,6 +158,28 @@ def _set_faults(key: str, given: Any) -> Iterator[Fault]:
     else:
         yield ("type",), f"{given['type']} gives no pairs of images; {hint('', FOREIGN)}"
     yield from _loading_faults(issubclass(kind, EnhancementDataset), key, own)
+
+
+def _own_faults(kind: type[EnhancementDataset], own: dict[str, Any], more: type) -> Iterator[Fault]:
+    """What is wrong with the keys of one of this project's datasets, and with blocks in it."""
+    yield from argument_faults(kind.Options, own, more)
+    for name, types in kind.nested.items():
+        if own.get(name) is not None:
+            inner = Registered(types, buildable).faults(own[name])
+            yield from (((name, *at), text) for at, text in inner)
+
+
+def _part_faults(given: Any) -> Iterator[Fault]:
+    """What is wrong with a part of a mixture."""
+    kind, faults = find_class(DATASET_REGISTRY, given)
+    yield from faults
+    if kind is None:
+        return
+    if not issubclass(kind, EnhancementDataset) or kind is MixedDataset:
+        yield ("type",), f"{kind.__name__} cannot be a part of a mixture"
+        return
+    own = {k: v for k, v in given.items() if k not in ("type", "phase")}
+    yield from _own_faults(kind, own, PartKeys)
 
 
 def _loading_faults(ours: bool, key: str, own: dict[str, Any]) -> Iterator[Fault]:
@@ -177,7 +199,9 @@ def _loading_faults(ours: bool, key: str, own: dict[str, Any]) -> Iterator[Fault
 def missing_files(block: DatasetBlock) -> Iterator[Fault]:
     """What is wrong with the files of a set: folders that are not there, images without partner."""
     if issubclass(block.kind, EnhancementDataset):
-        yield from (((), text) for text in block.kind.check(block.options))
+        for part in block.parts:
+            at = () if part is block else ("parts", part.key)
+            yield from ((at, text) for text in cast(Any, part.kind).check(part.options))
         return
     missing = False
     for name, path in block.options.items():
@@ -192,8 +216,8 @@ def missing_files(block: DatasetBlock) -> Iterator[Fault]:
 def unequal_fractions(sets: Sets) -> Iterator[Fault]:
     """Sets of the same images must be split alike, or held-out ones leak into training."""
     splits: dict[Any, tuple[str, list[float]]] = {}
-    for key, block in sets.items():
-        given = block.options
+    for key, part in ((key, part) for key, block in sets.items() for part in block.parts):
+        given = part.options
         if any(given.get(f) for f in FRACTIONS):
             root = given.get("dataroot_gt") or given.get("dataroot_lq")
             images = (root, *(given.get(k) for k in ("dataroot", "layout", "split")))
@@ -209,21 +233,30 @@ def unequal_fractions(sets: Sets) -> Iterator[Fault]:
 
 def lacks_masks(block: DatasetBlock) -> bool:
     """Whether a set has no masks."""
-    if not issubclass(block.kind, EnhancementDataset):
+    return any(_lacks_masks(part.kind, part.options) for part in block.parts)
+
+
+def _lacks_masks(kind: Any, options: dict[str, Any]) -> bool:
+    if not issubclass(kind, EnhancementDataset):
         return True
     try:
-        return not block.kind.Options.pick(block.options).masks()
+        return not kind.Options.pick(options).masks()
     except UserError:  # reported with the set itself
         return False
 
 
 def _gt_files(block: DatasetBlock) -> set[str]:
     """The ground-truth files of one of this project's sets; empty where they are unknown."""
-    if block.options.get("subset") or not issubclass(block.kind, EnhancementDataset):
+    found = (_gt_files_of(part.kind, part.options) for part in block.parts)
+    return {file for files in found for file in files}
+
+
+def _gt_files_of(kind: Any, given: dict[str, Any]) -> set[str]:
+    if given.get("subset") or not issubclass(kind, EnhancementDataset):
         return set()
     try:
-        options: Any = block.kind.Options.pick(block.options)
-        sources, found, _ = block.kind.find(options)
+        options: Any = kind.Options.pick(given)
+        sources, found, _ = kind.find(options)
         samples = included(found, options.include, sources[-1])
     except (UserError, OSError):
         return set()

@@ -93,7 +93,8 @@ def sets_of_options(path: str | Path) -> list[ImageSet]:
     """
     datasets = load_config(path, training=False, files_of=set()).datasets
     found: dict[Any, ImageSet] = {}
-    for key, block in sorted(datasets.items(), key=lambda item: SETS.index(phase_of(item[0]))):
+    in_order = sorted(datasets.items(), key=lambda item: SETS.index(phase_of(item[0])))
+    for key, block in ((key, part) for key, whole in in_order for part in whole.parts):
         kind: Any = block.kind
         if not issubclass(kind, EnhancementDataset):
             raise UserError(

@@ -219,6 +219,12 @@ class TestForce:
         assert not (in_tmp / "made").exists()
 
 
+def mixture(part):
+    """A training set of one part."""
+    left_out = dict.fromkeys(("layout", "split", "dataroot"))
+    return {"datasets": {"train": {"type": "MixedDataset", "parts": {"a": part}, **left_out}}}
+
+
 FAULTS = [
     ({"nam": "x"}, "nam: unknown key; did you mean 'name'?"),
     ({"name": None}, "name: missing; expected a text"),
@@ -297,6 +303,26 @@ FAULTS = [
     ({"datasets": {"train": {"layout": "LOL_v3"}}}, "datasets.train.layout: expected 'LOL_v1'"),
     ({"datasets": {"train": {"dataroot": "away"}}}, "datasets.train: away: expected {train/low,"),
     ({"datasets": {"train": {"val_fraction": 1.0}}}, "leave something to train on"),
+    (
+        mixture({"type": "PairedDatset"}),
+        "datasets.train.parts.a.type: unknown dataset 'PairedDatset'; did you mean",
+    ),
+    (
+        mixture({"type": "MixedDataset", "parts": {}}),
+        "datasets.train.parts.a.type: MixedDataset cannot be a part of a mixture",
+    ),
+    (
+        mixture({"type": "PairedDataset", "layout": "high_low", "repet": 2}),
+        "datasets.train.parts.a.repet: unknown key; did you mean 'repeat'?",
+    ),
+    (
+        mixture({"type": "SynthesisDataset", "dataroot_gt": "x", "degradation": {"type": "Fog"}}),
+        "datasets.train.parts.a.degradation.type: unknown type 'Fog'; valid: Haze, LowLight",
+    ),
+    (
+        mixture({"type": "PairedDataset", "layout": "high_low", "dataroot": "away"}),
+        "datasets.train.parts.a: away: expected {train/low,",
+    ),
     (
         {
             "datasets": {

@@ -30,6 +30,15 @@ class TestSynthesis:
         np.testing.assert_allclose(dark, linear_to_srgb(light), atol=0.5 / 255 + 1e-6)
         np.testing.assert_allclose(dark * 255, np.round(dark * 255), atol=1e-4)
 
+    def test_some_images_are_left_as_they_are(self):
+        degrade = LowLight(exposure=(0.1, 0.1), untouched=0.5)
+        image = self.image()
+        same = [
+            np.array_equal(degrade(image, self.frame, np.random.default_rng(i))[0], image)
+            for i in range(40)
+        ]
+        assert 10 < sum(same) < 30
+
     def test_noise_has_the_promised_variance(self):
         degrade = LowLight((1, 1), (0.5, 0.5), (0.01, 0.01), (0.02, 0.02))
         flat = np.full((400, 400, 3), 0.8, np.float32)

@@ -26,7 +26,7 @@ from enhancement.weights import state_dicts, storage
 
 NETWORKS = sorted(p.stem for p in (ROOT / "options").glob("*.yml") if p.stem != "quickstart")
 DATASETS = sorted(p.stem for p in (ROOT / "options/datasets").glob("*.yml"))
-UNPAIRED = ["endoscopy_dark", "lol_v1_dark", "surgical_video"]
+UNPAIRED = ["endoscopy_dark", "lol_v1_dark", "surgical_video_dark"]
 PAIRED = [name for name in DATASETS if name not in UNPAIRED]
 # every network and every dataset at least once
 COVERING = [*zip(NETWORKS, cycle(PAIRED)), *(("zero_dce", name) for name in UNPAIRED)]

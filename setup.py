@@ -8,11 +8,13 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "enhancement/__init__.py").read_text())[1]
 PLUG_INS = ("archs", "data", "models")  # top-level folders that import as parts of `enhancement`
+WITHOUT_CODE = {"options": ["*.yml", "*/*.yml"], "pretrained_weights": ["*.pth"]}
 packages = ["enhancement", *(f"enhancement.{p}" for p in find_packages("enhancement"))]
 for folder in PLUG_INS:
     packages += [
         f"enhancement.{p}" for p in (folder, *(f"{folder}.{q}" for q in find_packages(folder)))
     ]
+packages += [f"enhancement.{folder}" for folder in WITHOUT_CODE]
 
 setup(
     name="enhancement",
@@ -25,9 +27,13 @@ setup(
     packages=packages,
     package_dir={
         "enhancement": "enhancement",
-        **{f"enhancement.{folder}": folder for folder in PLUG_INS},
+        **{f"enhancement.{folder}": folder for folder in (*PLUG_INS, *WITHOUT_CODE)},
     },
-    package_data={"enhancement.comparison": ["assets/*"]},
+    package_data={
+        "enhancement": ["py.typed"],
+        "enhancement.comparison": ["assets/*"],
+        **{f"enhancement.{folder}": files for folder, files in WITHOUT_CODE.items()},
+    },
     # TensorBoard and OpenCV are not named here: basicsr requires tb-nightly and opencv-python,
     # and a second copy of either beside them breaks both (enhancement/compat.py).
     install_requires=[

@@ -18,7 +18,9 @@ from enhancement.units import readable_bytes
 
 # what it stumbles over is said by us, once and with the file's name
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-KINDS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # no other of Pillow's parsers is ever reached
+HEIF = (".heic", ".heif")  # endings of what pillow-heif reads
+# no other of Pillow's parsers is ever reached
+KINDS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "AVIF", "GIF", "HEIF")
 EXIF_ORIENTATION = 0x0112
 # of TIFF
 WIDTH, HEIGHT, BITS_PER_SAMPLE, PLANAR_CONFIGURATION, SEPARATE_PLANES = 256, 257, 258, 284, 2
@@ -58,6 +60,16 @@ class Header:
         bits = 1 if self.image.mode == "1" else self.bits
         colours = COLOURS.get(self.image.mode.split(";")[0], self.image.mode)
         return f"{self.image.format} {bits}-bit {colours}"
+
+
+def reads_heif() -> bool:
+    """Whether HEIC files can be read: pillow-heif is installed, which this makes Pillow know of."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 @contextmanager
@@ -109,8 +121,8 @@ def _opened(stream: IO[bytes]) -> Image.Image:
     Image.init()
     start = stream.read(16)
     for kind in KINDS:
-        parse, accepts = Image.OPEN[kind]
-        if accepts and accepts(start) is True:
+        parse, accepts = Image.OPEN.get(kind, (None, None))
+        if parse and accepts and accepts(start) is True:
             stream.seek(0)
             return parse(stream, "")
     raise ValueError("not an image")

@@ -13,8 +13,11 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 from .registry import register_all
 
 __version__ = "0.1.0"
-__all__ = ["load_network"]
-OFFERED = {"load_network": "enhancement.weights.networks"}  # by the module that holds it
+__all__ = ["load", "load_network"]
+OFFERED = {  # by the module that holds it
+    "load": "enhancement.inference.enhancer",
+    "load_network": "enhancement.weights.networks",
+}
 register_all()
 
 

@@ -16,8 +16,15 @@ DATA_VARIABLE = "ENHANCEMENT_DATA"
 DATA_FOLDER = "datasets"
 PACKAGE_PREFIX = "package:"
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-OPTIONS, SHIPPED_WEIGHTS = CHECKOUT / "options", CHECKOUT / "pretrained_weights"
+PACKAGE = Path(__file__).resolve().parent
+
+
+def _shipped(name: str) -> Path:
+    """A folder that comes with this package: installed inside it, in a checkout beside it."""
+    return PACKAGE / name if (PACKAGE / name).is_dir() else PACKAGE.parent / name
+
+
+OPTIONS, SHIPPED_WEIGHTS = _shipped("options"), _shipped("pretrained_weights")
 
 
 def locate(path: str | Path) -> Path:

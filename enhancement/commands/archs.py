@@ -7,13 +7,13 @@ import inspect
 import json
 import shutil
 import textwrap
-from pathlib import Path
 from typing import Any
 
 from enhancement.archs.contract import FAMILIES
 from enhancement.inference.figures import SIDE, figures_of
 from enhancement.registry import ARCH_REGISTRY, is_ours, lookup, registered
 from enhancement.scoring.report import text_table
+from enhancement.weights.shipped import shipped_weights
 from enhancement.weights.state_dicts import read_weights
 
 HELP = "list the registered networks"
@@ -25,7 +25,6 @@ PROJECTS = {
     "BasicSR's (with `upscale: 1`)": "basicsr.",
     "spandrel's (with `upscale: 1` or `scale: 1`)": "spandrel",
 }
-SHIPPED = Path(__file__).resolve().parents[2] / "pretrained_weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,18 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("table", "json"), default="table")
 
 
-def shipped_weights() -> dict[str, list[str]]:
-    """The weights files of this checkout, by the type of their network."""
+def weights_by_network() -> dict[str, list[str]]:
+    """The names of the weights that come with this package, by the type of their network."""
     found: dict[str, list[str]] = {}
-    for path in sorted(SHIPPED.glob("*.pth")):
+    for name, path in shipped_weights().items():
         kind = read_weights(path)[1].get("network_g", {}).get("type", "?")
-        found.setdefault(kind, []).append(path.name)
+        found.setdefault(kind, []).append(name)
     return found
 
 
 def describe() -> list[dict[str, Any]]:
     """The facts of each of our networks, in the order of their names."""
-    weights = shipped_weights()
+    weights = weights_by_network()
     kinds = {name: kind for name, kind in sorted(ARCH_REGISTRY) if is_ours(kind)}
     rows = []
     for name, figures in figures_of(kinds).items():
@@ -87,7 +86,7 @@ def as_text(rows: list[dict[str, Any]], others: dict[str, list[str]]) -> str:
     note = f"multiply-adds: for an image of {SIDE}x{SIDE}; multiple: what sizes are padded to\n"
     texts = [text_table(head, lines, names=2), note]
     for row in rows:
-        weights = ", ".join(row["weights"]) or "none here"
+        weights = ", ".join(row["weights"]) or "none come with this package"
         texts += [row["name"], indented(row["paper"]), indented(f"weights: {weights}")]
     for title, names in others.items():
         texts += [title, indented(", ".join(names))]

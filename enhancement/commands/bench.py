@@ -25,7 +25,7 @@ HELP = "measure frames a second"
 EXAMPLES = """
 enhance bench HDRNet
 enhance bench RetinexFormer --sizes 640x360 720p --frames 5
-enhance bench --weights pretrained_weights/hdrnet_lol_v1.pth --threads 1
+enhance bench --weights hdrnet_lol_v1 --threads 1
 """
 NAMED = {"720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 PROBE = (320, 192)  # width and height of the frame from which a larger one's time is estimated

@@ -20,7 +20,7 @@ from enhancement.scoring.protocols import PROTOCOLS
 
 HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
 EXAMPLES = """
-enhance compare experiments/hdrnet_lol_v1 experiments/lnet_gie_lol_v1
+enhance compare experiments/hdrnet_lol_v1 experiments/iat_lol_v1
 enhance compare experiments/* --html comparison.html --markdown table.md --latency
 enhance compare results/hdrnet_lol_v1 results/theirs --dataset LOL_v1 --protocol basicsr
 enhance compare experiments/* --tensorboard

@@ -13,7 +13,7 @@ from enhancement.weights.networks import build_from_file
 
 HELP = "write a network as an ONNX or TorchScript file, checked against PyTorch"
 EXAMPLES = """
-enhance export pretrained_weights/hdrnet_lol_v1.pth -o hdrnet.onnx
+enhance export hdrnet_lol_v1 -o hdrnet.onnx
 enhance export W.pth --format torchscript -o network.pt
 """
 

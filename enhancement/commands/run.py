@@ -10,29 +10,31 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.files import check_place, remove_temporaries
-from enhancement.inference.engines import ENGINES, engine_name, prepare
+from enhancement.inference.engines import ENGINES, engine_name
+from enhancement.inference.enhancer import load
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.image_files import enhance_images
 from enhancement.inference.jobs import Job, plan, without_existing
 from enhancement.inference.memory_limit import MemoryLimit
-from enhancement.inference.onnx_network import open_network
 from enhancement.inference.pictures import FORMATS
+from enhancement.inference.piping import PIPE, piped
+from enhancement.inference.strength import check_strength
 from enhancement.inference.video import enhance_camera, enhance_video
 from enhancement.inference.video_sink import check_video_name
 from enhancement.inference.video_source import Camera, VideoSource
-from enhancement.units import parse_bytes
+from enhancement.weights.shipped import DEFAULT
 
 CAMERA = re.compile("[0-9]{1,9}")
 ABANDONED = 3600.0  # seconds after which a file half written is nobody's any more
 HELP = "enhance an image, a folder, a video or a camera"
 EXAMPLES = """
-enhance run dark.jpg -o bright.jpg --weights pretrained_weights/hdrnet_lol_v1.pth
+enhance run dark.jpg -o bright.jpg
+enhance run photos/*.jpg -o enhanced --strength 0.7
 enhance run photos -o enhanced --weights W.pth --resume --format png
 enhance run "photos/**/*.tif" -o enhanced --weights W.pth --max_memory 4GB
-enhance run endoscopy.mp4 -o clear.mp4 --weights W.pth --smoothing 0.8
+enhance run operation.mp4 -o clear.mp4 --weights surgery --smoothing 0.8
 enhance run 0 -o camera.mp4 --weights W.pth --seconds 60
 """
 
@@ -40,15 +42,20 @@ enhance run 0 -o camera.mp4 --weights W.pth --seconds 60
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is enhanced, by which network, and how."""
     add = parser.add_argument
-    add("input", help="file, folder (with its subfolders), quoted pattern, or number of a camera")
-    add("-o", "--out", type=Path, required=True, help="folder, or file for a single input")
-    add("--weights", required=True, help="a .pth file, ours or published, or a .onnx file")
+    said = "files, folders (with their subfolders), quoted patterns; - for standard input; or the "
+    add("input", nargs="+", help=f"{said}number of a camera")
+    said = "folder; for a single input also the new file, or - for standard output"
+    add("-o", "--out", required=True, help=said)
+    said = "name of weights that come with this package, .pth file (ours or published), .onnx file"
+    add("--weights", default=DEFAULT, help=f"{said}; default: {DEFAULT}")
     add("--format", choices=sorted({name[1:] for name in FORMATS}), help="of the images written")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add_engine(parser)
     add("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     add("--batch", type=int, default=1, help="images of one size computed together")
     add("--max_memory", metavar="4GB", help="limit, kept by tiling; default: most of what is free")
+    blended = "share of the output in a blend with the input, in linear light; default: 1"
+    add("--strength", type=float, default=1.0, metavar="0..1", help=blended)
     add("--self_ensemble", action="store_true", help="mean over 8 flips and rotations")
     steadiness = "how steady a video's brightness is kept (HDRNet)"
     add("--smoothing", type=float, default=0.0, metavar="0..1", help=steadiness)
@@ -65,10 +72,16 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Enhance; 1 if some of many files could not be."""
-    jobs = planned(arguments)
+    with piped(arguments.input, arguments.out, arguments.format) as (given, out):
+        return enhance(arguments, given, out)
+
+
+def enhance(arguments: argparse.Namespace, given: list[str], out: str) -> int:
+    """Enhance inputs and write them to an output, both by names of files or folders."""
+    jobs, left_out = planned(arguments, given, out)
     enhancer = make_enhancer(arguments)
     if not jobs:
-        return record(arguments, enhancer)
+        return record(Camera(int(given[0]), arguments.seconds), Path(out), enhancer)
     for folder in {job.target.parent for job in jobs}:
         remove_temporaries(folder, ABANDONED)
     began = time.perf_counter()
@@ -77,17 +90,21 @@ def run(arguments: argparse.Namespace) -> int:
         wanted = [without_existing(job) for job in jobs if not job.target.exists()]
     limited = arguments.max_memory and enhancer.device.type == "cpu"
     limit = MemoryLimit(enhancer) if limited else None
-    faults = images(arguments, [job for job in wanted if not job.is_video], enhancer, limit)
+    pictures = [job for job in wanted if not job.is_video]
+    faults = left_out + images(arguments, pictures, enhancer, limit)
     for job in wanted:
         if job.is_video:
             faults += video(job, enhancer, limit)
-    if faults and len(jobs) == 1:
+    total = len(jobs) + len(left_out)
+    if faults and total == 1:
         raise UserError(faults[0])
     seconds, existing = time.perf_counter() - began, len(jobs) - len(wanted)
     skipped = f"; {existing} there already" if existing else ""
+    done = len(wanted) + len(left_out) - len(faults)
     print(
-        f"{len(wanted) - len(faults)} of {len(jobs)} files in {seconds:.1f} s "
-        f"by {engine_name(enhancer.network)}{skipped}: {arguments.out}"
+        f"{done} of {total} files in {seconds:.1f} s "
+        f"by {engine_name(enhancer.network)}{skipped}: {arguments.out}",
+        file=sys.stderr if arguments.out == PIPE else sys.stdout,
     )
     if faults:
         print(f"{len(faults)} could not be enhanced:", file=sys.stderr)
@@ -96,19 +113,23 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def planned(arguments: argparse.Namespace) -> list[Job]:
-    """The files to be enhanced; none for a camera.
+def planned(
+    arguments: argparse.Namespace, given: list[str], out: str
+) -> tuple[list[Job], list[str]]:
+    """The files to be enhanced, none for a camera; and a line for each that is left out.
 
     Raises:
         UserError: An option does not fit the input, or an output cannot be written.
     """
-    camera = CAMERA.fullmatch(arguments.input) and not Path(arguments.input).exists()
+    camera = len(given) == 1 and CAMERA.fullmatch(given[0]) and not Path(given[0]).exists()
     if camera:
-        check_video_name(arguments.out)
-        check_place(arguments.out)
-        jobs = []
+        check_video_name(Path(out))
+        check_place(Path(out))
+        jobs, left_out = [], []
     else:
-        jobs = plan(arguments.input, arguments.out, arguments.format, arguments.compare)
+        found = plan(given, out, arguments.format, arguments.compare)
+        jobs, left_out = found.jobs, found.left_out
+    check_strength(arguments.strength)
     if arguments.batch < 1:
         raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
     if arguments.compare and (camera or any(job.is_video for job in jobs)):
@@ -117,23 +138,21 @@ def planned(arguments: argparse.Namespace) -> list[Job]:
         raise UserError("--smoothing is for video, but there are images; leave it out")
     if arguments.smoothing and arguments.engine == "onnx":
         raise UserError("--smoothing needs PyTorch's bilateral grid; leave out --engine onnx")
-    return jobs
+    return jobs, left_out
 
 
 def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
     """The network of `--weights`, set up as the other options say."""
-    limit = parse_bytes(arguments.max_memory) if arguments.max_memory else None
-    device = named_device(arguments.device)
-    network = open_network(arguments.weights)[0].eval().to(device)
-    precision = arguments.precision
-    prepared = prepare(network, device, arguments.engine, precision=precision, max_memory=limit)
-    return FrameEnhancer(
-        prepared,
+    return load(
+        arguments.weights,
+        device=arguments.device,
+        engine=arguments.engine,
+        precision=arguments.precision,
+        max_memory=arguments.max_memory,
+        strength=arguments.strength,
         smoothing=arguments.smoothing,
-        precision=precision,
         ensemble=arguments.self_ensemble,
-        max_memory=limit,
-    )
+    ).core
 
 
 def images(
@@ -166,13 +185,12 @@ def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None) -> list[
     return []
 
 
-def record(arguments: argparse.Namespace, enhancer: FrameEnhancer) -> int:
+def record(camera: Camera, out: Path, enhancer: FrameEnhancer) -> int:
     """Record a camera."""
-    camera = Camera(int(arguments.input), arguments.seconds)
     print("Recording; Ctrl-C ends it", file=sys.stderr)
-    with bar(f"camera {arguments.input}", None, "frame") as shown:
-        enhance_camera(camera, arguments.out, enhancer, shown.update)
-    print(f"Written: {arguments.out}")
+    with bar(f"camera {camera.index}", None, "frame") as shown:
+        enhance_camera(camera, out, enhancer, shown.update)
+    print(f"Written: {out}")
     return 0
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,11 +16,9 @@ from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
 from enhancement.errors import UserError
 from enhancement.inference.onnx_network import OnnxNetwork
 from enhancement.inference.run import autocast, enhance, self_ensemble
+from enhancement.inference.strength import LEVELS, Frame, blend, check_strength
 from enhancement.inference.tiles import BoundedMemory
 
-Frame = NDArray[Any]
-
-LEVELS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
 DARK_SCENE = 0.01  # added to both thumbnails, so that noise in the dark is no change of scene
 
@@ -46,6 +43,7 @@ class FrameEnhancer:
         precision: "fp32", "bf16" or "fp16" (the latter on a GPU only).
         ensemble: Average over 8 flips and rotations.
         max_memory: In bytes; see `BoundedMemory`.
+        strength: In [0, 1]: the share of the output in a blend with the input, in linear light.
 
     Raises:
         UserError: `smoothing` with a network that has no bilateral grid, or with `ensemble`; an
@@ -61,7 +59,9 @@ class FrameEnhancer:
         precision: str = "fp32",
         ensemble: bool = False,
         max_memory: int | None = None,
+        strength: float = 1.0,
     ) -> None:
+        check_strength(strength)
         declared = contract_of(network)
         if declared.gives != "image":
             raise UserError(f"{declared.title} gives masks, not images; it enhances nothing")
@@ -103,6 +103,7 @@ class FrameEnhancer:
         self.by_grid = grid_network if smoothing or fused else None
         self.fuses, self.ensemble = fused and bool(grid_network), ensemble
         self.precision, self.smoothing, self.scene_cut = precision, smoothing, scene_cut
+        self.strength = strength
         self.reset()
 
     def reset(self) -> None:
@@ -127,14 +128,18 @@ class FrameEnhancer:
         """
         frames = [np.require(checked(frame), requirements=("C", "W")) for frame in frames]
         with torch.inference_mode():
-            if self.by_grid:
-                return [self._by_grid(self.by_grid, frame) for frame in frames]
-            images = torch.cat([self._tensor(frame) for frame in frames])
-            with autocast(self.device, self.precision):
-                done = self.run(self.bounded, images)
-            del images
-            check_finite(*done.aminmax())
-            return [self._frame(output, frames[0].dtype) for output in done]
+            done = self._enhanced(frames)
+        return [blend(*pair, self.strength) for pair in zip(frames, done, strict=True)]
+
+    def _enhanced(self, frames: list[Frame]) -> list[Frame]:
+        if self.by_grid:
+            return [self._by_grid(self.by_grid, frame) for frame in frames]
+        images = torch.cat([self._tensor(frame) for frame in frames])
+        with autocast(self.device, self.precision):
+            done = self.run(self.bounded, images)
+        del images
+        check_finite(*done.aminmax())
+        return [self._frame(output, frames[0].dtype) for output in done]
 
     def _by_grid(self, network: HDRNet, frame: Frame) -> Frame:
         if self.device.type == "cpu":

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import glob
+import mimetypes
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
+from enhancement.data.image_headers import HEIF, reads_heif
 from enhancement.errors import UserError
 from enhancement.files import check_place, files_below, require_file
 from enhancement.inference.pictures import FORMATS
 from enhancement.inference.video_sink import ENCODERS, check_video_name
 
 WILDCARDS = "*?["
+READABLE = (*FORMATS, ".avif", ".gif", *(HEIF if reads_heif() else ()))
+RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2")
 
 
 @dataclass(frozen=True)
@@ -39,60 +45,104 @@ class Job:
         return [self.target, *([self.comparison] if self.comparison else [])]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes:
+        jobs: The files to be enhanced, sorted by name.
+        left_out: A line for each picture or video that cannot be read.
+    """
+
+    jobs: list[Job]
+    left_out: list[str]
+
+
 def plan(
-    given: str, out: Path, image_format: str | None = None, compare: bool = False
-) -> list[Job]:
-    """The files to be enhanced, sorted by name.
+    given: Sequence[str], out: str, image_format: str | None = None, compare: bool = False
+) -> Plan:
+    """The files to be enhanced, and those that are left out.
 
     Args:
-        given: A file, a folder (with all its subfolders) or a pattern with wildcards.
+        given: Files, folders (with all their subfolders) and patterns with wildcards.
         out: A folder; for a single file also the new file.
-        image_format: Suffix of the new images, without the dot; None keeps the old one.
+        image_format: Suffix of the new images, without the dot; None keeps the old one, or takes
+            PNG for a kind that is not written.
         compare: Write an image of input and output next to each new image.
 
     Raises:
         UserError: Nothing there; an output would overwrite an input or another output, or cannot
             be written.
     """
-    path = Path(given)
-    root, sources = _sources(given, out)
-    if out.suffix.lower() in {*FORMATS, *ENCODERS} and not out.is_dir():
-        if not path.is_file():
-            raise UserError(f"--out {out}: expected a folder for the files of {given}")
-        if image_format and out.suffix.lower() != f".{image_format}":
-            raise UserError(f"--format {image_format}: but --out is {out.name}; leave out one")
-        jobs = [Job(path, out)]
+    target, single = Path(out), len(given) == 1 and Path(given[0]).is_file()
+    found = [(root, path) for name in given for root, path in _sources(name, target)]
+    readable = [(root, path) for root, path in found if _is_readable(path)]
+    reasons = {path: _why_left_out(path) for _, path in found if not _is_readable(path)}
+    left_out = [f"{path}: {reason}" for path, reason in reasons.items() if reason]
+    if not readable:
+        raise UserError(left_out[0] if left_out else _nothing(given, single))
+    if _is_file_name(out):
+        if not single:
+            raise UserError(f"--out {out}: expected a folder for the files of {' '.join(given)}")
+        if image_format and target.suffix.lower() != f".{image_format}":
+            raise UserError(f"--format {image_format}: but --out is {target.name}; leave out one")
+        jobs = [Job(readable[0][1], target)]
     else:
-        jobs = [Job(p, _target(p, out / p.relative_to(root), image_format)) for p in sources]
+        jobs = [Job(p, _target(target / p.relative_to(root), image_format)) for root, p in readable]
     if compare:
         jobs = [job if job.is_video else replace(job, comparison=_comparison(job)) for job in jobs]
     _check(jobs)
-    return jobs
+    return Plan(jobs, left_out)
 
 
-def _sources(given: str, out: Path) -> tuple[Path, list[Path]]:
-    """The folder whose structure is kept, and the input files below it."""
+def _is_file_name(out: str) -> bool:
+    """Whether an output's name is a file's; one that ends in "/" is a folder's.
+
+    Raises:
+        UserError: It has an ending that no file written here has.
+    """
+    path, suffix = Path(out), Path(out).suffix.lower()
+    if path.is_dir() or out.endswith("/") or not suffix:
+        return False
+    if suffix not in {*FORMATS, *ENCODERS} and not path.is_file():
+        raise UserError(
+            f"--out {out}: no {suffix} files are written; expected {_kinds(FORMATS)}, or a folder, "
+            f"whose name may end in /"
+        )
+    return suffix in {*FORMATS, *ENCODERS}
+
+
+def _sources(given: str, out: Path) -> list[tuple[Path, Path]]:
+    """Every file of an input, each after the folder below which its place is kept."""
     path = Path(given)
     if path.is_dir():
-        root, sources = path, [p for p in files_below(path) if _is_readable(p)]
         if out.resolve() == path.resolve() or out.resolve() in path.resolve().parents:
             raise UserError(f"--out {out}: is or holds the input {path}; choose another folder")
-        sources = [p for p in sources if out.resolve() not in p.resolve().parents]
-    elif path.is_file():
-        if not _is_readable(path):
-            raise UserError(f"{path}: expected {_kinds()}")
-        root, sources = path.parent, [path]
-    elif any(c in given for c in WILDCARDS):
-        root = Path(given[: min(given.index(c) for c in WILDCARDS if c in given)] + "x").parent
-        found = (Path(name) for name in glob.glob(given, recursive=True))  # noqa: PTH207
-        sources = sorted(p for p in found if _is_readable(p))
-    elif path.exists():
+        files = files_below(path)
+        return [(path, p) for p in files if out.resolve() not in p.resolve().parents]
+    if path.is_file():
+        return [(path.parent, path)]
+    if any(c in given for c in WILDCARDS):
+        return _matches(path)
+    if path.exists():
         require_file(path)
-    else:
-        raise UserError(f"{given}: no such file or folder")
-    if not sources:
-        raise UserError(f"{given}: nothing to enhance there; expected {_kinds()}")
-    return root, sources
+    raise UserError(f"{given}: no such file or folder")
+
+
+def _matches(pattern: Path) -> list[tuple[Path, Path]]:
+    """The files of a pattern; a name that exists as it stands, such as `[2024]`, is no wildcard."""
+    root, parts = Path(pattern.anchor), pattern.parts[bool(pattern.anchor) :]
+    while (root / parts[0]).exists():
+        root, parts = root / parts[0], parts[1:]
+    fixed = takewhile(lambda part: not set(part) & set(WILDCARDS), parts)
+    names = glob.glob(str(Path(*parts)), root_dir=root, recursive=True)  # noqa: PTH207
+    return [(root.joinpath(*fixed), root / name) for name in sorted(names)]
+
+
+def _nothing(given: Sequence[str], single: bool) -> str:
+    """Why there is nothing to enhance."""
+    there = "" if single else "nothing to enhance there; "
+    return f"{' '.join(given)}: {there}expected {_kinds(READABLE)}"
 
 
 def without_existing(job: Job) -> Job:
@@ -102,17 +152,33 @@ def without_existing(job: Job) -> Job:
 
 
 def _is_readable(path: Path) -> bool:
-    known = path.suffix.lower() in {*FORMATS, *ENCODERS}
+    known = path.suffix.lower() in {*READABLE, *ENCODERS}
     return known and path.is_file() and not path.name.startswith(".")
 
 
-def _kinds() -> str:
-    return f"images ({', '.join(FORMATS)}) or videos ({', '.join(ENCODERS)})"
+def _why_left_out(path: Path) -> str | None:
+    """Why a picture or video is not read; None for other files, folders and hidden files."""
+    suffix = path.suffix.lower()
+    if path.name.startswith(".") or not path.is_file():
+        return None
+    if suffix in HEIF:
+        return "HEIC is read where pillow-heif is installed: pip install pillow-heif"
+    if suffix in RAW:
+        return "is a camera's raw file; develop it and save it as TIFF or PNG"
+    if (mimetypes.guess_type(path.name)[0] or "").startswith(("image/", "video/")):
+        return f"{suffix} is not read; expected {_kinds(READABLE)}"
+    return None
 
 
-def _target(source: Path, same: Path, image_format: str | None) -> Path:
-    is_video = source.suffix.lower() in ENCODERS
-    return same if is_video or not image_format else same.with_suffix(f".{image_format}")
+def _kinds(images: Iterable[str]) -> str:
+    return f"images ({', '.join(images)}) or videos ({', '.join(ENCODERS)})"
+
+
+def _target(same: Path, image_format: str | None) -> Path:
+    suffix = same.suffix.lower()
+    if suffix in ENCODERS or (suffix in FORMATS and not image_format):
+        return same
+    return same.with_suffix(f".{image_format or 'png'}")
 
 
 def _comparison(job: Job) -> Path:

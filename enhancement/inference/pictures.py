@@ -76,7 +76,8 @@ def read_picture(path: Path, admit: Callable[[Header, str], None] = check_memory
     data = read_file(path)
     with open_header(io.BytesIO(data), str(path)) as header:
         image, exif = header.image, header.exif
-        if getattr(image, "n_frames", 1) > 1:
+        # of an animated GIF the first frame is taken
+        if image.format != "GIF" and getattr(image, "n_frames", 1) > 1:
             raise UserError(f"{path}: has several pages or frames; save each as its own file")
         admit(header, str(path))
         if image.format == "TIFF":

@@ -143,7 +143,7 @@ class Camera:
     """
 
     def __init__(self, index: int, seconds: float | None = None) -> None:
-        self.device = cv2.VideoCapture(index)
+        self.index, self.device = index, cv2.VideoCapture(index)
         if not self.device.isOpened():
             raise UserError(f"camera {index}: cannot be opened; is it there, and free?")
         self.seconds, self.stopped = seconds, False

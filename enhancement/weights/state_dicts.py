@@ -15,6 +15,7 @@ from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 
 from .meta import checked_meta
+from .shipped import find_weights
 from .storage import read
 
 State = dict[str, Tensor]
@@ -32,7 +33,8 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
         path: A file of ours, BasicSR's or any published one: a bare state dict, or one under
             `params_ema`, `params` or `state_dict` (in that order); `module.` prefixes are dropped.
             Or a folder of such files, for networks that are published in several: each name then
-            begins with its file's, as in `Decom_9200/net1_conv0.weight`.
+            begins with its file's, as in `Decom_9200/net1_conv0.weight`. Or the name of weights
+            that come with this package.
         key: Take this entry instead.
 
     Returns:
@@ -41,8 +43,9 @@ def read_weights(path: str | Path, key: str | None = None) -> tuple[State, dict[
     Raises:
         UserError: No such file, or it holds other things than dense, finite tensors by name.
     """
-    if Path(path).is_dir():
-        return _read_folder(Path(path), key), {}
+    path = find_weights(path)
+    if path.is_dir():
+        return _read_folder(path, key), {}
     content = read(path)
     meta = content.get("meta")
     meta = checked_meta(meta, path) if isinstance(meta, dict) else {}

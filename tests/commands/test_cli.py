@@ -37,7 +37,7 @@ def test_archs_lists_every_network(enhance):
 
 def test_archs_names_shipped_weights(enhance):
     rows = {row["name"]: row for row in json.loads(enhance("archs", "--format", "json")[1])}
-    assert "hdrnet_lol_v1.pth" in rows["HDRNet"]["weights"]
+    assert "hdrnet_lol_v1" in rows["HDRNet"]["weights"]
     assert rows["LNetGIE"]["parameters"] == 14
 
 

@@ -56,10 +56,10 @@ class TestPipesAndDevices:
     def test_as_input_of_run(self, tmp_path):
         write_image(tmp_path / "in" / "a.png", picture(0))
         os.mkfifo(tmp_path / "in" / "b.png")
-        assert [job.source.name for job in plan(str(tmp_path / "in"), tmp_path / "out")] == [
-            "a.png"
-        ]
-        assert NO_FILE in soon(lambda: plan(str(tmp_path / "in/b.png"), tmp_path / "out"))
+        assert [
+            job.source.name for job in plan([str(tmp_path / "in")], str(tmp_path / "out")).jobs
+        ] == ["a.png"]
+        assert NO_FILE in soon(lambda: plan([str(tmp_path / "in/b.png")], str(tmp_path / "out")))
 
     @pytest.mark.parametrize("name", ["meta_info.txt", "data.mdb"])
     def test_as_parts_of_an_lmdb(self, tmp_path, name):
@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     for read in (
         lambda: open_source(tmp_path / "in"),
-        lambda: plan(str(tmp_path / "in"), tmp_path),
+        lambda: plan([str(tmp_path / "in")], str(tmp_path / "out")),
     ):
         with pytest.raises(UserError, match=r"in/locked: cannot be read \(Permission denied\)"):
             read()

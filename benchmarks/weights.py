@@ -1,0 +1,163 @@
+"""The scores of the weights that come with this package, and the tables that show them.
+
+python benchmarks/weights.py [--only photo surgery] [--result_dir results/weights]
+python benchmarks/weights.py --take experiments/photo_photo/models/net_g_best.pth photo
+
+Scores every file of pretrained_weights/ on the datasets that benchmarks/weights.yml names, by the
+protocol of its training, and writes pretrained_weights/scores.json and the tables of
+pretrained_weights/README.md from it. No score is typed by hand. With --take, a training's averaged
+weights are put there first, rounded to 16 bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tabulate import tabulate
+
+from enhancement.errors import command_line
+from enhancement.files import replace_file
+from enhancement.inference.complexity import parameter_count
+from enhancement.paths import SHIPPED_WEIGHTS
+from enhancement.testing import command
+from enhancement.weights.networks import build_from_file
+from enhancement.weights.shipped import shipped_weights
+from enhancement.weights.state_dicts import read_weights
+
+FACTS = Path(__file__).with_name("weights.yml")
+SCORES, README = SHIPPED_WEIGHTS / "scores.json", SHIPPED_WEIGHTS / "README.md"
+BEGIN, END = "<!-- tables: python benchmarks/weights.py -->\n", "<!-- end of tables -->\n"
+FORMS = (("psnr", ".3f"), ("ssim", ".4f"))
+
+
+def facts() -> dict[str, dict[str, Any]]:
+    """What weights.yml says of each file."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load(FACTS.read_text(encoding="utf-8"))
+    return found
+
+
+def sha256(path: Path) -> str:
+    """A file's checksum."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def take(path: str, name: str) -> None:
+    """Put the averaged weights of a training among those that come with this package."""
+    state, meta = read_weights(path)
+    halves = {key: v.half() if v.is_floating_point() else v for key, v in state.items()}
+    content = io.BytesIO()
+    torch.save({"params": halves, "meta": {**meta, "name": name}}, content)
+    replace_file(SHIPPED_WEIGHTS / f"{name}.pth", content.getvalue())
+
+
+def score(name: str, dataset: str, result_dir: str) -> dict[str, Any]:
+    """Mean scores of weights and of the untouched inputs on a dataset's test images."""
+    given = ["--weights", name, "--dataset", dataset, "--result_dir", result_dir]
+    scores, _ = command.test(command.parse(given))
+    return {
+        "protocol": scores.protocol,
+        "images": len(scores.rows),
+        "input": finite(scores.mean("input")),
+        "output": finite(scores.mean("output")),
+    }
+
+
+def finite(means: dict[str, float | None]) -> dict[str, float | None]:
+    """Scores as JSON has them: an infinite PSNR, of equal images, becomes null."""
+    return {k: v if v is not None and math.isfinite(v) else None for k, v in means.items()}
+
+
+def shown(value: float | None, form: str) -> str:
+    """A score as the table shows it."""
+    return "∞" if value is None else f"{value:{form}}"
+
+
+def entry(name: str, datasets: list[str], result_dir: str) -> dict[str, Any]:
+    """Everything that scores.json says of one file."""
+    path = shipped_weights()[name]
+    network, meta = build_from_file(path)
+    return {
+        "sha256": sha256(path),
+        "bytes": path.stat().st_size,
+        "network": meta["network_g"]["type"],
+        "parameters": parameter_count(network),
+        "iterations": meta.get("iteration"),
+        "commit": meta.get("commit"),
+        "scores": {dataset: score(name, dataset, result_dir) for dataset in datasets},
+    }
+
+
+def tables(found: dict[str, dict[str, Any]]) -> str:
+    """The tables of pretrained_weights/README.md."""
+    known = facts()
+    files = [
+        [
+            f"`{name}`",
+            known[name]["for"],
+            one["network"],
+            f"{one['parameters']:,}",
+            f"{one['bytes'] / 1e6:.2f} MB",
+            f"`{known[name]['command']}`",
+            known[name]["trained_on"],
+            f"`{one['sha256'][:16]}`",
+        ]
+        for name, one in found.items()
+    ]
+    scores = [
+        [
+            f"`{name}`",
+            f"`{dataset}` ({row['images']})",
+            f"`{row['protocol']}`",
+            *(shown(row[s][metric], form) for s in ("input", "output") for metric, form in FORMS),
+        ]
+        for name, one in found.items()
+        for dataset, row in one["scores"].items()
+    ]
+    head = ("name", "for", "network", "parameters", "size", "trained by", "trained on", "SHA-256")
+    of_scores = ("weights", "test images", "protocol", "input PSNR", "SSIM", "output PSNR", "SSIM")
+    return "\n\n".join(
+        tabulate(rows, names, "github", disable_numparse=True)
+        for rows, names in ((files, head), (scores, of_scores))
+    )
+
+
+def with_tables(text: str, found: dict[str, dict[str, Any]]) -> str:
+    """A README with the tables between their marks."""
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{tables(found)}\n\n{END}{rest.partition(END)[2]}"
+
+
+@command_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("--only", nargs="+", choices=facts(), help="these; default: all")
+    add("--result_dir", default="results/weights", help="for tables; default: results/weights")
+    add("--take", nargs=2, metavar=("FILE", "NAME"), help="put a training's weights there first")
+    arguments = parser.parse_args()
+    if arguments.take:
+        take(*arguments.take)
+        arguments.only = arguments.take[1:]
+    before = json.loads(SCORES.read_text(encoding="utf-8")) if SCORES.exists() else {}
+    found = {
+        name: entry(name, known["datasets"], arguments.result_dir)
+        if name in (arguments.only or facts()) or name not in before
+        else before[name]
+        for name, known in facts().items()
+        if name in shipped_weights()
+    }
+    replace_file(SCORES, (json.dumps(found, indent=2) + "\n").encode())
+    replace_file(README, with_tables(README.read_text(encoding="utf-8"), found).encode())
+    print(f"Written: {SCORES}, {README}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The weights that come with this package, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from enhancement.errors import UserError, hint
+from enhancement.paths import SHIPPED_WEIGHTS
+
+DEFAULT = "photo"  # what enhances where no weights are named
+
+
+def shipped_weights() -> dict[str, Path]:
+    """The files by their names, without extension."""
+    return {path.stem: path for path in sorted(SHIPPED_WEIGHTS.glob("*.pth"))}
+
+
+def find_weights(given: str | Path) -> Path:
+    """A file or folder of weights: a path, or the name of what comes with this package.
+
+    What lies in the current folder goes first.
+
+    Raises:
+        UserError: Neither a path's form nor a known name; lists the names.
+    """
+    path, known = Path(given), shipped_weights()
+    if path.exists() or path.name != str(given) or path.suffix:
+        return path
+    if path.name in known:
+        return known[path.name]
+    raise UserError(
+        f"{given}: no such file, and no weights of that name come with this package; "
+        f"{hint(path.name, known)}"
+    )

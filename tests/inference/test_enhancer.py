@@ -1,0 +1,134 @@
+"""`enhancement.load`: images of every form, given back as what they were."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import picture
+from PIL import Image
+
+import enhancement
+from enhancement.errors import UserError
+
+WEIGHTS = "aod_net_gastroscopy"
+
+
+@pytest.fixture(scope="module")
+def bright():
+    return enhancement.load(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return picture(3, 24, 32)
+
+
+@pytest.fixture(scope="module")
+def expected(bright, image):
+    return bright(image)
+
+
+class TestArrays:
+    def test_bytes_are_changed_and_the_input_is_not(self, image, expected):
+        assert expected.dtype == np.uint8
+        assert expected.shape == image.shape
+        assert np.abs(expected.astype(int) - image).mean() > 1
+        np.testing.assert_array_equal(image, picture(3, 24, 32))
+
+    @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+    def test_floats(self, bright, image, expected, kind):
+        done = bright((image / 255).astype(kind))
+        assert done.dtype == kind
+        np.testing.assert_allclose(done, expected / 255, atol=0.51 / 255 + 2e-3)
+
+    def test_sixteen_bits(self, bright, image, expected):
+        done = bright(image.astype(np.uint16) * 257)
+        assert done.dtype == np.uint16
+        np.testing.assert_allclose(done / 257, expected, atol=0.51)
+
+    def test_alpha_stays(self, bright, image, expected):
+        alpha = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
+        done = bright(np.dstack((image, alpha)))
+        np.testing.assert_array_equal(done[..., :3], expected)
+        np.testing.assert_array_equal(done[..., 3], alpha)
+
+    @pytest.mark.parametrize("shape", [(24, 32), (24, 32, 1)])
+    def test_grey(self, bright, image, shape):
+        grey = image[..., 0].reshape(shape)
+        done = bright(grey)
+        assert (done.dtype, done.shape) == (np.uint8, shape)
+        colour = bright(np.repeat(grey.reshape(24, 32, 1), 3, axis=2))
+        luma = colour @ np.array([0.299, 0.587, 0.114])
+        np.testing.assert_allclose(done.reshape(24, 32), luma, atol=0.5001)
+
+
+class TestTensors:
+    def test_one_and_a_batch(self, bright, image, expected):
+        one = torch.from_numpy(image).permute(2, 0, 1)
+        np.testing.assert_array_equal(bright(one).permute(1, 2, 0).numpy(), expected)
+        batch = torch.stack((one, one)).float() / 255
+        done = bright(batch)
+        assert (done.shape, done.dtype) == (batch.shape, torch.float32)
+        assert torch.equal(done[0], done[1])
+        np.testing.assert_allclose(
+            done[0].permute(1, 2, 0).numpy(), expected / 255, atol=0.51 / 255
+        )
+
+    def test_half_precision_comes_back(self, bright, image):
+        assert bright(torch.rand(3, 8, 8).half()).dtype == torch.float16
+
+
+class TestPillow:
+    @pytest.mark.parametrize(
+        ("mode", "back"),
+        [("RGB", "RGB"), ("RGBA", "RGBA"), ("L", "L"), ("P", "RGB"), ("LA", "RGBA"), ("1", "RGB")],
+    )
+    def test_modes(self, bright, image, mode, back):
+        done = bright(Image.fromarray(image).convert(mode))
+        assert (done.mode, done.size) == (back, (32, 24))
+
+    def test_colours(self, bright, image, expected):
+        np.testing.assert_array_equal(np.asarray(bright(Image.fromarray(image))), expected)
+
+    def test_sixteen_bits(self, bright, image):
+        deep = Image.fromarray(image[..., 0].astype(np.uint16) * 257)
+        assert bright(deep).mode == deep.mode == "I;16"
+
+
+def test_frames_are_enhanced_one_by_one(bright, image, expected):
+    frames = bright.frames(image for _ in range(3))
+    assert iter(frames) is frames
+    assert all(np.array_equal(frame, expected) for frame in frames)
+
+
+def test_keyword_arguments(image):
+    unchanged = enhancement.load(WEIGHTS, strength=0.0, engine="pytorch", device="cpu")
+    np.testing.assert_array_equal(unchanged(image), image)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([[1]], "expected a NumPy array, a tensor or a Pillow image, but got list"),
+        (np.zeros((2, 2, 5), np.uint8), r"expected a frame \(H, W, 3\)"),
+        (np.zeros((2, 2, 3), np.int64), "but got .* of int64"),
+        (torch.zeros(1, 8, 8), r"expected a tensor \(3, H, W\) or \(B, 3, H, W\)"),
+    ],
+)
+def test_other_things_are_refused(bright, given, said):
+    with pytest.raises(UserError, match=said):
+        bright(given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"weights": "phot"}, "phot: no such file, and no weights of that name"),
+        ({"device": "tpu"}, "expected auto, cpu"),
+        ({"strength": 2}, "strength must be in"),
+        ({"smoothing": 0.5}, "smoothing averages a bilateral grid"),
+        ({"max_memory": "few"}, "expected memory as 4GB"),
+    ],
+)
+def test_mistakes_are_told(arguments, said):
+    with pytest.raises(UserError, match=said):
+        enhancement.load(**{"weights": WEIGHTS, **arguments})

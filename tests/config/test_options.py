@@ -208,6 +208,21 @@ class TestForce:
         with pytest.raises(UserError, match="expected key:key=value"):
             load_config(tiny(), [setting])
 
+    @pytest.mark.parametrize(
+        ("setting", "colons"),
+        [
+            ("train:ssim_opt.type=SSIMLoss", "train:ssim_opt:type"),
+            ("train.total_iter=3", "train:total_iter"),
+            ("network_g.type=HDRNet", "network_g:type"),
+            ("datasets:train:gt.size=8", "datasets:train:gt:size"),
+        ],
+    )
+    def test_a_dot_in_place_of_a_colon_is_pointed_out(self, tiny, setting, colons):
+        dotted = setting.split("=")[0].replace(":", ".")
+        assert faults_of(tiny(), setting) == [
+            f"--force_yml: {dotted}: unknown key; colons part keys: --force_yml {colons}=..."
+        ]
+
     @pytest.mark.parametrize("key", ["dataset", "schedule"])
     def test_named_parts_have_a_flag_of_their_own(self, tiny, key):
         with pytest.raises(UserError, match=f"{key}=rle: use --{key} NAME instead"):

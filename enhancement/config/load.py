@@ -13,7 +13,8 @@ from .datasets import derive_sets
 from .dialect import is_dialect, translate
 from .files import FORCED, OptionFile, Options
 from .fit import misfits
-from .schema import DRAFT, LOSS_SUFFIX, LOSSES, Config, losses_of
+from .schema import DRAFT, Config
+from .sections import LOSS_SUFFIX, LOSSES, losses_of
 from .signature import Fault, KeyPath, faults_in, validate
 
 

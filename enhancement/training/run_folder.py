@@ -11,12 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from enhancement.config.context import RunContext
 from enhancement.config.files import Options
 from enhancement.config.load import parse_config
-from enhancement.config.plain_yaml import parse_yaml
+from enhancement.config.plain_yaml import as_yaml, parse_yaml
 from enhancement.errors import UserError
 from enhancement.files import remove_temporaries, replace_file, require_file
 from enhancement.paths import locate
@@ -239,7 +237,7 @@ def open_run(context: RunContext) -> None:
     try:
         for folder in ("models", "training_states"):
             (run / folder).mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(context.config.resolved, sort_keys=False)
+        text = as_yaml(context.config.resolved)
         replace_file(run / "options.yml", text.encode())
         log_to_file(run / "train.log")
     except OSError as error:

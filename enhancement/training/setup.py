@@ -10,7 +10,7 @@ import torch
 
 from enhancement import distributed
 from enhancement.config.context import RunContext
-from enhancement.config.datasets import NO_EFFECT
+from enhancement.config.dataset_keys import NO_EFFECT
 from enhancement.config.schema import Config
 from enhancement.data.loader import eval_loader, train_loader
 from enhancement.data.to_device import OnDevice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ def summary(of: Any) -> str:
         kinds += [base for base in of.__mro__ if base.__module__ == of.__module__]
     docs = (vars(kind).get("__doc__") if inspect.isclass(kind) else kind.__doc__ for kind in kinds)
     text = next(filter(None, docs), "")
-    return " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
+    return " ".join(re.split(r"\n\n|\nArgs:", inspect.cleandoc(text))[0].split())
 
 
 @cache

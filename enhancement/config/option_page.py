@@ -36,7 +36,7 @@ PLACES = {
     "take their own arguments.",
     "train.{name}_opt": "Losses; their weighted sum is trained. null takes one away that another "
     "file names.",
-    "train.optim_g": f"{PYTORCH} by name, with their own arguments: `{{type: Adam, lr: 1e-3}}`.\n",
+    "train.optim_g": f"{PYTORCH} by name, with their own arguments: `{{type: Adam, lr: 1e-3}}`.",
     "train.scheduler": f"{PYTORCH} by name, with their own arguments, and these.",
     "val.metrics.{name}": "Scored in addition to the protocol's metrics.",
 }

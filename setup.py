@@ -44,6 +44,7 @@ setup(
         "timm>=1.0",
         "spandrel>=0.4.1,<0.5",
         "lmdb>=1.4",
+        "docstring-parser>=0.16",
         "numpy>=1.26",
         "pillow>=10",
         "pydantic>=2.6",
@@ -70,6 +71,7 @@ setup(
     extras_require={
         "dev": [
             "hypothesis",
+            "jsonschema>=4.18",
             "mypy",
             "pre-commit",
             "pytest",

@@ -33,7 +33,7 @@ class MixedOptions(DatasetOptions):
     A key that every dataset knows counts for each part that does not give it.
 
     Attributes:
-        parts: Blocks of datasets, by names of one's own; see `PartKeys`.
+        parts: Blocks of datasets, by names of one's own.
     """
 
     parts: dict[str, dict[str, Any]]
@@ -46,7 +46,10 @@ class MixedOptions(DatasetOptions):
 
 @DATASET_REGISTRY.register()
 class MixedDataset(EnhancementDataset):
-    """The images of several datasets; see `MixedOptions` for the option keys."""
+    """The images of several datasets, mixed.
+
+    See `MixedOptions` for the option keys.
+    """
 
     Options: ClassVar[type[DatasetOptions]] = MixedOptions
 

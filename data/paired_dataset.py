@@ -68,7 +68,10 @@ class PairedOptions(DatasetOptions):
 
 @DATASET_REGISTRY.register()
 class PairedDataset(EnhancementDataset):
-    """Pairs by name; see `PairedOptions` for the option keys."""
+    """Pairs of images (or frames of videos), found by their names.
+
+    See `PairedOptions` for the option keys.
+    """
 
     Options: ClassVar[type[DatasetOptions]] = PairedOptions
 

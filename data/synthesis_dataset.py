@@ -37,7 +37,11 @@ class SynthesisOptions(DatasetOptions):
 
 @DATASET_REGISTRY.register()
 class SynthesisDataset(EnhancementDataset):
-    """Each image's degradation follows from (seed, epoch, index); epoch is 0 outside training."""
+    """Good images, and what a degradation makes of them on the fly.
+
+    Each image's degradation follows from (seed, epoch, index); epoch is 0 outside training. See
+    `SynthesisOptions` for the option keys.
+    """
 
     Options: ClassVar[type[DatasetOptions]] = SynthesisOptions
     nested: ClassVar[dict[str, dict[str, type[Degradation]]]] = {"degradation": DEGRADATIONS}

@@ -40,9 +40,10 @@ class UnpairedOptions(DatasetOptions):
 
 @DATASET_REGISTRY.register()
 class UnpairedDataset(EnhancementDataset):
-    """A sample has no `gt`; see `UnpairedOptions` for the option keys.
+    """Images without ground truth: a sample has no `gt`.
 
-    Each image's degradation follows from (seed, epoch, index); epoch is 0 outside training.
+    Each image's degradation follows from (seed, epoch, index); epoch is 0 outside training. See
+    `UnpairedOptions` for the option keys.
     """
 
     Options: ClassVar[type[DatasetOptions]] = UnpairedOptions

@@ -1,4 +1,8 @@
-"""The parts of option files in the form that Retinexformer's family publishes, small."""
+"""The parts of option files in the form that Retinexformer's family publishes, small or whole."""
+
+from typing import Any
+
+import yaml
 
 HEAD = """
 name: {name}
@@ -193,3 +197,82 @@ OTHERS = {  # what differs from LOL-v1: name, folders and text
         "test_lq": "ALL/test/UnNorm",
     },
 }
+
+# the values of Retinexformer's published files of paired folders: where gt and lq lie, the side and
+# number of the crops, iterations, the schedule's first cycle, validation and saving every so many,
+# GPUs, and more keys of the first level
+AS_PUBLISHED: dict[str, dict[str, Any]] = {
+    "LOL_v1": {"root": "LOL_v1", "sides": ("Train/{}", "Test/{}"), "names": ("target", "input")},
+    "LOL_v2_real": {
+        "root": "LOLv2/Real_captured",
+        "sides": ("Train/{}", "Test/{}"),
+        "names": ("Normal", "Low"),
+        "size": 256,
+    },
+    "LOL_v2_synthetic": {
+        "root": "LOLv2/Synthetic",
+        "sides": ("Train/{}", "Test/{}"),
+        "names": ("Normal", "Low"),
+    },
+    "FiveK": {
+        "root": "FiveK_sRGB/split_InputAsShotZeroed",
+        "sides": ("train/{}", "test/{}"),
+        "names": ("target", "input"),
+        "size": 280,
+        "total": 300_000,
+        "periods": [92_000, 208_000],
+        "every": (4e3, 4e3),
+    },
+    "NTIRE": {
+        "root": "NTIRE",
+        "sides": ("train/{}", "mini_val/{}"),
+        "names": ("target", "input"),
+        "size": 2000,
+        "batch": 1,
+        "every": (3e3, 1.5e3),
+        "gpus": 8,
+        "more": {"use_amp": True},
+    },
+}
+
+
+def as_published(name: str, folder: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The whole of one of Retinexformer's files below a folder, and what it asks for.
+
+    Returns:
+        The options, and the batch and side of its crops, iterations, precision, cycles and
+        frequencies.
+    """
+    given: dict[str, Any] = {
+        **{"size": 128, "batch": 8, "total": 150_000, "periods": [46_000, 104_000]},
+        **{"every": (1e3, 1e3), "gpus": 1, "more": {}},
+        **AS_PUBLISHED[name],
+    }
+    options: dict[str, Any] = yaml.safe_load(
+        HEAD.format(name=f"Enhancement_RetinexFormer_{name}")
+        + PAIRED.format(root="", train_gt="", train_lq="", test_gt="", test_lq="")
+        + RETINEXFORMER
+        + REST
+    )
+    for key, side in zip(("train", "val"), given["sides"], strict=True):
+        gt, lq = (f"{folder}/{given['root']}/{side.format(name)}" for name in given["names"])
+        options["datasets"][key] |= {"dataroot_gt": gt, "dataroot_lq": lq}
+    options["datasets"]["train"] |= {
+        **{"num_worker_per_gpu": 8, "batch_size_per_gpu": given["batch"]},
+        **{"mini_batch_sizes": [given["batch"]], "iters": [300_000]},
+        **{"gt_size": given["size"], "gt_sizes": [given["size"]]},
+    }
+    options |= {"num_gpu": given["gpus"], **given["more"]}
+    options["network_g"] |= {"n_feat": 40, "stage": 1, "num_blocks": [1, 2, 2]}
+    options["train"]["total_iter"] = given["total"]
+    options["train"]["scheduler"]["periods"] = given["periods"]
+    options["val"]["val_freq"], options["logger"]["save_checkpoint_freq"] = given["every"]
+    options["logger"]["print_freq"] = 500
+    return options, {
+        "stage": (given["batch"], given["size"], 300_000),
+        "total_iter": given["total"],
+        "precision": "fp16" if "use_amp" in given["more"] else "fp32",
+        "periods": given["periods"],
+        "val_freq": given["every"][0],
+        "save_checkpoint_freq": given["every"][1],
+    }

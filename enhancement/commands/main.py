@@ -17,7 +17,7 @@ from typing import Any
 from enhancement import __version__
 from enhancement.errors import command_line
 
-COMMANDS = ("archs", "bench", "compare", "completion", "data", "export", "run", "score")
+COMMANDS = ("archs", "bench", "compare", "completion", "data", "export", "options", "run", "score")
 
 
 def subcommand(name: str) -> Any:

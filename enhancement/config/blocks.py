@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from enhancement.compat import Registry
@@ -20,17 +22,32 @@ from enhancement.registry import (
     OPTIMIZERS,
     SCHEDULERS,
     lookup,
+    registered,
     run_length_arguments,
 )
 
 from .building import build_light, constructor_fault
+from .json_schema import block_schema
 from .needs import NAMED, compared_by, taken_by
-from .signature import Fault, argument_faults, parameters, refused, shown
+from .signature import (
+    Fault,
+    argument_faults,
+    arguments_model,
+    faults_in,
+    parameters,
+    refused,
+    shown,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricKeys:
-    """Keys of every entry of `val.metrics`, besides the metric's own arguments."""
+    """Keys of every entry of `val.metrics`, besides the metric's own arguments.
+
+    Attributes:
+        better: Whether a higher or a lower score is better; for BasicSR's own models.
+        crop_border: Pixels to leave out at each edge.
+    """
 
     better: Literal["higher", "lower"] = "higher"
     crop_border: Annotated[int, Ge(0)] = 0
@@ -82,17 +99,35 @@ class Registered:
     Attributes:
         registry: Where `type` is looked up.
         check: Takes the class and the other keys; what is wrong with them.
+        model: Gives the model of a class's keys, by which `check` begins.
+        unfit: Why a class of the registry cannot stand here; None where it can.
+        documented: Gives the classes whose docstrings describe a class's keys.
     """
 
     registry: Registry | Mapping[str, Any]
     check: Callable[[Any, dict[str, Any]], list[Fault]] = argument_faults
+    model: Callable[[Any], type[BaseModel]] = arguments_model
+    unfit: Callable[[Any], str | None] = lambda kind: None
+    documented: Callable[[Any], Iterable[Any]] = lambda kind: (kind,)
 
     def faults(self, given: Any) -> list[Fault]:
         """Everything that is wrong with a block."""
         kind, faults = find_class(self.registry, given)
         if kind is None:
             return faults
+        if why := self.unfit(kind):
+            return [(("type",), why)]
         return self.check(kind, Block(kind, given).arguments)
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        """The classes that may stand here, by name."""
+        found = {name: lookup(self.registry, name) for name in registered(self.registry)}
+        return {name: kind for name, kind in found.items() if not self.unfit(kind)}
+
+    def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> JsonSchemaValue:
+        """Its JSON Schema: the classes, and the keys of each."""
+        return block_schema(self.kinds, self.model, handler, self.documented)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         """How pydantic reads and writes a field that is annotated with this."""
@@ -113,10 +148,15 @@ def buildable(kind: Any, given: dict[str, Any]) -> list[Fault]:
     return [((), fault)] if fault else []
 
 
-def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """A loss names what it takes, or compares an output with a target; it gives one number."""
+def _no_loss(kind: Any) -> str | None:
+    """A loss names what it takes, or compares an output with a target."""
     if compared_by(kind) != NAMED and taken_by(kind)[1:2] not in (("target",), ("gt",)):
-        return [(("type",), f"{kind.__name__} does not compare output and gt")]
+        return f"{kind.__name__} does not compare output and gt"
+    return None
+
+
+def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
+    """A loss gives one number."""
     if given.get("reduction") == "none":
         return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
     if kind.__name__ == "PerceptualLoss":  # its weights are fetched when training starts
@@ -129,15 +169,31 @@ def _schedule_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
     return argument_faults(kind, {**dict.fromkeys(run_length_arguments(kind), 1), **given})
 
 
-def _metric_faults(function: Any, given: dict[str, Any]) -> list[Fault]:
-    """A metric compares two 8-bit images, which no option file gives."""
+def _no_metric(function: Any) -> str | None:
+    """A metric compares two 8-bit images."""
     if list(parameters(function))[:2] != ["img", "img2"] or function.__name__.endswith("_pt"):
-        return [(("type",), f"{function.__name__} does not compare two 8-bit images")]
-    return argument_faults(partial(function, None, None), given, MetricKeys)
+        return f"{function.__name__} does not compare two 8-bit images"
+    return None
+
+
+@cache
+def _metric_model(function: Any) -> type[BaseModel]:
+    """No option file gives the images."""
+    return arguments_model(partial(function, None, None), MetricKeys)
+
+
+def _metric_faults(function: Any, given: dict[str, Any]) -> list[Fault]:
+    return faults_in(_metric_model(function), given)
 
 
 NETWORK = Registered(ARCH_REGISTRY)
-LOSS = Registered(LOSS_REGISTRY, _loss_faults)
+LOSS = Registered(LOSS_REGISTRY, _loss_faults, unfit=_no_loss)
 OPTIMIZER = Registered(OPTIMIZERS)
 SCHEDULER = Registered(SCHEDULERS, _schedule_faults)
-METRIC = Registered(METRIC_REGISTRY, _metric_faults)
+METRIC = Registered(
+    METRIC_REGISTRY,
+    _metric_faults,
+    _metric_model,
+    _no_metric,
+    documented=lambda function: (function, MetricKeys),
+)

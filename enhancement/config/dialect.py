@@ -8,6 +8,8 @@ nothing but their roots changed.
 | `model_type: ImageCleanModel` | `EnhancementModel` |
 | dataset `type: Dataset_PairedImage` | `PairedDataset` |
 | dataset `type` of SID, SMID or SDSD | refused: they are no folders of paired images |
+| `network_g.type: MST_Plus_Plus` | refused: it is not among the networks; RetinexFormer is its \
+successor |
 | `geometric_augs` | `use_hflip` and `use_rot` |
 | `cache_data` | `cache: ram` where true |
 | `io_backend` disk or lmdb | nothing: the name of the dataroot tells |
@@ -49,6 +51,10 @@ NOT_PAIRED = {
     "Dataset_SDSDImage": "reads frames kept as .npy arrays, and takes the scenes of testing_dir "
     "for the test set; save the frames of each set as images",
 }
+NOT_HERE = {
+    "MST_Plus_Plus": "the nearest is RetinexFormer, its authors' later network, with "
+    "n_feat: 40, stage: 1, num_blocks: [1, 2, 2]",
+}
 CLIP_NORM = 0.01
 FIXED = {  # arguments of theirs, with the values that networks without them are built with
     **dict.fromkeys(("in_channels", "inp_channels", "out_channels"), 3),
@@ -75,9 +81,9 @@ def translate(options: dict[str, Any]) -> list[str]:
         Notes for the reader of the option file.
 
     Raises:
-        OptionError: A dataset is not one of paired images.
+        OptionError: A dataset is not one of paired images, or the network is not registered here.
     """
-    _refuse_unpaired(options)
+    _refuse_unsupported(options)
     if options.get("model_type") == MODEL:
         options["model_type"] = "EnhancementModel"
     for block in _datasets(options).values():
@@ -103,17 +109,21 @@ def _datasets(options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {key: block for key, block in sets.items() if isinstance(block, dict)}
 
 
-def _refuse_unpaired(options: dict[str, Any]) -> None:
+def _refuse_unsupported(options: dict[str, Any]) -> None:
     found: dict[str, list[str]] = {}
     for key, block in _datasets(options).items():
         if str(block.get("type")) in NOT_PAIRED:
             found.setdefault(block["type"], []).append(f"datasets.{key}.type")
-    if found:
-        raise OptionError(
-            f"{', '.join(keys)}: {kind} {NOT_PAIRED[kind]}, in a folder for lq and one for gt, and "
-            f"read them with {DATASET}"
-            for kind, keys in found.items()
-        )
+    faults = [
+        f"{', '.join(keys)}: {kind} is not supported: it {NOT_PAIRED[kind]}, in a folder for lq "
+        f"and one for gt, and read them with {DATASET}"
+        for kind, keys in found.items()
+    ]
+    network = str(_block(options, "network_g").get("type"))
+    if network in NOT_HERE and network not in registered(ARCH_REGISTRY):
+        faults.append(f"network_g.type: {network} is not supported; {NOT_HERE[network]}")
+    if faults:
+        raise OptionError(faults)
 
 
 def _translate_dataset(block: dict[str, Any]) -> None:

@@ -29,7 +29,8 @@ from .datasets import (
 )
 from .needs import NAMED, Needs, asks_for_truth, compared_by
 from .network import network_misfits
-from .schema import LOSS_SUFFIX, Config, Train, Val
+from .schema import Config
+from .sections import LOSS_SUFFIX, Train, Val
 from .signature import Fault, KeyPath
 
 ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler"}

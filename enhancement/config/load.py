@@ -11,9 +11,10 @@ from enhancement.errors import OptionError
 
 from .datasets import derive_sets
 from .dialect import is_dialect, translate
-from .files import OptionFile, Options
+from .files import FORCED, OptionFile, Options
 from .fit import misfits
-from .schema import DRAFT, LOSS_SUFFIX, LOSSES, Config, losses_of
+from .schema import DRAFT, Config
+from .sections import LOSS_SUFFIX, LOSSES, losses_of
 from .signature import Fault, KeyPath, faults_in, validate
 
 
@@ -54,11 +55,18 @@ def load_config(
     lines = [
         f"{file.origin(at)}: {'.'.join(at)}: {line}"
         for at, text in faults_of(options, training, files_of)
-        for line in text.splitlines() or [""]
+        for line in _with_colons(file.origin(at), at, text).splitlines() or [""]
     ]
     if lines:
         raise OptionError(dict.fromkeys(lines))
     return parse_config(options)
+
+
+def _with_colons(origin: str, at: KeyPath, text: str) -> str:
+    """What is wrong with a key; the way to write one that was forced with dots."""
+    if origin == FORCED and "." in at[-1] and text.startswith("unknown key"):
+        return f"unknown key; colons part keys: {FORCED} {':'.join(at).replace('.', ':')}=..."
+    return text
 
 
 def parse_config(options: Options) -> Config:

@@ -19,7 +19,8 @@ from enhancement.weights.state_dicts import misfits, own_names, read_weights
 from .blocks import Block
 from .building import build_light, constructor_fault
 from .needs import NAMED, Needs, compared_by, taken_by
-from .schema import Config, PathBlock
+from .schema import Config
+from .sections import PathBlock
 from .signature import Fault
 
 LARGEST_MULTIPLE = 512

@@ -84,11 +84,20 @@ class OptionLoader(yaml.SafeLoader):
         return value
 
 
-OptionLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+class OptionDumper(yaml.SafeDumper):
+    """Writes what `OptionLoader` reads as the same: a text such as 1e-4 is quoted."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Whether a value that stands twice is written twice; it is."""
+        return True
+
+
+for kind in (OptionLoader, OptionDumper):
+    kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+        list("-+.0123456789"),
+    )
 
 
 def _refused(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
@@ -127,6 +136,17 @@ def parse_yaml(text: str, where: str) -> Any:
         raise UserError(f"{where}{line}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def as_yaml(options: Any) -> str:
+    """Plain values as YAML that `parse_yaml` reads as the same."""
+    return yaml.dump(options, Dumper=OptionDumper, sort_keys=False, allow_unicode=True)
+
+
+def as_line(entry: dict[str, Any]) -> str:
+    """A key and its value as one line of YAML, without the braces around it."""
+    style: dict[str, Any] = {"default_flow_style": True, "width": math.inf, "allow_unicode": True}
+    return yaml.dump(entry, Dumper=OptionDumper, sort_keys=False, **style).strip()[1:-1]
 
 
 def read_text(path: Path) -> str:

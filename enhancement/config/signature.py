@@ -61,17 +61,26 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 @cache
-def arguments_model(*functions: Callable[..., Any]) -> type[BaseModel]:
-    """A model of the arguments of functions or classes that share a block; the last one wins."""
+def arguments_model(
+    *functions: Callable[..., Any], types: tuple[tuple[str, Any], ...] = ()
+) -> type[BaseModel]:
+    """A model of the arguments of functions or classes that share a block; the last one wins.
+
+    Args:
+        functions: The functions or classes.
+        types: Names of arguments, and types that take the place of the declared ones.
+    """
     declared = {name: p for function in functions for name, p in parameters(function).items()}
+    instead = dict(types)
     fields: dict[str, Any] = {
         f"argument_{number}": (
-            _annotation(p),
+            instead[name] if name in instead else _annotation(p),
             Field(... if p.default is p.empty else p.default, alias=name),
         )
         for number, (name, p) in enumerate(declared.items())
     }
-    return create_model("Arguments", __config__=STRICT, **fields)
+    names = (getattr(function, "func", function).__name__ for function in functions)
+    return create_model("_".join(names), __config__=STRICT, **fields)
 
 
 def _annotation(parameter: inspect.Parameter) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enhancement.config.datasets import SETS, phase_of
+from enhancement.config.dataset_keys import SETS, phase_of
 from enhancement.config.load import load_config
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.layouts import LAYOUTS

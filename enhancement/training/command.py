@@ -11,7 +11,7 @@ from enhancement import distributed
 from enhancement.config.context import RunContext
 from enhancement.config.load import load_config
 from enhancement.device import resolve_num_gpu
-from enhancement.errors import EXIT_RESUMABLE, command_line
+from enhancement.errors import EXIT_RESUMABLE, UserError, command_line
 from enhancement.units import duration
 
 from .loop import train
@@ -41,6 +41,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--schedule", help="train by this schedule instead of the option file's own")
     add("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE", help="override options")
     add("--auto_resume", action="store_true", help="go on with the run if it is there")
+    extend = "with --auto_resume: a greater train.total_iter stretches the schedule"
+    add("--extend", action="store_true", help=extend)
     add("--profile", type=positive, metavar="N", help="trace N iterations into the run's folder")
     add("--launcher", choices=("none", "pytorch", "slurm"), default="none")
     debug = (
@@ -52,14 +54,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def debug_settings(name: str) -> list[str]:
-    """Option settings that make a short trial of a run."""
+def debug_settings(name: str, force: list[str]) -> list[str]:
+    """Option settings that make a short trial of a run, where `force` does not say otherwise."""
     return [
-        f"name=debug_{name}",
         f"train:total_iter={DEBUG['total_iter']}",
         f"val:val_freq={DEBUG['every']}",
         f"logger:save_checkpoint_freq={DEBUG['every']}",
         "logger:print_freq=1",
+        *force,
+        f"name=debug_{name}",  # in a folder of its own whatever the run is called
     ]
 
 
@@ -76,10 +79,12 @@ def run_training(arguments: argparse.Namespace) -> int:
         The exit status: 0, or EXIT_RESUMABLE where a signal ended it early.
     """
     log_to_terminal()
+    if arguments.extend and not arguments.auto_resume:
+        raise UserError("--extend: makes a run longer that is gone on with; add --auto_resume")
     chosen = {"dataset": arguments.dataset, "schedule": arguments.schedule}
     config = load_config(arguments.opt, arguments.force_yml, **chosen)
     if arguments.debug:
-        force = [*arguments.force_yml, *debug_settings(config.name)]
+        force = debug_settings(config.name, arguments.force_yml)
         config = load_config(arguments.opt, force, **chosen)
     processes = config.dist_params.model_dump() if config.dist_params else {}
     cuda = resolve_num_gpu(config.num_gpu)[0] > 0

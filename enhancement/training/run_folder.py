@@ -11,12 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from enhancement.config.context import RunContext
 from enhancement.config.files import Options
 from enhancement.config.load import parse_config
-from enhancement.config.plain_yaml import parse_yaml
+from enhancement.config.plain_yaml import as_yaml, parse_yaml
 from enhancement.errors import UserError
 from enhancement.files import remove_temporaries, replace_file, require_file
 from enhancement.paths import locate
@@ -27,6 +25,7 @@ from enhancement.weights.tensor_files import WEIGHTS
 
 logger = logging.getLogger("enhancement")
 LOCK = ".lock"
+TOTAL = "train.total_iter"
 
 # what may differ when a run is continued: nothing that its weights depend on (the files of frozen
 # parts may lie elsewhere; their weights' hash is kept)
@@ -36,13 +35,16 @@ FREE_TO_CHANGE = re.compile(
 )
 
 
-def find_state(context: RunContext, auto_resume: bool, debug: bool) -> Path | None:
+def find_state(
+    context: RunContext, auto_resume: bool, debug: bool, extend: bool = False
+) -> Path | None:
     """The training state to go on from: the run's own latest, or the one that the options name.
 
     Args:
         context: The run.
         auto_resume: Whether to go on with a run that is there.
         debug: Whether a run that is there does not matter.
+        extend: Whether it may become longer where its schedule follows its length.
 
     Raises:
         UserError: The folder holds a run that was not to be continued, or cannot be.
@@ -59,7 +61,7 @@ def find_state(context: RunContext, auto_resume: bool, debug: bool) -> Path | No
         )
     if not resumable:
         raise UserError(f"{run}: holds weights but no training state; it cannot be continued")
-    changed = changes_since(run, context.config.resolved)
+    changed = changes_since(run, context.config.resolved, extend)
     if changed:
         raise UserError("\n".join([f"{run}: cannot be continued with other options:", *changed]))
     return last_whole_state(run)
@@ -167,8 +169,14 @@ def prune(run: Path, keep: int) -> None:
             path.unlink()
 
 
-def changes_since(run: Path, resolved: Options) -> list[str]:
-    """What differs from the options that a run was started with, and would change its course."""
+def changes_since(run: Path, resolved: Options, extend: bool = False) -> list[str]:
+    """What differs from the options that a run was started with, and would change its course.
+
+    Args:
+        run: Its folder.
+        resolved: The options now.
+        extend: Whether a schedule may be stretched to more iterations.
+    """
     path = run / "options.yml"
     try:
         before = parse_yaml(require_file(path).read_text(encoding="utf-8"), str(path))
@@ -179,11 +187,14 @@ def changes_since(run: Path, resolved: Options) -> list[str]:
             f"{path}: is not the options of a run any more; the run needs them to go on"
         )
     free = FREE_TO_CHANGE
-    if not follows_total(before):
-        free = re.compile(f"{free.pattern}|train\\.total_iter$")
     old, new = (flatten(options) for options in (_with_defaults(before), resolved))
+    total = old.get(TOTAL)
+    longer = isinstance(total, int) and new[TOTAL] > total
+    if not follows_total(before) or (extend and longer):
+        free = re.compile(f"{free.pattern}|{re.escape(TOTAL)}$")
+    advice = {TOTAL: "; --extend stretches the schedule to it"} if longer else {}
     return [
-        f"  {key}: was {old.get(key)!r}, is {new.get(key)!r}"
+        f"  {key}: was {old.get(key)!r}, is {new.get(key)!r}{advice.get(key, '')}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and not free.match(key)
     ]
@@ -226,7 +237,7 @@ def open_run(context: RunContext) -> None:
     try:
         for folder in ("models", "training_states"):
             (run / folder).mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(context.config.resolved, sort_keys=False)
+        text = as_yaml(context.config.resolved)
         replace_file(run / "options.yml", text.encode())
         log_to_file(run / "train.log")
     except OSError as error:

@@ -10,7 +10,7 @@ import torch
 
 from enhancement import distributed
 from enhancement.config.context import RunContext
-from enhancement.config.datasets import NO_EFFECT
+from enhancement.config.dataset_keys import NO_EFFECT
 from enhancement.config.schema import Config
 from enhancement.data.loader import eval_loader, train_loader
 from enhancement.data.to_device import OnDevice
@@ -35,7 +35,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
 
     Args:
         context: The checked options, and which process this is.
-        arguments: The command line's: `auto_resume`, `debug` and `profile`.
+        arguments: The command line's: `auto_resume`, `extend`, `debug` and `profile`.
 
     Raises:
         UserError: The run's folder cannot be used, the state does not fit, the profile is too long.
@@ -46,7 +46,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
     # BasicSR's own models score a whole set in one process
     shares = place if issubclass(config.model, EnhancementModel) else (0, 1)
     with distributed.synchronised_errors():
-        path = find_state(context, arguments.auto_resume, arguments.debug)
+        path = find_state(context, arguments.auto_resume, arguments.debug, arguments.extend)
         state = read_state(path, context) if path else None
         start = state["iteration"] if state else 0
         loader = train_loader(context.training_set, total, start, seed, *place)

@@ -17,6 +17,7 @@ from enhancement.weights.state_dicts import on_cpu
 
 from .run import Run
 from .run_folder import latest_state, previous_state, prune
+from .stretching import advance, differs_in_length, put_back
 
 logger = logging.getLogger("enhancement")
 
@@ -141,12 +142,19 @@ def restore(
         )
     _check_frozen(model, state.get("frozen", {}))
     try:
+        stretched = any(map(differs_in_length, model.schedulers, state["schedulers"]))
         _load(model, state)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: does not fit this run's options ({reason})") from error
     if context.rank:  # the state holds the first process's random numbers
         seed_all(context.config.manual_seed + context.rank + state["iteration"])
+    if stretched and context.rank == 0:
+        logger.warning(
+            "The schedule is stretched to train.total_iter %d from iteration %d on: the weights "
+            "will not be exactly those of a run of that length",
+            *(context.config.training.total_iter, state["iteration"]),
+        )
     logger.info("Going on from iteration %d (%s)", state["iteration"], path)
     return state["best"]
 
@@ -156,10 +164,19 @@ def _load(model: EnhancementModel, state: State) -> None:
     if model.average:
         model.average.module.load_state_dict(state["net_g_ema"])
         model.average.n_averaged.fill_(state.get("averaged", state["iteration"] + 1))
+    schedules = list(zip(model.schedulers, state["schedulers"], strict=True))
+    stretched = {
+        scheduler: advance(scheduler, content["last_epoch"])
+        for scheduler, content in schedules
+        if differs_in_length(scheduler, content)
+    }
     for optimizer, content in zip(model.optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(content)
-    for scheduler, content in zip(model.schedulers, state["schedulers"], strict=True):
-        scheduler.load_state_dict(content)
+    for scheduler, content in schedules:
+        if scheduler in stretched:
+            put_back(scheduler, stretched[scheduler])
+        else:
+            scheduler.load_state_dict(content)
     model.scaler.load_state_dict(state.get("scaler", {}) or model.scaler.state_dict())
     model.skipped, model.skipped_in_a_row = state.get("skipped", (0, 0))
     restore_random_states(state["rng"])

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.config.plain_yaml import as_yaml
 from enhancement.config.schema import Config
 
 logger = logging.getLogger("enhancement")
@@ -106,7 +106,7 @@ class Tracker:
             threading.excepthook = _report_unless_os_error
             after_event_files(folder)
             self.writer = SummaryWriter(str(folder), purge_step=start_iter + 1)
-            text = yaml.safe_dump(config.resolved, sort_keys=False)
+            text = as_yaml(config.resolved)
             self.writer.add_text("options", f"```yaml\n{text}\n```", start_iter)
 
     @contextmanager

@@ -3,12 +3,24 @@
 from unittest.mock import patch
 
 import pytest
+import yaml
 from helpers import make_pairs, run, weights
-from published_options import FRAMES, HEAD, OTHERS, PAIRED, REST, RETINEXFORMER, WTNET
+from published_options import (
+    AS_PUBLISHED,
+    FRAMES,
+    HEAD,
+    OTHERS,
+    PAIRED,
+    REST,
+    RETINEXFORMER,
+    WTNET,
+    as_published,
+)
 
 from enhancement.config import dialect
 from enhancement.config.load import load_config
 from enhancement.data.blocks import DatasetBlock
+from enhancement.data.sampler import Stage
 from enhancement.errors import UserError
 from enhancement.training import command as train
 
@@ -76,7 +88,7 @@ def test_use_image_scores_rounded_images(published):
         ("iters: [2, 1]", "iters: [2]", "lists of one length with iters, got gt_sizes"),
         ("mixup_beta", "mixup_bet", "train.mixing_augs.mixup_bet: unknown key; did you mean"),
         ("project: low_light", "projct: low_light", "logger.wandb.projct: unknown key; did you"),
-        ("type: RetinexFormer", "type: MST_Plus_Plus", "network_g.type: unknown arch"),
+        ("type: RetinexFormer", "type: MST", "network_g.type: unknown arch"),
         ("port: 29500", "port: 99999999", "dist_params.port: expected less than"),
         ("'{}'", "'x'", "filename_tmpl must hold {} once, but is 'x'"),
         ("geometric_augs", "geometric_aug", "datasets.train.geometric_aug: unknown key"),
@@ -108,6 +120,37 @@ def test_other_paired_folders_are_read_as_they_stand(other, name):
     options = load_config(other(name)).resolved
     for key, count in (("train", 4), ("val", 2)):
         assert len(DatasetBlock.of(key, options["datasets"][key]).build()) == count
+
+
+@pytest.mark.parametrize("name", AS_PUBLISHED)
+def test_published_values_are_honoured_whole(in_tmp, capsys, name):
+    text, expected = as_published(name, str(in_tmp))
+    for folders in {(v["dataroot_lq"], v["dataroot_gt"]) for v in text["datasets"].values()}:
+        make_pairs(in_tmp, *folders, count=2)
+    (in_tmp / "published.yml").write_text(yaml.safe_dump(text))
+    config = load_config("published.yml")
+    said = capsys.readouterr().out
+    assert config.name == text["name"]
+    assert config.datasets["train"].loading.stages == [Stage(*expected["stage"])]
+    assert config.training.total_iter == expected["total_iter"]
+    assert config.training.precision == expected["precision"]
+    assert config.training.scheduler.options["periods"] == expected["periods"]
+    assert config.val.val_freq == expected["val_freq"]
+    assert config.logger.save_checkpoint_freq == expected["save_checkpoint_freq"]
+    assert config.network_g.options["n_feat"] == 40
+    assert said.count("note: logger.wandb has no effect: wandb is not installed") == 1
+    assert said.count("to train DED-Net set it to DEDNet") == 1
+
+
+@pytest.mark.parametrize("size", [1150, 1800])
+def test_a_network_that_is_not_here_is_refused_with_the_nearest(other, size):
+    network = "network_g:\n  type: MST_Plus_Plus\n  in_channels: 3\n  out_channels: 3\n"
+    network += "  n_feat: 30\n  stage: 3\n"
+    with pytest.raises(UserError) as caught:
+        load_config(other("NTIRE", network), [f"datasets:train:gt_sizes=[{size}]"])
+    text = str(caught.value)
+    assert text.startswith("network_g.type: MST_Plus_Plus is not supported; the nearest is Retinex")
+    assert "\n" not in text
 
 
 @pytest.mark.parametrize(("use_amp", "precision"), [("True", "fp16"), ("False", "fp32")])
@@ -162,7 +205,9 @@ def test_frames_are_refused_in_one_line_with_the_way_out(in_tmp, kind, why):
     with pytest.raises(UserError) as caught:
         load_config("frames.yml")
     text = str(caught.value)
-    assert text.startswith(f"datasets.train.type, datasets.val.type: Dataset_{kind}Image ")
+    assert text.startswith(
+        f"datasets.train.type, datasets.val.type: Dataset_{kind}Image is not supported: it "
+    )
     assert why in text
     assert text.endswith("read them with Dataset_PairedImage")
     assert "\n" not in text

@@ -113,7 +113,7 @@ from enhancement.training.setup import set_up
 from enhancement.training.validation import score
 rank, world = distributed.start("pytorch", cuda=False)
 context = RunContext(load_config(sys.argv[1]), rank, world)
-run = set_up(context, Namespace(auto_resume=False, debug=False, profile=None))
+run = set_up(context, Namespace(auto_resume=False, extend=False, debug=False, profile=None))
 run.iteration = 1
 average = run.model.tested_network
 for buffer in average.buffers():

@@ -1,5 +1,6 @@
 """What `--auto_resume` goes on from, and what it refuses (docs/reliability.md)."""
 
+import shutil
 import time
 from pathlib import Path
 
@@ -101,6 +102,57 @@ class TestResuming:
         assert run("--opt", path, "--auto_resume", *longer) == 0
         run("--opt", path, *longer, "name=whole")
         assert all(torch.equal(v, weights("whole")[k]) for k, v in weights("tiny").items())
+
+    @pytest.mark.parametrize(
+        "scheduler",
+        [
+            {"type": "CosineAnnealingLR", "eta_min": 1e-5},
+            {"type": "OneCycleLR", "max_lr": 0.01},
+            {"type": "PolynomialLR"},
+        ],
+        ids=lambda options: options["type"],
+    )
+    def test_a_schedule_is_stretched_where_it_is_asked_for(self, tiny, capsys, scheduler):
+        path = self.options(tiny, scheduler=scheduler, warmup_iter=-1)
+        longer = ["--force_yml", "train:total_iter=12"]
+        run("--opt", path)
+        assert run("--opt", path, "--auto_resume", "--extend", *longer) == 0
+        said = capsys.readouterr().out
+        assert said.count("The schedule is stretched to train.total_iter 12 from iteration 6") == 1
+        run("--opt", path, *longer, "name=whole")
+        extended, whole = (
+            storage.read(f"experiments/{name}/training_states/latest.state")["optimizers"][0]
+            for name in ("tiny", "whole")
+        )
+        rates = [state["param_groups"][0]["lr"] for state in (extended, whole)]
+        assert rates[0] == pytest.approx(rates[1])
+        assert run("--opt", path, "--auto_resume", *longer) == 0  # and now it is that long
+        assert "stretched" not in capsys.readouterr().out
+
+    def test_an_extension_that_is_killed_at_once_is_stretched_all_the_same(self, tiny, capsys):
+        path = self.options(tiny)
+        run("--opt", path)
+        states = Path("experiments/tiny/training_states")
+        shutil.copytree(states, "before")
+        longer = ["--auto_resume", "--force_yml", "train:total_iter=12"]
+        run("--opt", path, "--extend", *longer)
+        shutil.copytree("before", states, dirs_exist_ok=True)
+        capsys.readouterr()
+        assert run("--opt", path, *longer) == 0
+        assert "stretched to train.total_iter 12" in capsys.readouterr().out
+
+    def test_only_a_longer_run_is_an_extension(self, tiny):
+        path = self.options(tiny)
+        run("--opt", path)
+        given = ["--opt", path, "--auto_resume", "--force_yml"]
+        with pytest.raises(UserError, match=r"was 6, is 12; --extend stretches the schedule to it"):
+            run(*given, "train:total_iter=12")
+        with pytest.raises(UserError, match=r"total_iter: was 6, is 5$"):
+            run(*given, "train:total_iter=5", "--extend")
+        with pytest.raises(UserError, match=r"optim_g\.lr: was 0\.001, is 0\.5$"):
+            run(*given, "train:total_iter=12", "train:optim_g:lr=0.5", "--extend")
+        with pytest.raises(UserError, match=r"--extend: .* add --auto_resume"):
+            run("--opt", path, "--extend")
 
     @pytest.mark.parametrize(
         "change",

@@ -403,6 +403,12 @@ class TestCommandLine:
         state = storage.read("experiments/debug_tiny/training_states/latest.state")
         assert state["iteration"] == train.DEBUG["total_iter"]
 
+    def test_what_is_asked_for_by_force_yml_wins_over_debug(self, tiny):
+        asked = ["--force_yml", "train:total_iter=3", "name=mine"]
+        assert run("--opt", tiny(), "--debug", *asked) == 0
+        state = storage.read("experiments/debug_mine/training_states/latest.state")
+        assert state["iteration"] == 3
+
 
 def test_yaml_of_a_run_is_plain(tiny, in_tmp):
     run("--opt", tiny())

@@ -1,0 +1,197 @@
+"""What a block of a dataset may say: keys, types, and blocks inside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Annotated, Any, Literal
+
+from annotated_types import Gt
+from pydantic import BaseModel
+
+from enhancement.data.base_dataset import EnhancementDataset
+from enhancement.data.blocks import Loading, Side
+from enhancement.data.mixed_dataset import MixedDataset, PartKeys
+from enhancement.errors import UserError, hint
+from enhancement.registry import DATASET_REGISTRY
+
+from .blocks import Block, Registered, buildable, find_class
+from .signature import Fault, arguments_model, faults_in, held_to, shown
+
+SETS = ("train", "val", "test")
+MORE_SETS = r"^(val|test)_\w+$"
+SET_KEY = re.compile(rf"train|val|test|{MORE_SETS}")
+PROGRESSIVE = ("gt_sizes", "mini_batch_sizes", "iters")
+TRAINING_ONLY = ("gt_size", "use_hflip", "use_rot")
+LONGEST_FOLDER = 200  # bytes, so that a label and an extension can follow
+
+# of BasicSR's files; batches here run on across epochs and workers prefetch
+NO_EFFECT = {"dataset_enlarge_ratio", "prefetch_mode", "num_prefetch_queue"}
+
+
+def _check_folder_name(name: str) -> None:
+    if not re.fullmatch(r"[\w.+-]+", name) or not name.strip("."):
+        raise UserError(f"names a folder: letters, digits and . _ + -; got {shown(name)}")
+    if len(name.encode()) > LONGEST_FOLDER:
+        raise UserError(f"names a folder: expected at most {LONGEST_FOLDER} bytes")
+
+
+def _check_template(text: str) -> None:
+    if not re.fullmatch(r"[^{}]*\{\}[^{}]*", text):
+        raise UserError(f"must hold {{}} once, but is {shown(text)}")
+
+
+Deviation = Annotated[float, Gt(0)]
+FolderName = Annotated[str, held_to(_check_folder_name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonKeys(Loading):
+    """Keys of every set, BasicSR's without effect among them.
+
+    Attributes:
+        name: What scores and folders call the set; by default its key.
+        dataset_enlarge_ratio, prefetch_mode, num_prefetch_queue: No effect: batches run on across
+            epochs, and workers read ahead.
+    """
+
+    name: FolderName = ""
+    dataset_enlarge_ratio: Any = None
+    prefetch_mode: Any = None
+    num_prefetch_queue: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """`io_backend` of BasicSR's datasets."""
+
+    type: Literal["disk", "lmdb"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedImageKeys:
+    """Keys of BasicSR's PairedImageDataset; those of training have no default there.
+
+    Attributes:
+        dataroot_lq, dataroot_gt: Two folders or LMDBs.
+        io_backend: How they are read.
+        filename_tmpl: How an lq file is named after its gt, without extensions: "{}" alike.
+        meta_info_file: A file that lists the images to take.
+        mean, std: By which images are normalised, for each channel.
+        phase: Follows from the key of the set.
+        scale: Images are not enlarged.
+        gt_size: Side of the crops.
+        use_hflip: Mirror at random.
+        use_rot: Rotate at random.
+    """
+
+    dataroot_lq: str
+    dataroot_gt: str
+    io_backend: Storage
+    filename_tmpl: Annotated[str, held_to(_check_template)] = "{}"
+    meta_info_file: str | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
+    phase: Literal["train", "val", "test"] = "train"
+    scale: Literal[1] = 1
+    gt_size: Side | None = None
+    use_hflip: bool | None = None
+    use_rot: bool | None = None
+
+
+FOREIGN = {"PairedImageDataset": PairedImageKeys}
+
+
+def phase_of(key: str) -> str:
+    """The phase of a set: "train", "val" or "test"."""
+    return key.split("_")[0]
+
+
+def _model(kind: Any, more: type) -> type[BaseModel]:
+    """The keys of a dataset class, and of where its block stands."""
+    if not issubclass(kind, EnhancementDataset):
+        return arguments_model(FOREIGN[kind.__name__], more)
+    return arguments_model(kind.Options, more, types=_inner(kind))
+
+
+@cache
+def _inner(kind: type[EnhancementDataset]) -> tuple[tuple[str, Any], ...]:
+    """The keys of a dataset class that hold blocks."""
+    inner: dict[str, Any] = {
+        name: Annotated[Block, Registered(types, buildable)] | None
+        for name, types in kind.nested.items()
+    }
+    if kind is MixedDataset:
+        inner["parts"] = dict[str, Annotated[Block, PART]]
+    return tuple(inner.items())
+
+
+def _faults(kind: Any, given: dict[str, Any], more: type) -> list[Fault]:
+    return faults_in(_model(kind, more), given)
+
+
+def _documented(kind: Any, more: type) -> tuple[type, ...]:
+    own = kind.Options if issubclass(kind, EnhancementDataset) else FOREIGN[kind.__name__]
+    return kind, own, more
+
+
+def _no_pairs(kind: Any) -> str | None:
+    if issubclass(kind, EnhancementDataset) or kind.__name__ in FOREIGN:
+        return None
+    return f"{kind.__name__} gives no pairs of images; {hint('', FOREIGN)}"
+
+
+def _no_part(kind: Any) -> str | None:
+    if issubclass(kind, EnhancementDataset) and kind is not MixedDataset:
+        return None
+    return f"{kind.__name__} cannot be a part of a mixture"
+
+
+def _blocks(more: type, unfit: Callable[[Any], str | None]) -> Registered:
+    """Blocks of datasets; `more` are the keys of where they stand."""
+    return Registered(
+        DATASET_REGISTRY,
+        partial(_faults, more=more),
+        partial(_model, more=more),
+        unfit,
+        partial(_documented, more=more),
+    )
+
+
+SET = _blocks(CommonKeys, _no_pairs)
+PART = _blocks(PartKeys, _no_part)
+
+
+def set_faults(key: str, given: Any) -> Iterator[Fault]:
+    """What is wrong with the keys and values of a set."""
+    if not SET_KEY.fullmatch(key):
+        yield (), f"unknown set; {hint(key, SETS)}"
+        return
+    kind, faults = find_class(DATASET_REGISTRY, given)
+    if kind is None or (faults := SET.faults(given)):
+        yield from faults
+    if kind is None:
+        return
+    ours = issubclass(kind, EnhancementDataset)
+    own = {k: v for k, v in given.items() if k != "type"}
+    if given["type"] in FOREIGN:
+        for name in TRAINING_ONLY:
+            if key == "train" and own.get(name) is None:
+                yield (name,), f"missing; {given['type']} reads it"
+    yield from _loading_faults(ours, key, own)
+
+
+def _loading_faults(ours: bool, key: str, own: dict[str, Any]) -> Iterator[Fault]:
+    for name in ("batch_size_per_gpu", "num_worker_per_gpu"):
+        if key != "train" and name in own:
+            yield (name,), "has no effect: images are tested one at a time"
+    lists = {name: own[name] for name in PROGRESSIVE if isinstance(own.get(name), list)}
+    if lists and not (ours and key == "train"):
+        yield (next(iter(lists)),), "works for this project's training sets alone"
+    elif lists and ("iters" not in lists or len({len(v) for v in lists.values()}) > 1):
+        got = ", ".join(f"{name} {shown(value)}" for name, value in lists.items())
+        yield (), f"progressive patches need lists of one length with iters, got {got}"
+    if own.get("phase", phase_of(key)) != phase_of(key):
+        yield ("phase",), f"expected '{phase_of(key)}', but got {shown(own['phase'])}"

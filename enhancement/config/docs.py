@@ -1,0 +1,53 @@
+"""What docstrings say of a class or function, and of its arguments."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from docstring_parser import DocstringStyle, ParseError, parse
+
+
+def summary(of: Any) -> str:
+    """The first paragraph of a class's or function's own docstring on one line; "" without one."""
+    kinds = [of]
+    if inspect.isclass(of):  # one made around another project's network bears that one's module
+        kinds += [base for base in of.__mro__ if base.__module__ == of.__module__]
+    docs = (vars(kind).get("__doc__") if inspect.isclass(kind) else kind.__doc__ for kind in kinds)
+    text = next(filter(None, docs), "")
+    return " ".join(re.split(r"\n\n|\nArgs:", inspect.cleandoc(text))[0].split())
+
+
+@cache
+def argument_docs(of: Any) -> dict[str, str]:
+    """What the sections `Args:` and `Attributes:` say of each name, on one line.
+
+    Args:
+        of: A class, whose bases count too, or a function.
+    """
+    return {
+        name.strip(): " ".join((found.description or "").split())
+        for text in _docstrings(of)
+        for found in _parsed(text)
+        for name in found.arg_name.split(",")
+    }
+
+
+def _docstrings(of: Any) -> Iterator[str]:
+    """Those of a class's bases first, so that its own win."""
+    if not inspect.isclass(of):
+        yield of.__doc__ or ""
+        return
+    for kind in reversed(of.__mro__):
+        yield vars(kind).get("__doc__") or ""
+        yield getattr(vars(kind).get("__init__"), "__doc__", None) or ""
+
+
+def _parsed(text: str) -> list[Any]:
+    try:
+        return parse(text, DocstringStyle.GOOGLE).params
+    except ParseError:  # of another project, in a form of its own
+        return []

@@ -13,6 +13,7 @@ __all__ = [
     "flol_arch",
     "flw_net_arch",
     "fourllie_arch",
+    "gca_net_arch",
     "hdrnet_arch",
     "iat_arch",
     "iglfm_arch",

@@ -14,6 +14,7 @@ __all__ = [
     "flw_net_arch",
     "fourllie_arch",
     "gca_net_arch",
+    "grid_dehaze_net_arch",
     "hdrnet_arch",
     "iat_arch",
     "iglfm_arch",

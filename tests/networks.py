@@ -13,6 +13,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "DEDNet": {"n_feat": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "GCANet": {"dim": 8},
+    "GridDehazeNet": {"dim": 4, "num_layers": 2, "growth": 4},
     "HDRNet": {"low_resolution": 64},
     "HVICIDNet": {"channels": [8, 8, 16, 16], "heads": [1, 2, 2, 2]},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},

@@ -100,6 +100,7 @@ NETWORKS = {
     "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, outputs={"snr": "snr"}, code_only=True),
     "darkir": Case("DarkIR", outputs={"side": "side"}, code_only=True),
     "gcanet": Case("GCANet", modes={}),
+    "griddehazenet": Case("GridDehazeNet", modes={}, enter=from_signed),
 }
 REGISTERED = set(registered(ARCH_REGISTRY))
 CASES = {name: case for name, case in NETWORKS.items() if case.network in REGISTERED}

@@ -10,6 +10,7 @@ __all__ = [
     "ded_net_arch",
     "dual_generalization_arch",
     "fecnet_arch",
+    "ffa_net_arch",
     "flol_arch",
     "flw_net_arch",
     "fourllie_arch",

@@ -99,6 +99,7 @@ NETWORKS = {
     "hvi_cidnet": Case("HVICIDNet", code_only=True, constants={"trans.density_k": 0.2}),
     "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, outputs={"snr": "snr"}, code_only=True),
     "darkir": Case("DarkIR", outputs={"side": "side"}, code_only=True),
+    "ffa_net": Case("FFANet", code_only=True, enter=from_standardised),
     "gcanet": Case("GCANet", modes={}),
     "griddehazenet": Case("GridDehazeNet", modes={}, enter=from_signed),
 }

@@ -8,6 +8,7 @@ __all__ = [
     "cpga_net_arch",
     "darkir_arch",
     "ded_net_arch",
+    "dehazeformer_arch",
     "dual_generalization_arch",
     "fecnet_arch",
     "ffa_net_arch",

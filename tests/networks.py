@@ -10,6 +10,7 @@ IN_TILES = [name for name in OURS if not lookup(ARCH_REGISTRY, name).whole_image
 WITHOUT_ONNX = {name for name in OURS if lookup(ARCH_REGISTRY, name).no_onnx}
 SMALL = {  # arguments that make large ones quick; others are tested at their default size
     "DarkIR": {"dim": 4, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
+    "DehazeFormer": {"dim": 6},
     "DEDNet": {"n_feat": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "FFANet": {"dim": 48, "num_blocks": 1},

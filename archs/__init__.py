@@ -20,6 +20,7 @@ __all__ = [
     "hdrnet_arch",
     "iat_arch",
     "iglfm_arch",
+    "light_dehaze_net_arch",
     "lnet_gie_arch",
     "lyt_net_arch",
     "mobile_ie_arch",

@@ -24,6 +24,7 @@ __all__ = [
     "lnet_gie_arch",
     "lyt_net_arch",
     "mobile_ie_arch",
+    "msbdn_arch",
     "pairlie_arch",
     "retinexformer_arch",
     "retinexnet_arch",

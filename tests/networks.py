@@ -19,6 +19,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "HDRNet": {"low_resolution": 64},
     "HVICIDNet": {"channels": [8, 8, 16, 16], "heads": [1, 2, 2, 2]},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
+    "MSBDN": {"dim": 2, "num_blocks": 2},
     "PairLIE": {"width": 16},
     "NAFNet": {"width": 8, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "RetinexFormer": {"n_feat": 8},

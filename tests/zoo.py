@@ -104,6 +104,7 @@ NETWORKS = {
     "dehazeformer_s": Case(
         "DehazeFormer", {"variant": "s"}, code_only=True, enter=from_signed, leave=to_signed
     ),
+    "msbdn_dff": Case("MSBDN", code_only=True),
     "light_dehazenet": Case("LightDehazeNet", modes={}),
     "gcanet": Case("GCANet", modes={}),
     "griddehazenet": Case("GridDehazeNet", modes={}, enter=from_signed),

@@ -5,6 +5,7 @@ from importlib import import_module
 __all__ = [
     "aod_net_arch",
     "blgm_arch",
+    "c2pnet_arch",
     "cpga_net_arch",
     "darkir_arch",
     "ded_net_arch",

@@ -9,6 +9,7 @@ OURS = [name for name in EVERY if lookup(ARCH_REGISTRY, name).gives == "image"]
 IN_TILES = [name for name in OURS if not lookup(ARCH_REGISTRY, name).whole_image]
 WITHOUT_ONNX = {name for name in OURS if lookup(ARCH_REGISTRY, name).no_onnx}
 SMALL = {  # arguments that make large ones quick; others are tested at their default size
+    "C2PNet": {"dim": 48, "num_blocks": 1},
     "DarkIR": {"dim": 4, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
     "DehazeFormer": {"dim": 6},
     "DEDNet": {"n_feat": 8},

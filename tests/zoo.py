@@ -100,6 +100,7 @@ NETWORKS = {
     "snr_aware": Case("SNRNet", inputs={"mask": "mask"}, outputs={"snr": "snr"}, code_only=True),
     "darkir": Case("DarkIR", outputs={"side": "side"}, code_only=True),
     "ffa_net": Case("FFANet", code_only=True, enter=from_standardised),
+    "c2pnet": Case("C2PNet", code_only=True),
     "dehazeformer_t": Case("DehazeFormer", code_only=True, enter=from_signed, leave=to_signed),
     "dehazeformer_s": Case(
         "DehazeFormer", {"variant": "s"}, code_only=True, enter=from_signed, leave=to_signed

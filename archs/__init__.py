@@ -10,6 +10,7 @@ __all__ = [
     "darkir_arch",
     "ded_net_arch",
     "dehazeformer_arch",
+    "dped_arch",
     "dual_generalization_arch",
     "fecnet_arch",
     "ffa_net_arch",

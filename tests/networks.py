@@ -13,6 +13,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "DarkIR": {"dim": 4, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
     "DehazeFormer": {"dim": 6},
     "DEDNet": {"n_feat": 8},
+    "DPED": {"dim": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
     "FFANet": {"dim": 48, "num_blocks": 1},
     "GCANet": {"dim": 8},

@@ -107,6 +107,7 @@ NETWORKS = {
     ),
     "msbdn_dff": Case("MSBDN", code_only=True),
     "light_dehazenet": Case("LightDehazeNet", modes={}),
+    "dped": Case("DPED", modes={}),
     "gcanet": Case("GCANet", modes={}),
     "griddehazenet": Case("GridDehazeNet", modes={}, enter=from_signed),
 }

@@ -13,6 +13,7 @@ __all__ = [
     "dped_arch",
     "dual_generalization_arch",
     "fecnet_arch",
+    "feqe_arch",
     "ffa_net_arch",
     "flol_arch",
     "flw_net_arch",

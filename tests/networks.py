@@ -15,6 +15,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "DEDNet": {"n_feat": 8},
     "DPED": {"dim": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
+    "FEQE": {"dim": 4, "num_blocks": 2},
     "FFANet": {"dim": 48, "num_blocks": 1},
     "GCANet": {"dim": 8},
     "GridDehazeNet": {"dim": 4, "num_layers": 2, "growth": 4},

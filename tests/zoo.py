@@ -106,6 +106,7 @@ NETWORKS = {
         "DehazeFormer", {"variant": "s"}, code_only=True, enter=from_signed, leave=to_signed
     ),
     "msbdn_dff": Case("MSBDN", code_only=True),
+    "feqe": Case("FEQE", code_only=True),
     "light_dehazenet": Case("LightDehazeNet", modes={}),
     "dped": Case("DPED", modes={}),
     "gcanet": Case("GCANet", modes={}),

@@ -19,18 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
+from .parts.initialisation import start_alive
 from .parts.tile_context import global_statistics
 from .published import Published
 
 SLOPE = 0.2  # of every leaky ReLU
 RATIO_FLOOR = 1e-4  # of the mean illumination that a training ratio is divided by
-
-
-def start_alive(conv: nn.Conv2d) -> nn.Conv2d:
-    """Initialise a convolution that a part's last ReLU follows, so that its output is above 0."""
-    assert conv.bias is not None
-    nn.init.constant_(conv.bias, 0.5)
-    return conv
 
 
 class Decomposition(nn.Module):

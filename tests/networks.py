@@ -9,12 +9,20 @@ OURS = [name for name in EVERY if lookup(ARCH_REGISTRY, name).gives == "image"]
 IN_TILES = [name for name in OURS if not lookup(ARCH_REGISTRY, name).whole_image]
 WITHOUT_ONNX = {name for name in OURS if lookup(ARCH_REGISTRY, name).no_onnx}
 SMALL = {  # arguments that make large ones quick; others are tested at their default size
+    "C2PNet": {"dim": 48, "num_blocks": 1},
     "DarkIR": {"dim": 4, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
+    "DehazeFormer": {"dim": 6},
     "DEDNet": {"n_feat": 8},
+    "DPED": {"dim": 8},
     "DualGeneralization": {"width": 16, "groups": 1, "blocks": 1, "blgm_width": 8},
+    "FEQE": {"dim": 4, "num_blocks": 2},
+    "FFANet": {"dim": 48, "num_blocks": 1},
+    "GCANet": {"dim": 8},
+    "GridDehazeNet": {"dim": 4, "num_layers": 2, "growth": 4},
     "HDRNet": {"low_resolution": 64},
     "HVICIDNet": {"channels": [8, 8, 16, 16], "heads": [1, 2, 2, 2]},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
+    "MSBDN": {"dim": 2, "num_blocks": 2},
     "PairLIE": {"width": 16},
     "NAFNet": {"width": 8, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "RetinexFormer": {"n_feat": 8},

@@ -44,3 +44,27 @@ def corner_aligned(length: int, small: int, start: int, whole: int, scale: int) 
     place = torch.arange(start, start + length, dtype=torch.float64)
     place = place * (whole_small - 1) / (whole - 1) - start / scale
     return place * 2 / (small - 1) - 1
+
+
+def shrink_by_one(x: Tensor, scale: int) -> Tensor:
+    """Bilinear to one pixel less along both axes, the whole image's borders aligned.
+
+    Pixel i of n lies at (i + 1/2) (n + 1) / n - 1/2, so (i + 1/2) / n of the way from i to i + 1.
+
+    Args:
+        x: (B, C, H + 1, W + 1).
+        scale: By how much H and W are smaller than the image.
+
+    Returns:
+        (B, C, H, W).
+    """
+    tile, size = current_tile(), [n - 1 for n in x.shape[-2:]]
+    whole = [n // scale for n in (tile.height, tile.width)] if tile else size
+    start = [n // scale for n in (tile.top, tile.left)] if tile else [0, 0]
+    for axis in (0, 1):
+        place = torch.arange(size[axis], device=x.device) + start[axis] + 0.5
+        share = (place / whole[axis]).to(x)
+        share = share[:, None] if axis == 0 else share
+        first, second = (x.narrow(axis + 2, i, size[axis]) for i in (0, 1))
+        x = first + share * (second - first)
+    return x

@@ -43,7 +43,8 @@ def assert_golden(network, formula, root, name, which):
         further = {
             k: torch.from_numpy(golden[f"{name}/{which}/{v}"]) for k, v in case.inputs.items()
         }
-        output = network(x, **further) if further else run_padded(network, x)
+        x = case.enter(x)
+        output = case.leave(network(x, **further) if further else run_padded(network, x))
         error = np.abs(output.numpy() - golden[f"{name}/{which}/out"]).max()
         assert error <= about["tolerance"]
         there = {k: v for k, v in case.outputs.items() if f"{name}/{which}/{v}" in golden}

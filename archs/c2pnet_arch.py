@@ -13,7 +13,7 @@ from __future__ import annotations
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from .parts.ffa_blocks import (
+from .ffa_frame import (
     REDUCTION,
     FeatureAttention,
     arguments,

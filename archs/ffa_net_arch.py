@@ -12,7 +12,7 @@ from __future__ import annotations
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from .parts.ffa_blocks import REDUCTION, FeatureAttention, arguments, bottleneck
+from .ffa_frame import REDUCTION, FeatureAttention, arguments, bottleneck
 from .published import Published
 
 MEAN = (0.64, 0.6, 0.58)  # of RESIDE's hazy images, in [0, 1]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contract import Network
-from ..published import Shapes, count_numbers
-from .tile_context import global_statistics
+from .contract import Network
+from .parts.tile_context import global_statistics
+from .published import Shapes, count_numbers
 
 NUM_GROUPS = 3
 REDUCTION = 8  # of the channels within attention

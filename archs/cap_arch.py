@@ -25,7 +25,7 @@ class CAP(HazePrior):
     Args:
         patch: Side of the window whose least depth counts, in pixels; odd.
         beta: Scattering coefficient; more takes more haze away.
-        t_min, t_max: Bounds of the transmission, in (0, 1] (eq. 23).
+        t_min, t_max: Bounds of the transmission, in (0, 1].
         radius: Of the guided filter's windows, in pixels; 0 does without.
         eps: Of the guided filter.
 
@@ -49,7 +49,7 @@ class CAP(HazePrior):
         self.beta = beta
 
     def haze(self, image: Tensor) -> Tensor:
-        """The least depth in the window around each pixel, d = theta (1, v, s) (eq. 8, 19)."""
+        """The least depth in the window around each pixel, d = theta (1, v, s)."""
         value = image.amax(1, keepdim=True)
         spread = value - image.amin(1, keepdim=True)
         saturation = spread / torch.where(value > 0, value, torch.ones_like(value))
@@ -57,5 +57,5 @@ class CAP(HazePrior):
         return local_minimum(depth, self.patch)
 
     def transmission(self, image: Tensor, light: Tensor) -> Tensor:
-        """t = exp(-beta d) (eq. 2), d refined."""
+        """t = exp(-beta d), d refined."""
         return torch.exp(-self.beta * self.refine(image, self.haze(image)))

@@ -16,13 +16,13 @@ from .classic import Classic, require
 from .parts.fourier_blocks import NO_ONNX
 from .parts.gaussian import gaussian_blur
 
-LEVELS = 255.0  # logarithms are those of 1 + x for x in [0, 255]
+LEVELS = 255.0  # intensities I are 1 + 255 x, so that every logarithm is finite
 
 
 def balanced(x: Tensor, clipped: float) -> Tensor:
     """Each colour stretched linearly to [0, 1], with a share of its pixels cut off on either side.
 
-    A colour without any range is left as it is. (Petro et al., algorithm 2.)
+    A colour without any range is left as it is. (Petro et al.)
 
     Args:
         x: (B, 3, H, W), of any range.
@@ -45,7 +45,7 @@ class MSRCR(Classic):
 
     Args:
         sigmas: Standard deviations of the surroundings, in pixels.
-        alpha: How non-linear the restoration of the colours is (eq. 9 of 1997).
+        alpha: How non-linear the restoration of the colours is.
         clipped: The share of the pixels cut off at each end of each colour, in [0, 0.5).
 
     Raises:
@@ -70,9 +70,9 @@ class MSRCR(Classic):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to the same shape and range."""
-        light = x.clamp(0, 1) * LEVELS
-        blurred = [torch.log1p(gaussian_blur(light, sigma)) for sigma in self.sigmas]
-        retinex = torch.log1p(light) - torch.stack(blurred).mean(0)  # eq. 5, equal weights
-        # of C = beta (log(alpha I) - log(sum I)), eq. 9, beta is a gain that the balance undoes
-        colour = torch.log1p(self.alpha * light) - torch.log1p(light.sum(1, keepdim=True))
+        light = 1 + x.clamp(0, 1) * LEVELS
+        blurred = [gaussian_blur(light, sigma).log() for sigma in self.sigmas]
+        retinex = light.log() - torch.stack(blurred).mean(0)  # of equal weights
+        # of C = beta (log(alpha I) - log(sum I)), beta is a gain that the balance undoes
+        colour = (self.alpha * light / light.sum(1, keepdim=True)).log()
         return balanced(retinex * colour, self.clipped)

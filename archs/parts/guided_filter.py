@@ -25,7 +25,7 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
 
 
 def guided_filter(guide: Tensor, x: Tensor, radius: int, eps: float) -> Tensor:
-    """A map that follows the edges of a colour image: q = a^T I + b in each window (eq. 14 to 21).
+    """A map that follows the edges of a colour image: q = a^T I + b in each window.
 
     An output pixel depends on the 2 radius pixels around it in each direction.
 

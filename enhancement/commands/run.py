@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from enhancement.config.named_network import HELP as NETWORK_HELP
+from enhancement.config.named_network import named_network, one_of
 from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.files import check_place, remove_temporaries
@@ -34,6 +36,7 @@ enhance run photos -o enhanced --weights W.pth --resume --format png
 enhance run "photos/**/*.tif" -o enhanced --weights W.pth --max_memory 4GB
 enhance run endoscopy.mp4 -o clear.mp4 --weights W.pth --smoothing 0.8
 enhance run 0 -o camera.mp4 --weights W.pth --seconds 60
+enhance run photos -o enhanced --network LIME:gamma=0.7
 """
 
 
@@ -42,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", help="file, folder (with its subfolders), quoted pattern, or number of a camera")
     add("-o", "--out", type=Path, required=True, help="folder, or file for a single input")
-    add("--weights", required=True, help="a .pth file, ours or published, or a .onnx file")
+    add("--weights", help="a .pth file, ours or published, or a .onnx file")
+    add("--network", metavar="NAME", help=NETWORK_HELP)
     add("--format", choices=sorted({name[1:] for name in FORMATS}), help="of the images written")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add_engine(parser)
@@ -121,14 +125,17 @@ def planned(arguments: argparse.Namespace) -> list[Job]:
 
 
 def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
-    """The network of `--weights`, set up as the other options say."""
+    """The network of `--weights` or `--network`, set up as the other options say."""
+    one_of(arguments.weights, arguments.network)
     limit = parse_bytes(arguments.max_memory) if arguments.max_memory else None
     device = named_device(arguments.device)
-    network = open_network(arguments.weights)[0].eval().to(device)
+    named = named_network(arguments.network).network if arguments.network else None
+    network = (named or open_network(arguments.weights)[0]).eval().to(device)
     precision = arguments.precision
     prepared = prepare(network, device, arguments.engine, precision=precision, max_memory=limit)
     return FrameEnhancer(
         prepared,
+        device,
         smoothing=arguments.smoothing,
         precision=precision,
         ensemble=arguments.self_ensemble,

@@ -7,13 +7,19 @@ Differs in: a colour image is equalised in the lightness of CIELAB, which has 25
 
 from __future__ import annotations
 
+import warnings
+
 import cv2
 import numpy as np
 import torch
 from basicsr.utils.registry import ARCH_REGISTRY
+from numpy.typing import NDArray
+from skimage import color
 from torch import Tensor
 
 from .classic import Classic, require
+
+Float = NDArray[np.float32]
 
 LEVELS = 255.0
 LIGHTEST = 100.0  # L* of white
@@ -49,10 +55,12 @@ class CLAHE(Classic):
         done = np.stack([self.equalise(np.ascontiguousarray(image)) for image in images])
         return torch.from_numpy(done).permute(0, 3, 1, 2).to(x)
 
-    def equalise(self, image: np.ndarray) -> np.ndarray:
+    def equalise(self, image: Float) -> Float:
         """One image, float32 (H, W, 3) sRGB in [0, 1]."""
-        lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+        lab = color.rgb2lab(image)  # OpenCV's own is off by up to half a level
         levels = np.round(lab[..., 0] * (LEVELS / LIGHTEST)).astype(np.uint8)
         equaliser = cv2.createCLAHE(self.clip_limit, (self.grid, self.grid))
         lab[..., 0] = equaliser.apply(levels) * np.float32(LIGHTEST / LEVELS)
-        return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), 0, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # colours outside of sRGB are clipped
+            return color.lab2rgb(lab)

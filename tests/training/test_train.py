@@ -18,7 +18,7 @@ from networks import SMALL
 from enhancement.config.files import OptionFile
 from enhancement.config.load import load_config
 from enhancement.data.images import write_image
-from enhancement.errors import UserError
+from enhancement.errors import OptionError, UserError
 from enhancement.models.enhancement_model import basicsr_score
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.training import command as train
@@ -212,6 +212,13 @@ class TestHowItIsComputed:
         assert plain.keys() == compiled.keys()
         for key, value in plain.items():
             torch.testing.assert_close(compiled[key], value, atol=1e-4, rtol=1e-3)
+
+
+def test_a_network_without_parameters_is_refused_in_one_line(tiny, in_tmp):
+    with pytest.raises(OptionError, match="DCP has no parameters; there is nothing to train") as e:
+        run("--opt", tiny(network_g={"type": "DCP"}))
+    assert len(e.value.faults) == 1
+    assert not (in_tmp / "experiments").exists()
 
 
 def test_terms_are_summed_and_logged_apart(tiny):

@@ -16,7 +16,13 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from .published import Published, State
 
 Family = Literal[
-    "low light", "without ground truth", "endoscopy", "dehazing", "video", "segmentation"
+    "low light",
+    "without ground truth",
+    "endoscopy",
+    "dehazing",
+    "video",
+    "segmentation",
+    "classics",
 ]
 FAMILIES: tuple[Family, ...] = get_args(Family)  # in the order of lists
 
@@ -44,7 +50,7 @@ class Network(nn.Module):
     square: ClassVar[bool] = False
     gives: Literal["image", "mask"] = "image"
     extra_outputs: tuple[str, ...] = ()
-    whole_image: ClassVar[bool] = False
+    whole_image: bool = False
     no_onnx: ClassVar[str] = ""
     fp16: ClassVar[bool] = True
     untraceable: ClassVar[str] = ""

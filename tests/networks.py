@@ -7,7 +7,12 @@ from enhancement.registry import ARCH_REGISTRY, is_ours, lookup
 EVERY = sorted(name for name, kind in ARCH_REGISTRY if is_ours(kind))
 OURS = [name for name in EVERY if lookup(ARCH_REGISTRY, name).gives == "image"]
 IN_TILES = [name for name in OURS if not lookup(ARCH_REGISTRY, name).whole_image]
-WITHOUT_ONNX = {name for name in OURS if lookup(ARCH_REGISTRY, name).no_onnx}
+CLASSICS = [name for name in OURS if lookup(ARCH_REGISTRY, name).family == "classics"]
+WITHOUT_ONNX = {
+    name: why
+    for name in OURS
+    if (why := lookup(ARCH_REGISTRY, name).untraceable or lookup(ARCH_REGISTRY, name).no_onnx)
+}
 SMALL = {  # arguments that make large ones quick; others are tested at their default size
     "C2PNet": {"dim": 48, "num_blocks": 1},
     "DarkIR": {"dim": 4, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},

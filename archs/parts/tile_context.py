@@ -25,6 +25,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+REACH = 48  # pixels around each pixel that is kept of a tile, which the network sees for certain
+
 
 @dataclass
 class Tile:

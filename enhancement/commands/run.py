@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from enhancement.config.named_network import HELP as NETWORK_HELP
+from enhancement.config.named_network import named_network, one_of
 from enhancement.errors import UserError
 from enhancement.files import check_place, remove_temporaries
 from enhancement.inference.engines import ENGINES, engine_name
@@ -36,6 +38,7 @@ enhance run photos -o enhanced --weights W.pth --resume --format png
 enhance run "photos/**/*.tif" -o enhanced --weights W.pth --max_memory 4GB
 enhance run operation.mp4 -o clear.mp4 --weights surgery --smoothing 0.8
 enhance run 0 -o camera.mp4 --weights W.pth --seconds 60
+enhance run photos -o enhanced --network LIME:gamma=0.7
 """
 
 
@@ -47,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     said = "folder; for a single input also the new file, or - for standard output"
     add("-o", "--out", required=True, help=said)
     said = "name of weights that come with this package, .pth file (ours or published), .onnx file"
-    add("--weights", default=DEFAULT, help=f"{said}; default: {DEFAULT}")
+    add("--weights", help=f"{said}; default: {DEFAULT}")
+    add("--network", metavar="NAME", help=NETWORK_HELP)
     add("--format", choices=sorted({name[1:] for name in FORMATS}), help="of the images written")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add_engine(parser)
@@ -142,9 +146,12 @@ def planned(
 
 
 def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
-    """The network of `--weights`, set up as the other options say."""
+    """The network of `--weights` or `--network`, set up as the other options say."""
+    if arguments.network:
+        one_of(arguments.weights, arguments.network)
+    named = named_network(arguments.network).network if arguments.network else None
     return load(
-        arguments.weights,
+        named or arguments.weights or DEFAULT,
         device=arguments.device,
         engine=arguments.engine,
         precision=arguments.precision,

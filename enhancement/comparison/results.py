@@ -103,7 +103,7 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
     trained = content.get("trained") or {}
     name = str(content.get("name") or trained.get("name") or folder.name)
     if run is None:
-        run = _run_of(name, str(content.get("weights", "")))
+        run = _run_of(name, str(content.get("weights") or ""))
     result = Result(
         folder=folder,
         name=name,

@@ -18,6 +18,7 @@ from enhancement.weights.state_dicts import misfits, own_names, read_weights
 
 from .blocks import Block
 from .building import build_light, constructor_fault
+from .named_network import nothing_to_train
 from .needs import NAMED, Needs, compared_by, taken_by
 from .schema import Config
 from .sections import PathBlock
@@ -48,6 +49,9 @@ def network_misfits(
         yield ("network_g",), fault
         return
     network = networks[0]
+    if training and (fault := nothing_to_train(network)):
+        yield ("network_g",), fault
+        return
     declared = contract_of(network)
     given = (*ALWAYS_GIVEN, *declared.extra_outputs)
     for taker, names in _taken(draft, needs):

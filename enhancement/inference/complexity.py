@@ -52,7 +52,8 @@ def _on_fake(network: nn.Module, shape: Shape) -> int:
 
 
 def _for_real(network: nn.Module, shape: Shape) -> int:
-    return _counted(network, {}, shape, next(network.parameters()).device)
+    device = next((p.device for p in network.parameters()), "cpu")
+    return _counted(network, {}, shape, device)
 
 
 def _counted(

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from enhancement.device import named_device
 from enhancement.errors import UserError
@@ -116,7 +116,7 @@ class Enhancer:
 
 
 def load(
-    weights: str | Path = DEFAULT,
+    weights: str | Path | nn.Module = DEFAULT,
     *,
     device: str = "auto",
     engine: str = "auto",
@@ -131,7 +131,7 @@ def load(
         bright = enhancement.load("photo")(image)
 
     Args:
-        weights: A name such as "photo"; a file of ours or a published one; an ONNX file.
+        weights: A name such as "photo"; a file of ours or a published one; an ONNX file; a network.
         device: "auto", "cpu", "cuda" or "cuda:N".
         engine: "auto", "pytorch" or "onnx": what computes.
         precision: "fp32", "bf16" or "fp16" (the latter on a GPU only).
@@ -148,11 +148,14 @@ def load(
     """
     limit = parse_bytes(max_memory) if max_memory else None
     place = named_device(device)
-    network = open_network(weights)[0].eval().to(place)
-    prepared = prepare(network, place, engine, precision=precision, max_memory=limit)
+    network = weights if isinstance(weights, nn.Module) else open_network(weights)[0]
+    prepared = prepare(
+        network.eval().to(place), place, engine, precision=precision, max_memory=limit
+    )
     return Enhancer(
         FrameEnhancer(
             prepared,
+            place,
             smoothing=smoothing,
             precision=precision,
             ensemble=ensemble,

@@ -79,7 +79,8 @@ class FrameEnhancer:
         if smoothing and ensemble:
             raise UserError("smoothing and self_ensemble exclude each other; leave one of them")
         self.network = network.eval().to(device) if device else network.eval()
-        self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        at = device if device and not isinstance(network, OnnxNetwork) else torch.device("cpu")
+        self.device = next((p.device for p in network.parameters()), at)
         if precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
         if precision == "fp16" and not declared.fp16:

@@ -1,4 +1,4 @@
-"""The command `enhancement/test_from_dataset.py`: score a network's weights on a dataset."""
+"""The command `enhancement/test_from_dataset.py`: score a network on a dataset."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from enhancement.config.named_network import HELP as NETWORK_HELP
 from enhancement.errors import command_line
 from enhancement.inference.engines import ENGINES
 from enhancement.scoring.evaluation import Scores
@@ -23,7 +24,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--opt", "-opt", help="option file; not needed for weights that name their network")
-    add("--weights", required=True, help="weights file")
+    add("--weights", help="weights file")
+    add("--network", metavar="NAME", help=NETWORK_HELP)
     add("--dataset", help="name of a dataset; default: the option file's test set")
     add("--data_root", type=Path, help="where that dataset lies")
     protocol = "default: the option file's, or that of the training"

@@ -14,6 +14,7 @@ from enhancement.archs.contract import contract_of
 from enhancement.config.datasets import dataset_block, derive_sets
 from enhancement.config.files import OptionFile, named_files
 from enhancement.config.load import load_config
+from enhancement.config.named_network import NamedNetwork, named_network, one_of
 from enhancement.config.schema import Config
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.loader import eval_loader
@@ -44,8 +45,9 @@ class Plan:
     Attributes:
         arguments: The command line's.
         config: The option file, where one was given.
+        named: What `--network` names, where that was given.
         network: With its weights, on `device`.
-        meta: What the weights file says of itself.
+        meta: What the weights file says of itself; of `--network`, its name and its options.
         block, loader: The dataset.
         protocol: How it is scored.
         device, device_note: Where, and why there.
@@ -55,6 +57,7 @@ class Plan:
 
     arguments: argparse.Namespace
     config: Config | None
+    named: NamedNetwork | None
     network: nn.Module
     meta: dict[str, Any]
     block: DatasetBlock
@@ -67,15 +70,20 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """The name of what is scored: the option file's run, the weights' or the file's."""
-        if self.config:
+        """The name of what is scored: the network's, the option file's run, the weights' or file's.
+
+        The network's where it has no weights.
+        """
+        if self.config and not self.named:
             return self.config.name
+        if self.named:
+            return self.named.block.type
         return str(self.meta.get("name", Path(self.arguments.weights).stem))
 
     @property
     def folder(self) -> Path:
         """Where the results go."""
-        weights = Path(self.arguments.weights).stem
+        weights = self.named.settings if self.named else Path(self.arguments.weights).stem
         weights += "_self_ensemble" if self.arguments.self_ensemble else ""
         names = self.label, self.block.name, self.protocol.name, weights
         return inside(self.arguments.result_dir, *names, said="the folder for the results")
@@ -83,7 +91,10 @@ class Plan:
     @property
     def network_g(self) -> dict[str, Any]:
         """The network's options."""
-        return self.config.network_g.options if self.config else self.meta["network_g"]
+        if self.config and not self.named:
+            return self.config.network_g.options
+        options: dict[str, Any] = self.meta["network_g"]
+        return options
 
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
@@ -95,8 +106,10 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     for level in arguments.brightness_levels or []:
         if not 0 < level <= 1:
             raise UserError(f"--brightness_levels: expected exposures in (0, 1], but got {level:g}")
+    one_of(arguments.weights, arguments.network)
+    named = named_network(arguments.network) if arguments.network else None
     config = _config(arguments)
-    network, meta = _network(arguments, config)
+    network, meta = _network(arguments, config, named)
     block = _block(arguments, config)
     protocol = _protocol(arguments, config, network, meta, block)
     loader = eval_loader(block)
@@ -109,6 +122,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     plan = Plan(
         arguments=arguments,
         config=config,
+        named=named,
         network=network.to(device),
         meta=meta,
         block=block,
@@ -139,9 +153,11 @@ def _config(arguments: argparse.Namespace) -> Config | None:
 
 
 def _network(
-    arguments: argparse.Namespace, config: Config | None
+    arguments: argparse.Namespace, config: Config | None, named: NamedNetwork | None
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The network with its weights, and what the weights file says of itself."""
+    if named:
+        return named.network, {"network_g": named.block.options}
     if config is None:
         return build_from_file(arguments.weights)
     network, path = config.network_g.build(), config.path

@@ -48,7 +48,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "name": plan.label,
         "network_g": plan.network_g,
         "parameters": parameter_count(plan.network),
-        "weights": str(plan.arguments.weights),
+        "weights": None if plan.named else str(plan.arguments.weights),
         "trained": {k: v for k, v in plan.meta.items() if k != "network_g"},
         "self_ensemble": plan.arguments.self_ensemble,
         "torch": torch.__version__,
@@ -66,7 +66,7 @@ def notes_on_weights(plan: Plan) -> list[str]:
             f"checkpoint of iteration {best['iteration']}, chosen {where} ({best['dataset']}, "
             f"{best['metric']} {best['value']:.3f} by {best['protocol']})"
         )
-    if plan.config and meta.get("network_g") not in (None, plan.network_g):
+    if plan.config and not plan.named and meta.get("network_g") not in (None, plan.network_g):
         notes.append("the weights were trained with other network options than the option file's")
     if plan.arguments.self_ensemble:
         notes.append("self-ensemble of 8 flips and rotations")

@@ -65,12 +65,15 @@ class TestEveryNetwork:
     def test_black_and_white_stay_finite(self, name, value):
         network = build(name)
         output = run_padded(network, torch.full((2, 3, 16, 16), value))
-        output.sum().backward()
+        if count(network):
+            output.sum().backward()
         assert output.isfinite().all()
         assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
 
     def test_every_trained_parameter_gets_a_gradient(self, name):
         network = perturbed(build(name))
+        if not count(network):
+            pytest.skip("nothing to train")
         outputs = network.outputs(pad_for(network, image(36, 52)))  # all that losses may take
         torch.stack([output.square().mean() for output in outputs.values()]).sum().backward()
         trained = {n: p.grad for n, p in network.named_parameters() if p.requires_grad}
@@ -92,6 +95,8 @@ class TestEveryNetwork:
 
     def test_saves_loads_strictly_and_copies(self, name, tmp_path):
         network = perturbed(build(name)).eval()
+        if not count(network):
+            pytest.skip("nothing to save")
         torch.save({"params": network.state_dict()}, tmp_path / "w.pth")
         other = copy.deepcopy(build(name)).eval()
         assert misfits(other, network.state_dict()) == []

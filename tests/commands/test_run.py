@@ -209,6 +209,41 @@ def test_mistakes_are_one_line_before_any_work(run, folder, arguments, said):
     assert sorted(folder.parent.rglob("*")) == before
 
 
+class TestWithoutWeights:
+    def test_a_classic_is_named_with_its_arguments(self, enhance, folder):
+        status, out, err = enhance("run", "in", "-o", "out", "--network", "Gamma:gamma=0.5")
+        assert (status, err) == (0, "")
+        assert "4 of 4 files" in out
+        dark = read_image(folder / "a.png") / 255
+        assert np.abs(read_image("out/a.png") / 255 - dark**0.5).max() <= 0.5 / 255 + 1e-6
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--network", "HDRNet"], "error: HDRNet has weights; give --weights FILE"),
+            (["--network", "Gama"], "--network: unknown arch 'Gama'; did you mean 'Gamma'?"),
+            (
+                ["--network", "LIME:gama=1"],
+                "--network: LIME.gama: unknown key; did you mean 'gamma'?",
+            ),
+            (["--network", "LIME:gamma=x"], "LIME.gamma: expected a valid number, but got 'x'"),
+            (["--network", "LIME:gamma=2"], "LIME: Expected `gamma` to be in (0, 1], but got 2"),
+            (["--network", "LIME:gamma=["], "--network: LIME.gamma:1: not valid YAML"),
+            (["--network", "LIME:gamma"], "expected NAME:key=value, each key once, but got 'LIME:"),
+            (["--network", "LIME:type=DCP"], "expected NAME:key=value, each key once"),
+            (["--network", "DCP", "--weights", "w.pth"], "or --network NAME, but got both"),
+            (["--network", "LIME", "--max_memory", "4GB"], "LIME must see the whole image"),
+        ],
+    )
+    def test_mistakes_are_one_line_before_any_work(self, enhance, folder, arguments, said):
+        status, _, err = enhance("run", "in", "-o", "out", *arguments)
+        assert status == 2
+        assert said in err
+        assert err.splitlines()[-1].startswith("error: ")
+        assert err.count("error: ") == 1
+        assert not (folder.parent / "out").exists()
+
+
 def test_two_inputs_of_one_output_are_refused(run, folder):
     write_image(folder / "a.bmp", picture(0))
     status, _, err = run("in", "-o", "out", "--format", "png")

@@ -217,3 +217,41 @@ def test_basicsrs_datasets_can_be_tested_on(tiny, in_tmp):
     torch.save(lookup(ARCH_REGISTRY, "AODNet")().state_dict(), in_tmp / "w.pth")
     scores, _ = score("--opt", path, "--weights", "w.pth")
     assert len(scores.rows) == 2
+
+
+class TestWithoutWeights:
+    def test_scores_go_to_a_folder_named_by_the_network(self, in_tmp):
+        named = ["--dataset", "LOL_v1", "--data_root", made(in_tmp), "--network"]
+        scores, folder = score(*named, "Gamma:gamma=0.4")
+        assert folder.as_posix() == "results/Gamma/LOL_v1/basicsr/gamma=0.4"
+        assert scores.mean()["psnr"] > scores.mean("input")["psnr"] + 3
+        content = json.loads((folder / "scores.json").read_text())
+        assert content["network_g"] == {"type": "Gamma", "gamma": 0.4}
+        assert (content["parameters"], content["weights"]) == (0, None)
+        assert score(*named, "Gamma")[1].name == "default"
+
+    def test_they_are_compared_with_networks(self, in_tmp, enhance, capsys):
+        for name in ("Gamma:gamma=0.4", "DCP", "CLAHE"):
+            score("--dataset", "LOL_v1", "--data_root", made(in_tmp), "--network", name)
+        capsys.readouterr()
+        status, out, err = enhance("compare", *(in_tmp / "results").iterdir(), "--latency")
+        assert (status, err) == (0, "")
+        rows = [line.split()[0] for line in out.splitlines() if " ± " in line][1:]
+        assert sorted(rows) == ["CLAHE", "DCP", "Gamma", "untouched"]
+
+    def test_an_option_file_may_name_the_dataset(self, tiny):
+        scores, folder = score("--opt", tiny(), "--network", "CLAHE:grid=4")
+        assert scores.dataset == "pairs"
+        assert folder.as_posix() == "results/CLAHE/pairs/basicsr/grid=4"
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--network", "AODNet"], "AODNet has weights; give --weights FILE"),
+            (["--network", "DCP", "--weights", "w.pth"], "but got both"),
+            ([], "expected --weights FILE or --network NAME, but got neither"),
+        ],
+    )
+    def test_mistakes(self, tiny, weights, arguments, said):
+        with pytest.raises(UserError, match=said):
+            score("--opt", tiny(), *arguments)

@@ -1,0 +1,87 @@
+"""`--network`: a network without weights, by its name and its arguments."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from enhancement.archs.contract import contract_of
+from enhancement.errors import UserError
+from enhancement.registry import ARCH_REGISTRY, lookup
+
+from .blocks import Block, buildable
+from .building import build_light
+from .plain_yaml import parse_yaml
+
+FLAG = "--network"
+HELP = "a network without weights: NAME or NAME:key=value:key=value (`enhance archs`: classics)"
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """What `--network` names, checked.
+
+    Attributes:
+        block: The class and its arguments.
+        network: In evaluation mode, on the CPU.
+    """
+
+    block: Block
+    network: nn.Module
+
+    @property
+    def settings(self) -> str:
+        """Its arguments as part of a folder's name."""
+        given = self.block.arguments.items()
+        texts = [f"{k}={json.dumps(v, separators=(',', ':'))}" for k, v in sorted(given)]
+        return "_".join(texts).replace('"', "") or "default"
+
+
+def named_network(text: str) -> NamedNetwork:
+    """The network that `NAME:key=value` names; values are YAML.
+
+    Raises:
+        UserError: No such network or argument, or it has weights, which a file must give.
+    """
+    name, *settings = text.split(":")
+    options: dict[str, Any] = {"type": name}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        key = key.strip()
+        if not equals or not key or key in options:
+            raise UserError(f"{FLAG}: expected NAME:key=value, each key once, but got '{text}'")
+        options[key] = parse_yaml(value, f"{FLAG}: {name}.{key}")
+    try:
+        block = Block(lookup(ARCH_REGISTRY, name), options)
+    except UserError as error:
+        raise UserError(f"{FLAG}: {error}") from None
+    faults = buildable(block.kind, block.arguments)
+    if faults:
+        at, said = faults[0]
+        raise UserError(f"{FLAG}: {'.'.join((name, *at))}: {said}")
+    if build_light(block.build).state_dict():
+        raise UserError(f"{name} has weights; give --weights FILE")
+    network: nn.Module = block.build()
+    return NamedNetwork(block, network.eval())
+
+
+def one_of(weights: Any, network: str | None) -> None:
+    """Refuse `--weights` and `--network` together, and neither.
+
+    Raises:
+        UserError: Both were given, or none.
+    """
+    if (weights is None) == (network is None):
+        found = "neither" if weights is None else "both"
+        raise UserError(f"expected --weights FILE or {FLAG} NAME, but got {found}")
+
+
+def nothing_to_train(network: nn.Module) -> str | None:
+    """Why a network cannot be trained: it has no parameters; None where it has some."""
+    if any(True for _ in network.parameters()):
+        return None
+    name = contract_of(network).title
+    return f"{name} has no parameters; there is nothing to train: run it by {FLAG} {name}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,7 +25,7 @@ CENTER = 0.5  # what is 0 in it
 
 def space_to_depth(x: Tensor) -> Tensor:
     """(B, C, H, W) to (B, 4 C, H/2, W/2), in TensorFlow's order: a pixel's C channels together."""
-    return F.pixel_unshuffle(x, 2).unflatten(1, (-1, 4)).transpose(1, 2).flatten(1, 2)
+    return torch.cat([x[..., top::2, left::2] for top in (0, 1) for left in (0, 1)], 1)
 
 
 def depth_to_space(x: Tensor) -> Tensor:

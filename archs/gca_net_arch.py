@@ -35,8 +35,8 @@ def edges(image: Tensor) -> Tensor:
         Absolute differences to the four neighbours, missing ones counting 0, and averaged over
         these and the colours: (B, 1, H, W).
     """
-    down = F.pad(image.diff(dim=2).abs(), (0, 0, 1, 1))
-    right = F.pad(image.diff(dim=3).abs(), (1, 1))
+    down = F.pad((image[..., 1:, :] - image[..., :-1, :]).abs(), (0, 0, 1, 1))
+    right = F.pad((image[..., 1:] - image[..., :-1]).abs(), (1, 1))
     around = down[..., 1:, :] + down[..., :-1, :] + right[..., 1:] + right[..., :-1]
     return around.mean(1, keepdim=True) / 4
 

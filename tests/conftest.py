@@ -15,6 +15,8 @@ from enhancement.paths import DATA_VARIABLE
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # started by nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")

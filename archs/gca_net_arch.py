@@ -56,16 +56,16 @@ def instance_norm(dim: int) -> nn.InstanceNorm2d:
 class SharedConv(nn.Module):
     """A convolution of each channel by one kernel that all share; it begins as the identity."""
 
-    def __init__(self, kernel_size: int) -> None:
+    def __init__(self, dim: int, kernel_size: int) -> None:
         super().__init__()
+        self.dim = dim
         self.weight = nn.Parameter(torch.zeros(1, 1, kernel_size, kernel_size))
         nn.init.dirac_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        dim = x.shape[1]
-        weight = self.weight.expand(dim, -1, -1, -1)
-        return F.conv2d(x, weight, padding=self.weight.shape[-1] // 2, groups=dim)
+        weight = torch.cat([self.weight] * self.dim)
+        return F.conv2d(x, weight, padding=self.weight.shape[-1] // 2, groups=self.dim)
 
 
 class ResidualBlock(nn.Module):
@@ -93,8 +93,8 @@ class SmoothedBlock(ResidualBlock):
 
     def __init__(self, dim: int, dilation: int) -> None:
         super().__init__(dim, dilation)
-        self.pre_conv1 = SharedConv(2 * dilation - 1)
-        self.pre_conv2 = SharedConv(2 * dilation - 1)
+        self.pre_conv1 = SharedConv(dim, 2 * dilation - 1)
+        self.pre_conv2 = SharedConv(dim, 2 * dilation - 1)
 
     def smooth(self, x: Tensor, which: int) -> Tensor:
         """The shared convolution."""

@@ -56,7 +56,7 @@ def test_edges_by_hand():
 
 def test_a_shared_convolution_begins_as_the_identity():
     x = image()
-    assert torch.equal(SharedConv(7)(x), x)
+    assert torch.equal(SharedConv(3, 7)(x), x)
 
 
 def test_gcanet_gives_what_is_added_or_the_image_itself():

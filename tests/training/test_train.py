@@ -30,8 +30,15 @@ FOUND = sorted(p.stem for p in (ROOT / "options/datasets").glob("*.yml"))
 DATASETS = [name for name in FOUND if name not in TESTED_ALONE]
 UNPAIRED = ["endoscopy_dark", "lol_v1_dark", "surgical_video_dark"]
 PAIRED = [name for name in DATASETS if name not in UNPAIRED]
-# every network and every dataset at least once
-COVERING = [*zip(NETWORKS, cycle(PAIRED)), *(("zero_dce", name) for name in UNPAIRED)]
+# every network and every dataset at least once; those after every dataset's first are slow
+COVERING = [
+    *zip(NETWORKS, PAIRED, strict=False),
+    *(("zero_dce", name) for name in UNPAIRED),
+    *(
+        pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in zip(NETWORKS[len(PAIRED) :], cycle(PAIRED), strict=False)
+    ),
+]
 LOL = {
     "high_low": ("train/low", "train/high", "test/low", "test/high"),
     "LOLv1": ("Train/input", "Train/target", "Test/input", "Test/target"),

@@ -149,6 +149,8 @@ def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
     """The network of `--weights` or `--network`, set up as the other options say."""
     if arguments.network:
         one_of(arguments.weights, arguments.network)
+    elif not arguments.weights:
+        print(f"Weights: {DEFAULT}, which come with this package", file=sys.stderr)
     named = named_network(arguments.network).network if arguments.network else None
     return load(
         named or arguments.weights or DEFAULT,

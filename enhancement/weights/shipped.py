@@ -18,16 +18,17 @@ def shipped_weights() -> dict[str, Path]:
 def find_weights(given: str | Path) -> Path:
     """A file or folder of weights: a path, or the name of what comes with this package.
 
-    What lies in the current folder goes first.
+    A known name goes first, so that no folder that happens to be called `photo` takes its place;
+    `./photo` is a path.
 
     Raises:
         UserError: Neither a path's form nor a known name; lists the names.
     """
     path, known = Path(given), shipped_weights()
+    if str(given) in known:
+        return known[str(given)]
     if path.exists() or path.name != str(given) or path.suffix:
         return path
-    if path.name in known:
-        return known[path.name]
     raise UserError(
         f"{given}: no such file, and no weights of that name come with this package; "
         f"{hint(path.name, known)}"

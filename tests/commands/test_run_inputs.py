@@ -139,15 +139,17 @@ class TestWeights:
         assert status == 2
         assert "did you mean 'hdrnet_lol_v1'?" in err
 
-    def test_a_file_of_that_name_goes_first(self, enhance, folder):
-        (folder.parent / "hdrnet_lol_v1").write_bytes(b"something else")
-        status, _, err = enhance("run", "in/a.png", "-o", "out", "--weights", "hdrnet_lol_v1")
+    def test_a_folder_of_that_name_does_not_take_its_place(self, enhance, folder):
+        (folder.parent / DEFAULT).mkdir()
+        assert enhance("run", "in/a.png", "-o", "out")[0] == 0
+        status, _, err = enhance("run", "in/a.png", "-o", "out", "--weights", f"./{DEFAULT}")
         assert status == 2
-        assert "hdrnet_lol_v1: is no weights file, or is cut off" in err
+        assert "expected the files of one published network" in err
 
     def test_none_named_takes_the_default(self, enhance, folder):
         assert DEFAULT in shipped_weights()
-        assert enhance("run", "in/a.png", "-o", "out")[0] == 0
+        status, _, err = enhance("run", "in/a.png", "-o", "out")
+        assert (status, err) == (0, f"Weights: {DEFAULT}, which come with this package\n")
         assert enhance("run", "in/a.png", "-o", "same", "--weights", DEFAULT)[0] == 0
         out = folder.parent
         assert (out / "out/a.png").read_bytes() == (out / "same/a.png").read_bytes()

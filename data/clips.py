@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from .images import Array
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
 MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
 BT601, NARROW, FULL = 5, 1, 2
+NEAR = 32  # frames: decoding so many is no dearer than starting at a key frame
+MOST_OPEN = 4  # videos a thread: an input, a ground truth, and those of the clip before
 
 
 def colours_of(context: Any) -> tuple[bool, int, int]:
@@ -37,14 +42,17 @@ def rgb_frame(frame: Any, deep: bool, matrix: int, color_range: int) -> Array:
     return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
 
 
+def is_video(path: Path) -> bool:
+    """Whether a path's ending is a video's."""
+    return path.suffix.lower() in VIDEO_EXTENSIONS
+
+
 def videos_in(folder: Path) -> list[Path]:
     """The videos below a folder, sorted."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_EXTENSIONS
-        and not path.name.startswith(".")
-        and path.is_file()
+        if is_video(path) and not path.name.startswith(".") and path.is_file()
     )
 
 
@@ -52,7 +60,7 @@ class ClipSource:
     """Frames of every video below a folder, named `clip.mp4/000050.png` by their numbers.
 
     Args:
-        root: The folder.
+        root: The folder; or one video.
         step: Take one frame in so many; neighbouring frames are nearly alike.
 
     Raises:
@@ -60,9 +68,11 @@ class ClipSource:
     """
 
     def __init__(self, root: str | Path, step: int = 1):
-        self.root, self.folder = str(root), locate(root)
+        self.root, place = str(root), locate(root)
+        self.folder = place.parent if place.is_file() else place
         self._times: dict[str, list[int]] = {}
-        for path in videos_in(self.folder):
+        self._sizes: dict[str, tuple[int, int]] = {}
+        for path in [place] if place.is_file() else videos_in(place):
             clip = path.relative_to(self.folder).as_posix()
             self._times[clip] = self._timestamps(path)
         self.names = [
@@ -91,21 +101,65 @@ class ClipSource:
         return cv2.imencode(".png", self.read(name)[..., ::-1])[1].tobytes()
 
     def size(self, name: str) -> tuple[int, int]:
-        height, width = self.read(name).shape[:2]
-        return height, width
+        clip = name.rpartition("/")[0]
+        if clip not in self._sizes:
+            height, width = self.read(name).shape[:2]
+            self._sizes[clip] = height, width
+        return self._sizes[clip]
 
     def read(self, name: str) -> Array:
         clip, _, number = name.rpartition("/")
-        time = self._times[clip][int(Path(number).stem)]
-        path = self.folder / clip
+        path, times, index = self.folder / clip, self._times[clip], int(Path(number).stem)
+        decoders = _decoders.by_path
+        decoder = decoders.pop(path, None) or _Decoder(path)
         try:
-            with av.open(str(path)) as container:
-                stream = container.streams.video[0]
-                colours = colours_of(stream.codec_context)
-                container.seek(time, stream=stream)  # to the key frame before it
-                for frame in container.decode(stream):
-                    if frame.pts is not None and frame.pts >= time and not frame.is_corrupt:
-                        return rgb_frame(frame, *colours)
+            frame = decoder.frame(times[index], times[max(0, index - NEAR)])
         except (av.error.FFmpegError, OSError) as error:
             raise UserError(f"{self.where(name)}: cannot be decoded ({error})") from error
-        raise UserError(f"{self.where(name)}: cannot be decoded; the video is damaged or cut off")
+        if frame is None:
+            raise UserError(
+                f"{self.where(name)}: cannot be decoded; the video is damaged or cut off"
+            )
+        decoders[path] = decoder
+        if len(decoders) > MOST_OPEN:
+            del decoders[next(iter(decoders))]
+        return frame
+
+
+class _Decoder:
+    """An open video that goes on from the frame it gave last, where the next one is near."""
+
+    def __init__(self, path: Path):
+        self._path, self._last = path, -math.inf
+        self._container: Any = None
+
+    def frame(self, time: int, near: int) -> Array | None:
+        """The first frame at `time` or later; None if there is none.
+
+        Args:
+            time: Of presentation, in the stream's units.
+            near: How far behind `time` the last frame may lie to be gone on from.
+        """
+        if self._container is None:
+            self._container = av.open(str(self._path))
+            self._stream = self._container.streams.video[0]
+            self._colours = colours_of(self._stream.codec_context)
+        if not near <= self._last < time:
+            self._container.seek(time, stream=self._stream)  # to the key frame before it
+            self._frames = self._container.decode(self._stream)
+        for frame in self._frames:
+            if frame.pts is not None and frame.pts >= time and not frame.is_corrupt:
+                self._last = frame.pts
+                return rgb_frame(frame, *self._colours)
+        return None
+
+
+class _Decoders(threading.local):
+    """The open videos of a thread, the one used last at the end."""
+
+    def __init__(self) -> None:
+        self.by_path: dict[Path, _Decoder] = {}
+
+
+_decoders = _Decoders()
+os.register_at_fork(after_in_child=lambda: _decoders.by_path.clear())  # they share their positions

@@ -16,10 +16,12 @@ class Layout:
         dataroot: Where it usually lies.
         splits: The (lq, gt) folders of each split, below the root; the first pair that exists is
             taken.
+        protocol: How it is scored unless one is asked for; None leaves it to the training's.
     """
 
     dataroot: str
     splits: dict[str, list[tuple[str, str]]]
+    protocol: str | None = None
 
 
 LOL_V2_SPLITS = {"train": [("Train/Low", "Train/Normal")], "test": [("Test/Low", "Test/Normal")]}
@@ -58,6 +60,7 @@ LAYOUTS = {
     "surgical_video": Layout(
         "datasets/SurgicalVideo",
         {split: [(f"{split}/low", f"{split}/high")] for split in ("train", "val", "test")},
+        protocol="video",
     ),
 }
 

@@ -13,7 +13,7 @@ from enhancement.errors import UserError
 from enhancement.files import files_below, require_file
 from enhancement.paths import inside, locate, missing_hint
 
-from .clips import ClipSource, videos_in
+from .clips import ClipSource, is_video, videos_in
 from .images import Array, decode_image, image_size, is_image, open_file, read_file, read_image
 
 
@@ -165,7 +165,7 @@ def open_source(root: str | Path, frame_step: int = 1) -> Source:
     """A folder of images or of videos or, where the name ends in `.lmdb`, an LMDB.
 
     Args:
-        root: Of a folder with both, the images are taken.
+        root: Of a folder with both, the images are taken. One video stands for a folder of one.
         frame_step: Of videos, one frame in so many is taken.
 
     Raises:
@@ -174,6 +174,8 @@ def open_source(root: str | Path, frame_step: int = 1) -> Source:
     if str(root).rstrip("/").endswith(".lmdb"):
         return LmdbSource(root)
     folder = locate(root)
+    if is_video(folder) and folder.is_file():
+        return ClipSource(root, frame_step)
     with suppress(OSError):  # FolderSource says what is wrong with it
         if not any(map(is_image, folder.rglob("*"))) and videos_in(folder):
             return ClipSource(root, frame_step)

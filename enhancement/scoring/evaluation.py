@@ -15,6 +15,7 @@ from enhancement.errors import UserError
 from enhancement.inference.run import autocast, enhance, eval_mode, self_ensemble
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.protocols import SEGMENTATION, Protocol
+from enhancement.scoring.temporal import Clip
 
 Watch = Callable[..., Any]  # of (name, lq, output as scored, gt), the last where there is one
 
@@ -89,13 +90,23 @@ class Scorer:
                 self.notes.append(str(error))
                 self.available.remove(metric)
 
-    def __call__(self, output: Tensor, gt: Tensor | None) -> dict[str, float | None]:
+    def __call__(
+        self, output: Tensor, gt: Tensor | None, lq: Tensor | None = None
+    ) -> dict[str, float | None]:
         """The scores by metric, None where one cannot be computed.
 
         Arguments and errors are those of `Protocol.score`.
         """
-        found = self.protocol.score(output, gt, self.available)
+        found = self.protocol.score(output, gt, self.available, lq)
         return {name: found.get(name) for name in self.columns}
+
+    def of_frame(self, output: Tensor, gt: Tensor) -> dict[str, float]:
+        """The scores of a frame of a clip."""
+        return self.protocol.score(output, gt, self.available)
+
+    def of_clip(self, output: Clip, gt: Clip) -> dict[str, float]:
+        """The temporal scores of a clip."""
+        return {m.name: m.function(output, gt) for m in self.available if m.compares == "clip"}
 
 
 def samples(
@@ -114,6 +125,32 @@ def samples(
         yield name, {key: batch[key].to(device) for key in keys}
 
 
+def enhanced(
+    network: nn.Module,
+    batches: Iterable[dict[str, Any]],
+    device: torch.device,
+    *,
+    ensemble: bool = False,
+    multiple: int = 1,
+    precision: str = "fp32",
+) -> Iterator[tuple[str, Tensor, Tensor, Tensor | None]]:
+    """Enhance images: the name, the input, the output and the ground truth, if any, of each.
+
+    Args:
+        network: On `device`, in `eval_mode`.
+        batches: Of one image each: lq, gt (1, 3, H, W) in [0, 1], lq_path; gt may be missing.
+        device: Where to compute.
+        ensemble: Average over flips and rotations.
+        multiple: What images are padded to, besides the network's own multiple.
+        precision: Of the network; outputs are fp32.
+    """
+    run = self_ensemble if ensemble else enhance
+    for name, image in samples(batches, device):
+        with autocast(device, precision):
+            output = run(network, image["lq"], multiple).float()
+        yield name, image["lq"], output, image.get("gt")
+
+
 def evaluate(
     network: nn.Module,
     batches: Iterable[dict[str, Any]],
@@ -122,36 +159,25 @@ def evaluate(
     device: torch.device,
     *,
     metrics: Iterable[str] | None = None,
-    ensemble: bool = False,
     watch: Watch | None = None,
-    multiple: int = 1,
-    precision: str = "fp32",
+    **how: Any,
 ) -> Scores:
     """Enhance and score every image.
 
     Args:
-        network: On `device`.
-        batches: Of one image each: lq, gt (1, 3, H, W) in [0, 1], lq_path; gt may be missing if
-            the protocol needs no ground truth.
-        protocol: How to score.
+        network, batches, device, how: As `enhanced` takes them; the gt may be missing if the
+            protocol needs no ground truth.
+        protocol: How to score: images, in fp32.
         dataset: The set's name, for the table.
-        device: Where to compute.
         metrics: Names of the protocol's metrics; None takes all but the costly ones.
-        ensemble: Average over flips and rotations.
         watch: Called with (name, lq, output as scored, gt) for each image, without the gt where
             there is none.
-        multiple: What images are padded to, besides the network's own multiple.
-        precision: Of the network; scores are computed in fp32.
     """
     score = Scorer(protocol, device, metrics)
     scores = Scores(protocol.name, dataset, notes=score.notes)
-    run = self_ensemble if ensemble else enhance
     with eval_mode(network):
-        for name, image in samples(batches, device):
-            lq, gt = image["lq"], image.get("gt")
-            with autocast(device, precision):
-                output = run(network, lq, multiple).float()
-            scores.rows.append(Row(name, score(lq, gt), score(output, gt)))
+        for name, lq, output, gt in enhanced(network, batches, device, **how):
+            scores.rows.append(Row(name, score(lq, gt, lq), score(output, gt, lq)))
             if watch:
                 watch(name, lq, protocol.adjust(output, gt), *([] if gt is None else [gt]))
     return scores

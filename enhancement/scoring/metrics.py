@@ -15,12 +15,14 @@ from torch import Tensor
 
 from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError, hint
+from enhancement.scoring.lightness_order import lightness_order_error
 from enhancement.scoring.lpips import load_lpips, lpips_distance
 from enhancement.scoring.masks import dice, miou
 from enhancement.scoring.niqe import niqe
 from enhancement.scoring.ssim import ssim_gaussian, ssim_uniform
+from enhancement.scoring.temporal import flicker, warping_error
 
-Compare = Callable[[Tensor, Any], float]
+Compare = Callable[[Any, Any], float]
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,13 @@ class Metric:
     Attributes:
         name: In option files, in CSV and JSON, and in logs.
         title: At the head of a table's column.
-        function: Of (output, gt): images (1, 3, H, W) in [0, 1], or boolean masks (N, H, W).
+        function: Of the output and what it is compared with: images (1, 3, H, W) in [0, 1],
+            boolean masks (N, H, W), or what was gathered of clips.
         digits: Printed behind the decimal point.
         better: Whether a "high" or a "low" score is the better one.
         compares: What `function` takes.
         load: Fetches the weights that it needs onto a device; None where it needs none.
-        needs_truth: Whether it looks at the ground truth; if not, there may be none.
+        against: What the output is compared with.
     """
 
     name: str
@@ -43,9 +46,14 @@ class Metric:
     function: Compare
     digits: int = 4
     better: Literal["high", "low"] = "high"
-    compares: Literal["image", "mask"] = "image"
+    compares: Literal["image", "mask", "clip"] = "image"
     load: Callable[[torch.device], None] | None = None
-    needs_truth: bool = True
+    against: Literal["truth", "input", "nothing"] = "truth"
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether it looks at the ground truth; if not, there may be none."""
+        return self.against == "truth"
 
     @property
     def costly(self) -> bool:
@@ -95,10 +103,15 @@ FLOAT_PSNR = replace(PSNR, function=_float_psnr)
 SSIM = Metric("ssim", "SSIM", _rounded(ssim_gaussian))
 UNIFORM_SSIM = replace(SSIM, function=_rounded(ssim_uniform))
 LPIPS = Metric("lpips", "LPIPS", lpips_distance, better="low", load=load_lpips)
-NIQE = Metric("niqe", "NIQE", niqe, digits=3, better="low", needs_truth=False)
+NIQE = Metric("niqe", "NIQE", niqe, digits=3, better="low", against="nothing")
+LOE = Metric("loe", "LOE", lightness_order_error, digits=1, better="low", against="input")
 DICE = Metric("dice", "Dice", _mean(dice), compares="mask")
 MIOU = Metric("miou", "mIoU", _mean(miou), compares="mask")
-METRICS = {metric.name: metric for metric in (PSNR, SSIM, LPIPS, NIQE, DICE, MIOU)}
+FLICKER = Metric("flicker", "flicker", flicker, digits=3, better="low", compares="clip")
+WARPING = Metric("warping", "warping", warping_error, digits=3, better="low", compares="clip")
+METRICS = {
+    metric.name: metric for metric in (PSNR, SSIM, LPIPS, NIQE, LOE, DICE, MIOU, FLICKER, WARPING)
+}
 
 
 def get_metric(name: str) -> Metric:

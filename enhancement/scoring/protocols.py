@@ -6,7 +6,8 @@
 |  | the valid region, averaged over channels |
 | `retinexformer` | PSNR of RGB before rounding, 100 dB if equal; SSIM as above |
 | `capsule` | PSNR of 8-bit RGB; SSIM by scikit-image's default, 7x7 uniform; LPIPS (AlexNet) |
-| `no_reference` | NIQE, which needs no ground truth |
+| `no_reference` | NIQE, and LOE against the input: neither needs a ground truth |
+| `video` | `basicsr`'s of every frame, averaged over a clip; the clip's flicker and warping error |
 | `segmentation` | Dice and mIoU of masks |
 
 `+gtmean` variants first scale the output's brightness to the ground truth's: they are protocols of
@@ -23,13 +24,16 @@ from torch import Tensor
 from enhancement.errors import UserError, hint
 from enhancement.scoring.metrics import (
     DICE,
+    FLICKER,
     FLOAT_PSNR,
+    LOE,
     LPIPS,
     MIOU,
     NIQE,
     PSNR,
     SSIM,
     UNIFORM_SSIM,
+    WARPING,
     Metric,
 )
 
@@ -61,7 +65,9 @@ def gt_mean_retinexformer(output: Tensor, gt: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way of scoring: an ordered set of metrics, all of images or all of masks.
+    """A named way of scoring: an ordered set of metrics.
+
+    All are of images, or all of masks; or, of clips, some of their frames and some of the whole.
 
     Attributes:
         name: As printed, logged and saved with every score.
@@ -75,8 +81,8 @@ class Protocol:
 
     @property
     def compares(self) -> str:
-        """What it scores: "image" or "mask"."""
-        return self.metrics[0].compares
+        """What it scores: "image", "mask" or "clip"."""
+        return self.metrics[-1].compares
 
     @property
     def needs_truth(self) -> bool:
@@ -114,18 +120,23 @@ class Protocol:
         return self.gt_mean(output, gt) if self.gt_mean and gt is not None else output
 
     def score(
-        self, output: Tensor, gt: Tensor | None, metrics: Iterable[Metric] | None = None
+        self,
+        output: Tensor,
+        gt: Tensor | None,
+        metrics: Iterable[Metric] | None = None,
+        lq: Tensor | None = None,
     ) -> dict[str, float]:
-        """The scores of one image or of a batch of masks.
+        """The scores of one image, of one frame of a clip, or of a batch of masks.
 
         Args:
             output, gt: (1, 3, H, W) in [0, 1], or boolean masks (N, H, W); on one device. `gt` may
                 be None if the protocol needs no ground truth.
-            metrics: From `select`; None takes all but the costly ones.
+            metrics: From `select`; None takes all but the costly ones. Those of clips are left out.
+            lq: What the output was made from, for the metrics that compare with it.
 
         Raises:
-            UserError: There is no ground truth but one is needed, the two differ in shape, or are
-                too small for SSIM or NIQE.
+            UserError: There is no ground truth or input but one is needed, the two differ in
+                shape, or are too small for SSIM or NIQE.
         """
         if gt is None and self.needs_truth:
             raise UserError(
@@ -139,7 +150,12 @@ class Protocol:
             )
         output = self.adjust(output, gt)
         chosen = self.select() if metrics is None else metrics
-        return {metric.name: metric.function(output, gt) for metric in chosen}
+        others = {"truth": gt, "input": lq, "nothing": None}
+        return {
+            metric.name: metric.function(output, others[metric.against])
+            for metric in chosen
+            if metric.compares != "clip"
+        }
 
 
 def _with_gt_mean(protocol: Protocol) -> Protocol:
@@ -152,14 +168,16 @@ _PLAIN = (
     Protocol("retinexformer", (FLOAT_PSNR, SSIM)),
     Protocol("capsule", (PSNR, UNIFORM_SSIM, LPIPS)),
 )
-NO_REFERENCE = Protocol("no_reference", (NIQE,))
+NO_REFERENCE = Protocol("no_reference", (NIQE, LOE))
+VIDEO = Protocol("video", (PSNR, SSIM, FLICKER, WARPING))
 SEGMENTATION = Protocol("segmentation", (DICE, MIOU))
-PROTOCOLS = {p.name: p for p in (*_PLAIN, *map(_with_gt_mean, _PLAIN), NO_REFERENCE, SEGMENTATION)}
+_FLATTERING = map(_with_gt_mean, _PLAIN)
+PROTOCOLS = {p.name: p for p in (*_PLAIN, *_FLATTERING, NO_REFERENCE, VIDEO, SEGMENTATION)}
 
 
-def protocols_for(compares: str) -> dict[str, Protocol]:
-    """The protocols that score what a network gives: an "image" or a "mask"."""
-    return {name: p for name, p in PROTOCOLS.items() if p.compares == compares}
+def protocols_for(*compares: str) -> dict[str, Protocol]:
+    """The protocols that score an "image", a "mask" or a "clip"."""
+    return {name: p for name, p in PROTOCOLS.items() if p.compares in compares}
 
 
 def get_protocol(name: str) -> Protocol:

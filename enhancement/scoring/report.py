@@ -16,6 +16,7 @@ from enhancement.errors import UserError
 from enhancement.files import write_text
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import METRICS
+from enhancement.scoring.protocols import VIDEO
 
 INPUT, MEAN = "untouched input", "mean"
 SCORES_FILE = "scores.json"
@@ -47,7 +48,8 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 
 
 def caption(scores: Scores) -> str:
     """How, and on what, a table was scored."""
-    return f"Protocol {scores.protocol}, dataset {scores.dataset}, {len(scores.rows)} images"
+    kind = "clips" if scores.protocol == VIDEO.name else "images"
+    return f"Protocol {scores.protocol}, dataset {scores.dataset}, {len(scores.rows)} {kind}"
 
 
 def table(scores: Scores) -> str:

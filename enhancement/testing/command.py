@@ -29,7 +29,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--dataset", help="name of a dataset; default: the option file's test set")
     add("--data_root", type=Path, help="where that dataset lies")
     protocol = "default: the option file's, or that of the training"
-    add("--protocol", choices=sorted(protocols_for("image")), help=protocol)
+    add("--protocol", choices=sorted(protocols_for("image", "clip")), help=protocol)
     segmentation = (
         "weights of a segmentation network: score its masks on the input, on each stage's output "
         "and on the ground truth; default: the one that the weights were trained through"
@@ -39,6 +39,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--brightness_levels", nargs="+", type=float, metavar="L", help=levels)
     add("--self_ensemble", action="store_true", help="mean over 8 flips and rotations")
     add("--GT_mean", action="store_true", help="score by the protocol's +gtmean variant")
+    no_reference = "also score by NIQE and LOE, which need no ground truth, in a table of its own"
+    add("--no_reference", action="store_true", help=no_reference)
+    add("--pyiqa", nargs="+", metavar="METRIC", help="also score by pyiqa's metrics, if installed")
     images = "write the enhanced images there"
     add("--save_images", "--output_dir", metavar="DIR", help=images)
     engine = "what computes; auto, the default, is ONNX Runtime on a CPU and PyTorch on a GPU"

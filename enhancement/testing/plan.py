@@ -17,6 +17,7 @@ from enhancement.config.load import load_config
 from enhancement.config.named_network import NamedNetwork, named_network, one_of
 from enhancement.config.schema import Config
 from enhancement.data.blocks import DatasetBlock
+from enhancement.data.layouts import LAYOUTS
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, hint
@@ -30,12 +31,17 @@ from enhancement.scoring.protocols import (
     get_protocol,
     protocols_for,
 )
+from enhancement.scoring.pyiqa_metrics import pyiqa_protocol
 from enhancement.scoring.report import SCORES_FILE
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.networks import build_from_file
 from enhancement.weights.state_dicts import load_weights, weights_hash
 
-IMAGES_ONLY = ("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels")
+ONE_BY_ONE = ("brightness_levels", "no_reference", "pyiqa")  # not for clips
+IMAGES_ONLY = (
+    *("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels"),
+    *("no_reference", "pyiqa"),
+)
 
 
 @dataclass
@@ -50,6 +56,7 @@ class Plan:
         meta: What the weights file says of itself; of `--network`, its name and its options.
         block, loader: The dataset.
         protocol: How it is scored.
+        extra: Protocols to score by as well, in tables of their own.
         device, device_note: Where, and why there.
         segmenter: The network whose masks are scored as well, or None.
         levels: Brightness levels to score at as well.
@@ -63,6 +70,7 @@ class Plan:
     block: DatasetBlock
     loader: Any
     protocol: Protocol
+    extra: list[Protocol]
     device: torch.device
     device_note: str
     segmenter: nn.Module | None
@@ -83,9 +91,13 @@ class Plan:
     @property
     def folder(self) -> Path:
         """Where the results go."""
+        return self.folder_of(self.protocol.name)
+
+    def folder_of(self, protocol: str) -> Path:
+        """Where the results by a protocol go."""
         weights = self.named.settings if self.named else Path(self.arguments.weights).stem
         weights += "_self_ensemble" if self.arguments.self_ensemble else ""
-        names = self.label, self.block.name, self.protocol.name, weights
+        names = self.label, self.block.name, protocol, weights
         return inside(self.arguments.result_dir, *names, said="the folder for the results")
 
     @property
@@ -128,6 +140,7 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         block=block,
         loader=loader,
         protocol=protocol,
+        extra=_extra(arguments, protocol, block, device),
         device=device,
         device_note=resolve_num_gpu(num_gpu)[1],
         segmenter=segmenter.to(device) if segmenter else None,
@@ -184,17 +197,62 @@ def _protocol(
                 raise UserError(f"--{flag}: is for images, but {kind} gives masks")
         return SEGMENTATION
     trained_by = meta["protocol"] if meta.get("protocol") in protocols_for("image") else "basicsr"
-    name: str = arguments.protocol or (config.val.protocol if config else trained_by)
+    own = LAYOUTS[layout].protocol if (layout := block.options.get("layout")) else None
+    by_training = config.val.protocol if config else trained_by
+    name: str = arguments.protocol or own or by_training
     if arguments.GT_mean and not name.endswith(GT_MEAN):
         name += GT_MEAN
     if block.gives_truth or name == NO_REFERENCE.name:
-        return get_protocol(name)
+        return _fit_to_clips(get_protocol(name), arguments, block)
     if arguments.protocol or arguments.GT_mean:
         raise UserError(
             f"--protocol: {name} compares with ground truths, which {block.name} has none of; "
             f"expected {NO_REFERENCE.name}"
         )
     return NO_REFERENCE
+
+
+def _extra(
+    arguments: argparse.Namespace, protocol: Protocol, block: DatasetBlock, device: torch.device
+) -> list[Protocol]:
+    """The protocols of `--no_reference` and `--pyiqa`.
+
+    Raises:
+        UserError: They are asked for what is scaled, or for ground truths that are not there.
+    """
+    wanted = [NO_REFERENCE] if arguments.no_reference and protocol != NO_REFERENCE else []
+    wanted += [pyiqa_protocol(arguments.pyiqa, device)] if arguments.pyiqa else []
+    if wanted and protocol.gt_mean:
+        raise UserError(
+            f"{protocol.name} scales the output to the ground truth's brightness; score by "
+            f"{wanted[0].name} without it"
+        )
+    for metric in (m for one in wanted for m in one.metrics if m.needs_truth):
+        if not block.gives_truth:
+            raise UserError(f"--pyiqa: {metric.name} needs ground truths; {block.name} has none")
+    return wanted
+
+
+def _fit_to_clips(
+    protocol: Protocol, arguments: argparse.Namespace, block: DatasetBlock
+) -> Protocol:
+    """The protocol, where the dataset and the arguments suit it.
+
+    Raises:
+        UserError: Clips are scored without some of their frames, or as one image each.
+    """
+    if protocol.compares != "clip":
+        return protocol
+    step = block.options.get("frame_step", 1)
+    if step != 1:
+        raise UserError(
+            f"--protocol: {protocol.name} follows clips from frame to frame, but {block.name} "
+            f"takes one frame in {step}; set datasets:test:frame_step=1"
+        )
+    for flag in ONE_BY_ONE:
+        if getattr(arguments, flag):
+            raise UserError(f"--{flag}: is for images one by one, not for protocol {protocol.name}")
+    return protocol
 
 
 def _block(arguments: argparse.Namespace, config: Config | None) -> DatasetBlock:

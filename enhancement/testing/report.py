@@ -23,12 +23,14 @@ def report(plan: Plan, results: Results) -> None:
     """Write and print everything that was found."""
     scores = results.scores
     scores.notes += notes_on_weights(plan)
-    tables = [table(scores)]
+    tables = [table(scores), *map(table, results.extra)]
     about = {**describe(plan), "engine": results.engine}
     if results.sides:
         about["segmentation"] = {side: found.mean() for side, found in results.sides.items()}
         tables.append(sides_table(results.sides))
     files = list(write_scores(plan.folder, scores, about))
+    for other in results.extra:
+        files += write_scores(plan.folder_of(other.protocol), other, about)
     files.append(write_picture(plan.folder / "comparison.png", results.rows))
     write_thumbnails(plan.folder, results.thumbnails)
     if results.sweep:

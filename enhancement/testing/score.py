@@ -12,7 +12,8 @@ from enhancement.data.images import save_picture
 from enhancement.inference.engines import engine_name, prepare
 from enhancement.paths import inside
 from enhancement.scoring.brightness import Sweep, sweep
-from enhancement.scoring.evaluation import Scores, evaluate
+from enhancement.scoring.clips import evaluate_clips
+from enhancement.scoring.evaluation import Row, Scorer, Scores, evaluate
 from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
 from enhancement.scoring.thumbnails import THUMBNAILS, thumbnail
 
@@ -28,6 +29,7 @@ class Results:
     Attributes:
         scores: Of every image.
         engine: What computed the network.
+        extra: By each of the plan's other protocols.
         sides: Of the masks found in the input, each stage's output and the ground truth; or None.
         sweep: Of every brightness level; or None.
         rows: Input, output and ground truth of the first images, (1, 3, H, W) each.
@@ -36,6 +38,7 @@ class Results:
 
     scores: Scores
     engine: str
+    extra: list[Scores] = field(default_factory=list)
     sides: Sides | None = None
     sweep: Sweep | None = None
     rows: list[tuple[Tensor, ...]] = field(default_factory=list)
@@ -49,7 +52,14 @@ def score(plan: Plan) -> Results:
     rows: list[tuple[Tensor, ...]] = []
     thumbnails: list[tuple[bytes, ...]] = []
 
+    others = [Scorer(protocol, plan.device) for protocol in plan.extra]
+    extra = [Scores(o.protocol.name, plan.block.name, notes=o.notes) for o in others]
+
     def watch(name: str, *images: Tensor) -> None:
+        lq, output = images[:2]
+        gt = images[2] if len(images) > 2 else None
+        for scorer, table in zip(others, extra, strict=True):
+            table.rows.append(Row(name, scorer(lq, gt, lq), scorer(output, gt, lq)))
         if len(rows) < ROWS_SHOWN:
             rows.append(tuple(image.cpu() for image in images))
         if len(thumbnails) < THUMBNAILS:
@@ -60,21 +70,20 @@ def score(plan: Plan) -> Results:
 
     batches = tqdm(plan.loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
     name, ensemble = plan.block.name, plan.arguments.self_ensemble
+    how = {
+        "watch": watch,
+        "ensemble": ensemble,
+        "multiple": plan.config.val.window_size if plan.config else 1,
+    }
     if plan.protocol.compares == "mask":
         scores = score_masks(network, batches, name, plan.device, watch)
+    elif plan.protocol.compares == "clip":
+        scores = evaluate_clips(network, batches, name, plan.device, **how)
     else:
-        scores = evaluate(
-            network,
-            batches,
-            plan.protocol,
-            name,
-            plan.device,
-            metrics=plan.protocol.names,
-            ensemble=ensemble,
-            watch=watch,
-            multiple=plan.config.val.window_size if plan.config else 1,
-        )
-    results = Results(scores, engine_name(network), rows=rows, thumbnails=thumbnails)
+        protocol = plan.protocol
+        names = protocol.names
+        scores = evaluate(network, batches, protocol, name, plan.device, metrics=names, **how)
+    results = Results(scores, engine_name(network), extra, rows=rows, thumbnails=thumbnails)
     if plan.segmenter:
         loader = plan.loader
         results.sides = score_segmentation(plan.network, plan.segmenter, loader, name, plan.device)

@@ -201,11 +201,13 @@ def test_every_metric_bears_its_own_name_and_belongs_to_a_protocol():
         get_metric("pnsr")
 
 
-def test_a_protocol_compares_images_or_masks():
-    assert {**protocols_for("image"), **protocols_for("mask")} == PROTOCOLS
+def test_a_protocol_compares_images_masks_or_clips():
+    assert protocols_for("image", "mask", "clip") == PROTOCOLS
+    assert list(protocols_for("clip")) == ["video"]
     assert list(protocols_for("mask")) == ["segmentation"]
     for protocol in PROTOCOLS.values():
-        assert {metric.compares for metric in protocol.metrics} == {protocol.compares}
+        of_frames = {"image"} if protocol.compares == "clip" else set()
+        assert {m.compares for m in protocol.metrics} == {protocol.compares, *of_frames}
 
 
 def test_masks_are_scored_by_a_protocol_like_the_others():

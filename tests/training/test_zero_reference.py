@@ -7,6 +7,7 @@ import torch
 from helpers import events, make_pairs, model_of, run
 
 from enhancement.errors import OptionError, UserError
+from enhancement.scoring.niqe import niqe
 from enhancement.scoring.protocols import NO_REFERENCE, get_protocol
 from enhancement.testing import command as testing
 from enhancement.weights.state_dicts import read_weights
@@ -103,12 +104,14 @@ class TestNiqe:
         image = picture(0, 100, 200)
         tensor = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
         expected = calculate_niqe(image[..., ::-1].astype("float64"), 0)
-        assert NO_REFERENCE.score(tensor, None) == {"niqe": pytest.approx(expected)}
+        assert niqe(tensor) == pytest.approx(expected)
+        scores = NO_REFERENCE.score(tensor, None, lq=tensor)
+        assert scores == {"niqe": pytest.approx(expected), "loe": 0}
 
     def test_a_flat_image_has_none_and_a_small_one_is_refused(self):
-        assert math.isnan(NO_REFERENCE.score(torch.zeros(1, 3, 96, 192), None)["niqe"])
+        assert math.isnan(niqe(torch.zeros(1, 3, 96, 192)))
         with pytest.raises(UserError, match="at least 96x192 pixels, but the image is 64x48"):
-            NO_REFERENCE.score(torch.zeros(1, 3, 48, 64), None)
+            niqe(torch.zeros(1, 3, 48, 64))
 
     def test_other_protocols_want_a_ground_truth(self):
         with pytest.raises(UserError, match="protocol basicsr compares with ground truths, which"):

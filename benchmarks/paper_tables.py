@@ -1,0 +1,174 @@
+"""What the tables of papers, made again, are made of: methods, training, scores, a picture.
+
+A table's YAML file lists its methods. Each one names an option file (or several, a stage each), a
+network without weights, or why it cannot be had; and a published file that is scored as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from enhancement.config.datasets import dataset_block, derive_sets
+from enhancement.config.files import OptionFile, named_files
+from enhancement.data.images import Array, read_image
+from enhancement.data.loader import eval_loader
+from enhancement.paths import locate
+from enhancement.scoring.evaluation import Scores
+from enhancement.testing import command as test_from_dataset
+from enhancement.training import command as train
+
+OPTIONS = Path(__file__).resolve().parent.parent / "options"
+COSINE = "train:scheduler={type: CosineAnnealingLR, eta_min: 1e-6}"
+PROBES = 4, 16, 64, 256  # iterations: what one costs is told by those that a run has beyond another
+LONG_ENOUGH = 5.0  # seconds that the longer run takes beyond the other
+WIDTH = 220  # of an image in a picture
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row's method.
+
+    Attributes:
+        title: In the table.
+        paper: PSNR and SSIM in the paper's own table.
+        stages: Option files under options/, trained one after the other.
+        force: Their overrides; `{previous}` is the weights file of the stage before.
+        schedule: Instead of the option files' own.
+        network: `--network` of a method without weights.
+        published: Its authors' file, or the folder that holds it, as in option files.
+        missing: Why there is no such method here.
+    """
+
+    title: str
+    paper: str
+    stages: list[str] = field(default_factory=list)
+    force: list[str] = field(default_factory=list)
+    schedule: str | None = None
+    network: str | None = None
+    published: str | None = None
+    missing: str | None = None
+
+    @property
+    def published_file(self) -> Path | None:
+        """The authors' file, where it is there."""
+        if self.published is None:
+            return None
+        path = locate(self.published)
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return next((file for file in files if file.is_file()), None)
+
+
+def read_methods(path: Path, only: list[str] | None = None) -> dict[str, Method]:
+    """The methods of a YAML file by their keys, in its order."""
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {key: Method(**facts) for key, facts in found.items() if only is None or key in only}
+
+
+def add_arguments(parser: argparse.ArgumentParser, methods: Path, output: Path) -> None:
+    """What every table takes."""
+    add = parser.add_argument
+    known = list(read_methods(methods))
+    add("--seconds", type=float, default=150, help="of processor time to train each; default: 150")
+    add("--only", nargs="+", choices=known, metavar="NAME", help=f"of {', '.join(known)}")
+    add("--output", type=Path, default=output, help=f"runs and results; default: {output}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a table: an option file with overrides, under a name."""
+
+    name: str
+    opt: Path
+    dataset: str
+    schedule: str | None
+    force: list[str]
+
+    def run(self, iterations: int, ending: str = "") -> float:
+        """Train; the seconds of processor time that it took."""
+        ends = [f"val:val_freq={iterations}", f"logger:save_checkpoint_freq={iterations}"]
+        force = [f"name={self.name}{ending}", f"train:total_iter={iterations}", *ends, *self.force]
+        given = ["--opt", str(self.opt), "--dataset", self.dataset, "--auto_resume"]
+        given += ["--schedule", self.schedule] if self.schedule else []
+        began = time.process_time()
+        if status := train.run_training(train.parse([*given, "--force_yml", *force])):
+            raise SystemExit(status)
+        return time.process_time() - began
+
+    def iterations(self, seconds: float) -> int:
+        """How many fit into so many seconds of processor time."""
+        few = self.run(PROBES[0], f"_probe_{PROBES[0]}")
+        for before, n in pairwise(PROBES):
+            more = self.run(n, f"_probe_{n}")
+            each = (more - few) / (n - before)
+            if more - few > LONG_ENOUGH:
+                break
+            few = more
+        return max(1, round(seconds / max(each, 1e-4)))
+
+
+def train_within(
+    method: Method, key: str, dataset: str, seconds: float, output: Path
+) -> tuple[Path, int]:
+    """Train every stage of a method, each for its share of so many seconds of processor time.
+
+    A stage that was trained before is taken as it is.
+
+    Returns:
+        The last stage's weights, and the iterations of all stages.
+    """
+    runs, weights, total = output / "runs", Path(), 0
+    for number, opt in enumerate(method.stages):
+        given = [text.replace("{previous}", str(weights)) for text in method.force]
+        force = [text for text in given if number or "train:frozen" not in text]
+        name = f"{dataset}_{key}_{number + 1}"
+        force += [COSINE, f"path:experiments={runs}"]
+        stage = Stage(name, OPTIONS / f"{opt}.yml", dataset, method.schedule, force)
+        done = runs / f"{name}.iterations"
+        if not done.exists():
+            iterations = stage.iterations(seconds / len(method.stages))
+            stage.run(iterations)
+            done.write_text(str(iterations))
+        total += int(done.read_text())
+        weights = runs / name / "models" / "net_g_latest.pth"
+    return weights, total
+
+
+def score(source: list[str], dataset: str, protocol: str, images: Path) -> Scores:
+    """Score `--weights FILE` or `--network NAME`; the enhanced images go to a folder."""
+    given = [*source, "--dataset", dataset, "--protocol", protocol, "--save_images", str(images)]
+    given += ["--result_dir", str(images.parent.parent / "results")]
+    return test_from_dataset.test(test_from_dataset.parse(given))[0]
+
+
+def picture(dataset: str, columns: list[Path], every: int = 1, shown: int = 4) -> Array:
+    """Input, the image of each folder, ground truth: a row for each of a few test images.
+
+    Args:
+        dataset: A file of options/datasets.
+        columns: Folders that `score` wrote.
+        every: Take one test image in so many.
+        shown: How many.
+    """
+    sets = derive_sets(OptionFile(named_files("datasets")[dataset]).options["datasets"])
+    rows = []
+    for number, sample in enumerate(eval_loader(dataset_block("test", sets["test"]))):
+        if number % every or len(rows) == shown:
+            continue
+        lq, gt = (
+            (sample[side][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            for side in ("lq", "gt")
+        )
+        name = Path(sample["name"][0]).with_suffix(".png")
+        images = [lq, *(read_image(folder / name) for folder in columns), gt]
+        height = round(WIDTH * lq.shape[0] / lq.shape[1])
+        small = [cv2.resize(i, (WIDTH, height), interpolation=cv2.INTER_AREA) for i in images]
+        rows.append(np.concatenate(small, 1))
+    return np.concatenate(rows)

@@ -1,0 +1,91 @@
+"""The bilateral-grid paper's table 1 on data that everybody has, or can have.
+
+python benchmarks/surgical.py [--seconds 150] [--only feqe hdrnet_illumination]
+
+Every method of benchmarks/surgical.yml is trained for so many seconds of processor time on pairs of
+surgical clips and on darkened Kvasir-SEG frames, and scored on what was held out: clips by the
+protocol `video`, frames by `basicsr`. Writes surgical.md, surgical.json and a picture of each
+dataset: input, every method in the table's order, ground truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from paper_tables import Method, add_arguments, picture, read_methods, score, train_within
+from tabulate import tabulate
+
+from enhancement.data.images import write_image
+from enhancement.errors import command_line
+from enhancement.scoring.report import cell
+
+METHODS = Path(__file__).with_name("surgical.yml")
+PROTOCOLS = {"surgical_video": "video", "endoscopy": "basicsr"}
+EVERY = {"surgical_video": 125, "endoscopy": 4}  # of the test images in a picture
+METRICS = {"surgical_video": ("psnr", "ssim", "flicker", "warping"), "endoscopy": ("psnr", "ssim")}
+HEAD = (
+    *("method", "iterations", "PSNR", "SSIM", "flicker", "warping"),
+    *("iterations", "PSNR", "SSIM", "paper's PSNR / SSIM"),
+)
+Found = dict[str, dict[str, Any]]
+
+
+def test(key: str, method: Method, dataset: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train a method on a dataset, and score it."""
+    output: Path = arguments.output
+    file, iterations = train_within(method, key, dataset, arguments.seconds, output)
+    images = output / "images" / f"{dataset}_{key}"
+    scores = score(["--weights", str(file)], dataset, PROTOCOLS[dataset], images)
+    return {
+        "iterations": iterations,
+        "images": str(images),
+        "output": scores.mean(),
+        "input": scores.mean("input"),
+        "notes": scores.notes,
+    }
+
+
+def table(methods: dict[str, Method], found: dict[str, Found]) -> str:
+    """Markdown: the untouched input first, then every method."""
+
+    def cells(of: Found, side: str) -> list[str]:
+        values = []
+        for dataset, metrics in METRICS.items():
+            values.append(f"{of[dataset]['iterations']:,}" if side == "output" else "-")
+            values += [cell(metric, of[dataset][side][metric]) for metric in metrics]
+        return values
+
+    first = ["untouched input", *cells(next(iter(found.values())), "input"), "-"]
+    rows = [
+        [method.title, *cells(found[key], "output"), method.paper]
+        for key, method in methods.items()
+    ]
+    align = ("left", *["right"] * 9)
+    return tabulate([first, *rows], HEAD, "github", disable_numparse=True, colalign=align)
+
+
+@command_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add_arguments(parser, METHODS, Path("results/surgical"))
+    arguments = parser.parse_args()
+    methods, output = read_methods(METHODS, arguments.only), arguments.output
+    found: dict[str, Found] = {
+        key: {dataset: test(key, method, dataset, arguments) for dataset in PROTOCOLS}
+        for key, method in methods.items()
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    for dataset, every in EVERY.items():
+        columns = [Path(of[dataset]["images"]) for of in found.values()]
+        write_image(output / f"{dataset}.png", picture(dataset, columns, every))
+    text = table(methods, found)
+    (output / "surgical.md").write_text(text + "\n", encoding="utf-8")
+    (output / "surgical.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(text, f"Written: {output}/surgical.md, .json and two pictures", sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

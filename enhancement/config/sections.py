@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from enhancement.data.blocks import Positive
 from enhancement.paths import locate
-from enhancement.scoring.protocols import PROTOCOLS, protocols_for
+from enhancement.scoring.protocols import protocols_for
 
 from .blocks import LOSS, METRIC, OPTIMIZER, SCHEDULER, Block
 from .json_schema import describe
@@ -23,8 +23,9 @@ LARGEST_WINDOW = 512
 
 
 def _metrics() -> list[str]:
-    """The metrics of all protocols."""
-    return sorted({name for protocol in PROTOCOLS.values() for name in protocol.names})
+    """The metrics of all protocols that validation may score by."""
+    chosen = protocols_for("image", "mask").values()
+    return sorted({name for protocol in chosen for name in protocol.names})
 
 
 def one_of(names: Callable[[], list[str]]) -> Any:

@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import cv2
-import numpy as np
+from paper_tables import picture
 
-from enhancement.config.load import load_config
-from enhancement.data.images import read_image, write_image
-from enhancement.data.loader import eval_loader
+from enhancement.data.images import write_image
 from enhancement.testing import command as test_from_dataset
 from enhancement.training import command as train
 
@@ -38,7 +35,6 @@ ROWS = {  # name: (option file, losses, what the table says)
         "illumination, L_m + 2 L_s + L_MAE + L_SSIM + 0.2 L_c",
     ),
 }
-WIDTH = 220
 
 
 def train_and_test(row: str, dataset: str, iterations: int, output: Path) -> tuple[str, Path]:
@@ -90,24 +86,6 @@ def train_and_test(row: str, dataset: str, iterations: int, output: Path) -> tup
     if row == "affine":
         lines.insert(0, f"| untouched input | {given['psnr']:.3f} | {given['ssim']:.4f} |")
     return "\n".join(lines), images
-
-
-def picture(dataset: str, folders: list[Path], shown: int = 4) -> np.ndarray:
-    """Input, every folder's image, ground truth, side by side."""
-    config = load_config(ROOT / "options/hdrnet.yml", dataset=dataset)
-    rows = []
-    loader = eval_loader(config.datasets["test"])
-    for sample, _ in zip(loader, range(shown), strict=False):
-        lq, gt = (
-            (sample[side][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-            for side in ("lq", "gt")
-        )
-        name = Path(sample["name"][0]).with_suffix(".png")
-        images = [lq, *(read_image(folder / name) for folder in folders), gt]
-        height = round(WIDTH * lq.shape[0] / lq.shape[1])
-        small = [cv2.resize(i, (WIDTH, height), interpolation=cv2.INTER_AREA) for i in images]
-        rows.append(np.concatenate(small, 1))
-    return np.concatenate(rows)
 
 
 def main() -> None:

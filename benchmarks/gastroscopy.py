@@ -5,19 +5,27 @@ python benchmarks/gastroscopy.py [--seconds 150] [--only lnet_gie dcp]
 Every method of benchmarks/gastroscopy.yml is scored on the held-out frames by `basicsr`: with its
 authors' weights as they are, where they are there (the paper's way), and trained here for so many
 seconds of processor time. Costs are those of one frame of 256x512. Writes gastroscopy.md,
-gastroscopy.json and gastroscopy.png: input, every method in the table's order, ground truth.
+gastroscopy.json and picture.png: input, every method in the table's order, ground truth.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from measure import medians
-from paper_tables import Method, add_arguments, picture, read_methods, score, train_within
+from paper_tables import (
+    Method,
+    add_arguments,
+    picture,
+    read_methods,
+    save,
+    score,
+    sha256,
+    train_within,
+)
 from tabulate import tabulate
 from torch import nn
 
@@ -56,6 +64,11 @@ def costs(network: nn.Module, file: Path | None) -> dict[str, Any]:
     }
 
 
+def images_of(key: str, label: str, output: Path) -> Path:
+    """Where the images of a method with certain weights go."""
+    return output / "images" / f"{key}_{label.split()[0]}"
+
+
 def rows(key: str, method: Method, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """What was found of a method: a row for each of its weights."""
     output: Path = arguments.output
@@ -70,22 +83,21 @@ def rows(key: str, method: Method, arguments: argparse.Namespace) -> list[dict[s
         sources[f"trained here, {iterations} iterations"] = ["--weights", str(file)], file
     found = []
     for label, (source, file) in sources.items():
-        images = output / "images" / f"{key}_{label.split()[0]}"
-        mean = score(source, DATASET, PROTOCOL, images)
+        mean = score(source, DATASET, PROTOCOL, images_of(key, label, output))
         network = named_network(source[1]).network if file is None else build_from_file(file)[0]
         found.append(
             {
-                **{"method": method.title, "weights": label, **mean.mean(), "images": str(images)},
+                **{"weights": label, "sha256": file and sha256(file), **mean.mean()},
                 **{"input": mean.mean("input"), **costs(network.eval(), file)},
             }
         )
     return found
 
 
-def table(methods: dict[str, Method], found: dict[str, list[dict[str, Any]]]) -> str:
+def table(found: dict[str, list[dict[str, Any]]]) -> str:
     """Markdown: the untouched input first, then every method."""
     lines = []
-    for key, method in methods.items():
+    for key, method in read_methods(METHODS, list(found)).items():
         if method.missing:
             lines.append([method.title, method.missing, *["-"] * 6, method.paper])
         for row in found.get(key, []):
@@ -116,13 +128,12 @@ def main() -> None:
         found[key] = rows(key, method, arguments)
         for row in found[key]:
             print(f"{method.title}, {row['weights']}: {row['psnr']:.3f} dB, {row['ms']:.0f} ms")
-    text = table(methods, found)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "gastroscopy.md").write_text(text + "\n", encoding="utf-8")
-    (output / "gastroscopy.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    columns = [Path(group[-1]["images"]) for group in found.values() if group]
-    write_image(output / "gastroscopy.png", picture(DATASET, columns, every=4))
-    print(text, f"Written: {output}/gastroscopy.md, .json, .png", sep="\n\n")
+    text = table(found)
+    about = {"dataset": DATASET, "protocol": PROTOCOL, "seconds": arguments.seconds}
+    save(output, text, found, **about)
+    labels = {key: group[-1]["weights"] for key, group in found.items() if group}
+    columns = [images_of(key, label, output) for key, label in labels.items()]
+    write_image(output / "picture.png", picture(DATASET, columns, every=4))
 
 
 if __name__ == "__main__":

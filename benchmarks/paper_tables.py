@@ -7,13 +7,17 @@ network without weights, or why it cannot be had; and a published file that is s
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import torch
 import yaml
 
 from enhancement.config.datasets import dataset_block, derive_sets
@@ -24,6 +28,7 @@ from enhancement.paths import locate
 from enhancement.scoring.evaluation import Scores
 from enhancement.testing import command as test_from_dataset
 from enhancement.training import command as train
+from enhancement.weights.provenance import git_commit
 
 OPTIONS = Path(__file__).resolve().parent.parent / "options"
 COSINE = "train:scheduler={type: CosineAnnealingLR, eta_min: 1e-6}"
@@ -139,6 +144,28 @@ def train_within(
         total += int(done.read_text())
         weights = runs / name / "models" / "net_g_latest.pth"
     return weights, total
+
+
+def sha256(file: Path) -> str:
+    """A weights file's checksum."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def save(output: Path, text: str, found: dict[str, Any], **about: Any) -> None:
+    """Write a table as Markdown, and as the JSON that report.py makes it of.
+
+    Args:
+        output: The folder; the files bear its name.
+        text: Markdown.
+        found: Of each method, by its key.
+        about: How it was made.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    about |= {"commit": git_commit(), "torch": torch.__version__}
+    content = json.dumps({"about": about, "methods": found}, indent=2) + "\n"
+    (output / f"{output.name}.md").write_text(text + "\n", encoding="utf-8")
+    (output / f"{output.name}.json").write_text(content, encoding="utf-8")
+    print(text, f"Written: {output}/{output.name}.md and .json", sep="\n\n")
 
 
 def score(source: list[str], dataset: str, protocol: str, images: Path) -> Scores:

@@ -11,11 +11,19 @@ dataset: input, every method in the table's order, ground truth.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from paper_tables import Method, add_arguments, picture, read_methods, score, train_within
+from paper_tables import (
+    Method,
+    add_arguments,
+    picture,
+    read_methods,
+    save,
+    score,
+    sha256,
+    train_within,
+)
 from tabulate import tabulate
 
 from enhancement.data.images import write_image
@@ -33,22 +41,27 @@ HEAD = (
 Found = dict[str, dict[str, Any]]
 
 
+def images_of(key: str, dataset: str, output: Path) -> Path:
+    """Where a method's images go."""
+    return output / "images" / f"{dataset}_{key}"
+
+
 def test(key: str, method: Method, dataset: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train a method on a dataset, and score it."""
     output: Path = arguments.output
     file, iterations = train_within(method, key, dataset, arguments.seconds, output)
-    images = output / "images" / f"{dataset}_{key}"
+    images = images_of(key, dataset, output)
     scores = score(["--weights", str(file)], dataset, PROTOCOLS[dataset], images)
     return {
         "iterations": iterations,
-        "images": str(images),
+        "sha256": sha256(file),
         "output": scores.mean(),
         "input": scores.mean("input"),
         "notes": scores.notes,
     }
 
 
-def table(methods: dict[str, Method], found: dict[str, Found]) -> str:
+def table(found: dict[str, Found]) -> str:
     """Markdown: the untouched input first, then every method."""
 
     def cells(of: Found, side: str) -> list[str]:
@@ -61,7 +74,7 @@ def table(methods: dict[str, Method], found: dict[str, Found]) -> str:
     first = ["untouched input", *cells(next(iter(found.values())), "input"), "-"]
     rows = [
         [method.title, *cells(found[key], "output"), method.paper]
-        for key, method in methods.items()
+        for key, method in read_methods(METHODS, list(found)).items()
     ]
     align = ("left", *["right"] * 9)
     return tabulate([first, *rows], HEAD, "github", disable_numparse=True, colalign=align)
@@ -77,14 +90,10 @@ def main() -> None:
         key: {dataset: test(key, method, dataset, arguments) for dataset in PROTOCOLS}
         for key, method in methods.items()
     }
-    output.mkdir(parents=True, exist_ok=True)
+    save(output, table(found), found, protocols=PROTOCOLS, seconds=arguments.seconds)
     for dataset, every in EVERY.items():
-        columns = [Path(of[dataset]["images"]) for of in found.values()]
+        columns = [images_of(key, dataset, output) for key in found]
         write_image(output / f"{dataset}.png", picture(dataset, columns, every))
-    text = table(methods, found)
-    (output / "surgical.md").write_text(text + "\n", encoding="utf-8")
-    (output / "surgical.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(text, f"Written: {output}/surgical.md, .json and two pictures", sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+"""Write the tables of results.md that are made of measured/*.json: none of them is typed by hand.
+
+python benchmarks/report.py [--take results/gastroscopy/gastroscopy.json]
+
+With --take, what a benchmark has found is put into measured/ first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import gastroscopy
+import surgical
+
+from enhancement.errors import UserError, command_line
+from enhancement.files import replace_file
+
+HERE = Path(__file__).parent
+MEASURED, RESULTS = HERE / "measured", HERE / "results.md"
+TABLES = {"gastroscopy": gastroscopy.table, "surgical": surgical.table}
+
+
+def with_tables(text: str) -> str:
+    """results.md with each table between its marks.
+
+    Raises:
+        UserError: The marks of a table are not there.
+    """
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: python benchmarks/report.py -->\n", f"<!-- end of {name} -->"
+        before, begun, rest = text.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not (begun and ended):
+            raise UserError(f"{RESULTS}: expected '{begin.strip()}' and '{end}' around a table")
+        content = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+        text = f"{before}{begin}\n{table(content['methods'])}\n\n{end}{after}"
+    return text
+
+
+@command_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    taken = "what a benchmark has found, NAME.json; put into measured/ first"
+    parser.add_argument("--take", nargs="+", type=Path, default=[], metavar="FILE", help=taken)
+    for file in parser.parse_args().take:
+        if file.stem not in TABLES:
+            raise UserError(f"{file}: expected one of {', '.join(TABLES)}, by its name")
+        shutil.copyfile(file, MEASURED / file.name)
+    replace_file(RESULTS, with_tables(RESULTS.read_text(encoding="utf-8")).encode())
+    print(f"Written: {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,13 +10,28 @@ import cv2
 import numpy as np
 
 from enhancement.errors import UserError
+from enhancement.files import require_file
 from enhancement.paths import locate
 
 from .images import Array
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
+# the only parsers that a file reaches: those of playlists, for one, open other files or addresses
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
 BT601, NARROW, FULL = 5, 1, 2
+
+
+def open_video(path: Path) -> Any:
+    """PyAV's container of a video file, for reading; nothing but that file is opened.
+
+    Raises:
+        av.error.FFmpegError: It is no video in one of `CONTAINERS`.
+        OSError: It cannot be read.
+        UserError: It is a pipe or a device.
+    """
+    only = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    return av.open(f"file:{require_file(path)}", options=only)
 
 
 def colours_of(context: Any) -> tuple[bool, int, int]:
@@ -48,6 +63,10 @@ def videos_in(folder: Path) -> list[Path]:
     )
 
 
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 class ClipSource:
     """Frames of every video below a folder, named `clip.mp4/000050.png` by their numbers.
 
@@ -75,11 +94,11 @@ class ClipSource:
     def _timestamps(path: Path) -> list[int]:
         """When each frame is shown, read without decoding any."""
         try:
-            with av.open(str(path)) as container:
+            with open_video(path) as container:
                 stream = container.streams.video[0]
                 times = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
         except (av.error.FFmpegError, OSError, IndexError) as error:
-            raise UserError(f"{path}: cannot be read as a video ({error})") from error
+            raise UserError(f"{path}: cannot be read as a video ({_reason(error)})") from error
         if not times:
             raise UserError(f"{path}: has no frames")
         return times
@@ -99,7 +118,7 @@ class ClipSource:
         time = self._times[clip][int(Path(number).stem)]
         path = self.folder / clip
         try:
-            with av.open(str(path)) as container:
+            with open_video(path) as container:
                 stream = container.streams.video[0]
                 colours = colours_of(stream.codec_context)
                 container.seek(time, stream=stream)  # to the key frame before it
@@ -107,5 +126,5 @@ class ClipSource:
                     if frame.pts is not None and frame.pts >= time and not frame.is_corrupt:
                         return rgb_frame(frame, *colours)
         except (av.error.FFmpegError, OSError) as error:
-            raise UserError(f"{self.where(name)}: cannot be decoded ({error})") from error
+            raise UserError(f"{self.where(name)}: cannot be decoded ({_reason(error)})") from error
         raise UserError(f"{self.where(name)}: cannot be decoded; the video is damaged or cut off")

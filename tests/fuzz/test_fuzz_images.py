@@ -24,7 +24,7 @@ def whole_files():
     exif[0x010F], exif[0x0112] = "A camera", 6
     exif.get_ifd(0x8769)[0x829A] = 0.25
     image, deep = picture(0, 20, 30), picture(0, 20, 30).astype(np.uint16) * 257
-    for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
+    for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"):
         file = io.BytesIO()
         Image.fromarray(image).save(file, kind, exif=exif, dpi=(300, 300))
         yield kind, file.getvalue()

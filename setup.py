@@ -46,7 +46,7 @@ setup(
         "lmdb>=1.4",
         "docstring-parser>=0.16",
         "numpy>=1.26",
-        "pillow>=10",
+        "pillow>=10.1",
         "pydantic>=2.6",
         "pyyaml>=6.0",
         "scikit-image>=0.22",

@@ -14,6 +14,7 @@ from .parts.tile_context import REACH, global_statistics
 
 BRIGHTEST = 1000  # one of so many pixels may be the airlight
 DARKEST_AIRLIGHT = 1e-3
+WIDEST = 1001  # pixels; what a window costs grows with it
 
 
 def require(fits: bool, name: str, expected: str, value: Any) -> None:
@@ -30,9 +31,10 @@ def require_window(name: str, side: int) -> None:
     """Refuse what is not the side of a window around a pixel.
 
     Raises:
-        ValueError: It is even, or below 1.
+        ValueError: It is even, below 1 or above `WIDEST`.
     """
-    require(side > 0 and side % 2 == 1, name, "odd and above 0", side)
+    fits = 0 < side <= WIDEST and side % 2 == 1
+    require(fits, name, f"an odd number in 1 to {WIDEST}", side)
 
 
 class Classic(Network):
@@ -93,7 +95,7 @@ class HazePrior(Classic):
     def __init__(self, patch: int, radius: int, eps: float, t_min: float, t_max: float) -> None:
         super().__init__()
         require_window("patch", patch)
-        require(radius >= 0, "radius", "0 or more", radius)
+        require(0 <= radius <= WIDEST, "radius", f"in 0 to {WIDEST}", radius)
         require(eps > 0, "eps", "above 0", eps)
         self.patch, self.radius, self.eps = patch, radius, eps
         self.t_min, self.t_max = t_min, t_max

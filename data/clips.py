@@ -13,15 +13,30 @@ import cv2
 import numpy as np
 
 from enhancement.errors import UserError
+from enhancement.files import require_file
 from enhancement.paths import locate
 
 from .images import Array
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
+# the only parsers that a file reaches: those of playlists, for one, open other files or addresses
+CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
 BT601, NARROW, FULL = 5, 1, 2
 NEAR = 32  # frames: decoding so many is no dearer than starting at a key frame
 MOST_OPEN = 4  # videos a thread: an input, a ground truth, and those of the clip before
+
+
+def open_video(path: Path) -> Any:
+    """PyAV's container of a video file, for reading; nothing but that file is opened.
+
+    Raises:
+        av.error.FFmpegError: It is no video in one of `CONTAINERS`.
+        OSError: It cannot be read.
+        UserError: It is a pipe or a device.
+    """
+    only = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    return av.open(f"file:{require_file(path)}", options=only)
 
 
 def colours_of(context: Any) -> tuple[bool, int, int]:
@@ -56,6 +71,10 @@ def videos_in(folder: Path) -> list[Path]:
     )
 
 
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
 class ClipSource:
     """Frames of every video below a folder, named `clip.mp4/000050.png` by their numbers.
 
@@ -85,11 +104,11 @@ class ClipSource:
     def _timestamps(path: Path) -> list[int]:
         """When each frame is shown, read without decoding any."""
         try:
-            with av.open(str(path)) as container:
+            with open_video(path) as container:
                 stream = container.streams.video[0]
                 times = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
         except (av.error.FFmpegError, OSError, IndexError) as error:
-            raise UserError(f"{path}: cannot be read as a video ({error})") from error
+            raise UserError(f"{path}: cannot be read as a video ({_reason(error)})") from error
         if not times:
             raise UserError(f"{path}: has no frames")
         return times
@@ -115,7 +134,7 @@ class ClipSource:
         try:
             frame = decoder.frame(times[index], times[max(0, index - NEAR)])
         except (av.error.FFmpegError, OSError) as error:
-            raise UserError(f"{self.where(name)}: cannot be decoded ({error})") from error
+            raise UserError(f"{self.where(name)}: cannot be decoded ({_reason(error)})") from error
         if frame is None:
             raise UserError(
                 f"{self.where(name)}: cannot be decoded; the video is damaged or cut off"
@@ -141,7 +160,7 @@ class _Decoder:
             near: How far behind `time` the last frame may lie to be gone on from.
         """
         if self._container is None:
-            self._container = av.open(str(self._path))
+            self._container = open_video(self._path)
             self._stream = self._container.streams.video[0]
             self._colours = colours_of(self._stream.codec_context)
         if not near <= self._last < time:

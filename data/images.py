@@ -62,8 +62,7 @@ def decode_pixels(data: bytes, header: Header) -> Array:
 
 def _decode_8_bit(header: Header) -> Array:
     image = header.image
-    transparent = "A" in image.getbands() or "transparency" in image.info
-    mode = "RGBA" if transparent else "RGB"
+    mode = "RGBA" if image.has_transparency_data else "RGB"
     image.load()
     return np.asarray(image if image.mode == mode else image.convert(mode))
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
-import threading
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from enhancement.errors import UserError
 from enhancement.files import files_below, require_file
@@ -15,6 +14,7 @@ from enhancement.paths import inside, locate, missing_hint
 
 from .clips import ClipSource, is_video, videos_in
 from .images import Array, decode_image, image_size, is_image, open_file, read_file, read_image
+from .lmdb_file import Place, find_values
 
 
 class Source(Protocol):
@@ -77,46 +77,8 @@ class FolderSource:
         return read_image(self.where(name))
 
 
-_environments: dict[str, Any] = {}
-_opening = threading.Lock()
-
-
-def _environment(folder: Path) -> Any:
-    import lmdb
-
-    path = str(folder.resolve())
-    with _opening:
-        if path not in _environments:
-            with open_file(folder / "data.mdb") as file:  # no pipe; then lmdb may open it
-                size = file.seek(0, os.SEEK_END)
-            try:
-                opened = lmdb.open(path, readonly=True, lock=False, readahead=False)
-            except (lmdb.Error, OSError) as error:
-                raise UserError(f"{folder}: cannot be opened as an LMDB ({error})") from error
-            needed = (opened.info()["last_pgno"] + 1) * opened.stat()["psize"]
-            if size < needed:  # reading the pages that are missing would end the process
-                opened.close()
-                raise UserError(
-                    f"{folder}: is cut off: data.mdb has {size} bytes of {needed}; write it anew"
-                )
-            _environments[path] = opened
-        return _environments[path]
-
-
-def _close_environments() -> None:
-    for environment in _environments.values():
-        environment.close()
-    _environments.clear()
-
-
-os.register_at_fork(before=_close_environments)
-
-
 class LmdbSource:
     """An LMDB as BasicSR writes it: encoded images by key, the keys in meta_info.txt.
-
-    Environments are opened on first use and shared by every source of a process, because lmdb
-    opens a path only once. They are closed before a fork, so that workers open their own.
 
     Raises:
         UserError: There is no LMDB, it lists no images, or one whose name leads out of a folder.
@@ -139,17 +101,17 @@ class LmdbSource:
         if not self.names:
             raise UserError(f"{index}: lists no images")
 
-    def encoded(self, name: str) -> bytes:
-        import lmdb
+    @cached_property
+    def _values(self) -> dict[bytes, Place]:
+        return find_values(self.folder / "data.mdb")
 
-        try:
-            with _environment(self.folder).begin() as transaction:
-                data = transaction.get(name.rsplit(".", 1)[0].encode())
-        except (lmdb.Error, ValueError) as error:  # ValueError: no text that UTF-8 can hold
-            raise UserError(f"{self.where(name)}: cannot be read ({error})") from error
-        if data is None:
+    def encoded(self, name: str) -> bytes:
+        place = self._values.get(name.rsplit(".", 1)[0].encode("utf-8", "surrogatepass"))
+        if place is None:
             raise UserError(f"{self.where(name)}: listed in meta_info.txt but not in the LMDB")
-        return bytes(data)
+        with open_file(self.folder / "data.mdb") as file:
+            file.seek(place.offset)
+            return file.read(place.size)
 
     def where(self, name: str) -> str:
         return f"{self.folder}/{name}"

@@ -5,15 +5,19 @@ from __future__ import annotations
 import difflib
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
-from enhancement.terminal import ending_in_order, give_up_output, printable, printable_streams
+from enhancement.terminal import ending_in_order, give_up, printable, printable_streams
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_NO_READER = 141  # as of a program that SIGPIPE ends
 EXIT_RESUMABLE = 75  # EX_TEMPFAIL: try again, with --auto_resume
+# as PyTorch says on a GPU and on a CPU, and ONNX Runtime
+NO_MEMORY = re.compile("out of memory|(not enough|can't allocate|to allocate) memory|bad_alloc")
 
 
 class UserError(Exception):
@@ -55,8 +59,13 @@ def hint(name: str, valid: Iterable[str], limit: int = 60) -> str:
     return " ".join(parts)
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that an allocation failed."""
+    return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))
+
+
 def command_line(main: Callable[[], int | None]) -> Callable[[], int]:
-    """Make a UserError or OSError that leaves `main` a line on stderr and exit status 2.
+    """Make a UserError, an OSError or a lack of memory in `main` a line and exit status 2.
 
     SIGTERM and SIGHUP end it in order, and output that nobody reads any more ends it silently.
     """
@@ -65,11 +74,12 @@ def command_line(main: Callable[[], int | None]) -> Callable[[], int]:
     def run() -> int:
         with printable_streams(), ending_in_order():
             status = _status_of(main)
-            try:
-                sys.stdout.flush()
-            except OSError as error:  # it is full, or has no reader any more
-                give_up_output()
-                status = status or _status_of_error(error)
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except OSError as error:  # it is full, or has no reader any more
+                    give_up(stream)
+                    status = status or _status_of_error(error)
             return status
 
     return run
@@ -88,6 +98,12 @@ def _status_of(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("Stopped by Ctrl-C", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        _say(f"out of memory ({reason}); free some, or do less at a time")
+        return EXIT_USER_ERROR
 
 
 def _status_of_error(error: OSError) -> int:
@@ -99,5 +115,6 @@ def _status_of_error(error: OSError) -> int:
 
 
 def _say(text: str) -> None:
-    for line in text.split("\n"):  # each in one piece, beside other processes' lines
-        sys.stderr.write(f"error: {printable(line)}\n")
+    with suppress(OSError):  # standard error itself is full: the status alone can say so
+        for line in text.split("\n"):  # each in one piece, beside other processes' lines
+            sys.stderr.write(f"error: {printable(line)}\n")

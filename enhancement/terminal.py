@@ -39,11 +39,22 @@ class Printable:
 
     def __init__(self, stream: Any, kept: str = "") -> None:
         self.stream, self.kept = stream, kept
+        self.failed: OSError | None = None
 
     def write(self, text: str) -> int:
         """Write a text."""
         parts = text.split(self.kept) if self.kept else [text]
-        return int(self.stream.write(self.kept.join(map(printable, parts))))
+        try:
+            return int(self.stream.write(self.kept.join(map(printable, parts))))
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def flush(self) -> None:
+        """Write what is waiting; fail where a text could not be written, as argparse overlooks."""
+        if self.failed:
+            raise self.failed
+        self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -68,10 +79,10 @@ def printable_streams() -> Iterator[None]:
         nowhere.close()
 
 
-def give_up_output() -> None:
-    """Have nothing more written to standard output, which is full or has no reader."""
+def give_up(stream: Any) -> None:
+    """Have nothing more written to a standard stream that is full or has no reader."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from .compiling import call_kernel
 
+LOADING = 200 << 20  # bytes that numba takes, and compiling where its cache holds no kernels
 _one_at_a_time = threading.Lock()  # not every threading layer of numba takes two callers
 
 
@@ -38,6 +39,11 @@ os.register_at_fork(after_in_child=_after_fork)
 def can_run() -> bool:
     """Whether kernels can run in this process."""
     return not _Process.unfit
+
+
+def bytes_to_load() -> int:
+    """Bytes of memory that the first kernel of this process takes and keeps; 0 after it."""
+    return 0 if _Process.used else LOADING
 
 
 def run_kernel(name: str, *arguments: Any) -> None:

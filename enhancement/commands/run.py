@@ -134,6 +134,8 @@ def planned(
         found = plan(given, out, arguments.format, arguments.compare)
         jobs, left_out = found.jobs, found.left_out
     check_strength(arguments.strength)
+    if arguments.seconds is not None and not arguments.seconds > 0:
+        raise UserError(f"--seconds: expected a number above 0, but got {arguments.seconds}")
     if arguments.batch < 1:
         raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
     if arguments.compare and (camera or any(job.is_video for job in jobs)):

@@ -24,6 +24,7 @@ Array = NDArray[Any]
 Picture = TypeVar("Picture", Array, Tensor, Image.Image)
 
 LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
+UNKNOWN_RANGE = ("I", "F")  # Pillow's modes of 32 bits, which it would cut off at 255
 DEEP_GREY = ("I;16", "I;16L", "I;16B")  # Pillow's modes of 16 bits
 
 
@@ -93,6 +94,12 @@ class Enhancer:
         return self.core(image)
 
     def _tensor(self, images: Tensor) -> Tensor:
+        whole = images.dtype == torch.uint8 or images.is_floating_point()
+        if images.layout != torch.strided or images.is_meta or not whole or not images.numel():
+            raise UserError(
+                f"expected a dense tensor of pixels, uint8 or floats, but got "
+                f"{tuple(images.shape)} of {images.dtype}, {images.layout}, on {images.device}"
+            )
         if images.ndim == 4:
             return torch.stack([self._tensor(image) for image in images])
         if images.ndim != 3 or images.shape[0] != 3:
@@ -107,9 +114,13 @@ class Enhancer:
     def _pillow(self, image: Image.Image) -> Image.Image:
         if image.mode in DEEP_GREY:
             return Image.fromarray(self._array(np.asarray(image).astype(np.uint16)))
+        if image.mode in UNKNOWN_RANGE:
+            raise UserError(
+                f"expected a Pillow image of 8 or 16 bits, but got mode {image.mode}; "
+                f"give it as an array"
+            )
         if image.mode not in ("L", "RGB", "RGBA"):
-            clear = "A" in image.getbands() or "transparency" in image.info
-            image = image.convert("RGBA" if clear else "RGB")
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         done = Image.fromarray(self._array(np.asarray(image)))
         done.info = dict(image.info)
         return done

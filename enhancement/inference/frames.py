@@ -19,6 +19,7 @@ from enhancement.inference.run import autocast, enhance, self_ensemble
 from enhancement.inference.strength import LEVELS, Frame, blend, check_strength
 from enhancement.inference.tiles import BoundedMemory
 
+PRECISIONS = ("fp32", "bf16", "fp16")
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
 DARK_SCENE = 0.01  # added to both thumbnails, so that noise in the dark is no change of scene
 
@@ -81,6 +82,8 @@ class FrameEnhancer:
         self.network = network.eval().to(device) if device else network.eval()
         at = device if device and not isinstance(network, OnnxNetwork) else torch.device("cpu")
         self.device = next((p.device for p in network.parameters()), at)
+        if precision not in PRECISIONS:
+            raise UserError(f"precision must be {', '.join(PRECISIONS)}, but got {precision!r}")
         if precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 needs a GPU; use bf16 or fp32 on a CPU")
         if precision == "fp16" and not declared.fp16:

@@ -122,10 +122,10 @@ def _sources(given: str, out: Path) -> list[tuple[Path, Path]]:
         return [(path, p) for p in files if out.resolve() not in p.resolve().parents]
     if path.is_file():
         return [(path.parent, path)]
-    if any(c in given for c in WILDCARDS):
-        return _matches(path)
     if path.exists():
         require_file(path)
+    if any(c in given for c in WILDCARDS):
+        return _matches(path)
     raise UserError(f"{given}: no such file or folder")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import psutil
 
+from enhancement.archs.bilateral.launch import bytes_to_load
 from enhancement.data.image_headers import BYTES_PER_PIXEL, Header
 from enhancement.errors import UserError
 from enhancement.inference.frames import FrameEnhancer
@@ -34,6 +35,8 @@ class MemoryLimit:
         assert enhancer.bounded.max_memory
         self.enhancer, self.bounded = enhancer, enhancer.bounded
         self.limit = enhancer.bounded.max_memory
+        if enhancer.fuses:
+            self._admit(bytes_to_load(), "the network with its compiled kernels")
         enhancer(np.zeros((PROBE, PROBE, 3), np.uint8))
         enhancer.reset()
         self._admit(0, "the network alone")

@@ -49,7 +49,7 @@ def piped(given: list[str], out: str, image_format: str | None) -> Iterator[tupl
 
 def _received(folder: Path) -> str:
     """The file that an image from standard input is kept in."""
-    data = sys.stdin.buffer.read(LARGEST + 1)
+    data = sys.stdin.buffer.read(LARGEST + 1) if sys.stdin else b""  # None: it was closed
     if not 0 < len(data) <= LARGEST:
         raise UserError(f"standard input: expected one image, but got {len(data)} bytes")
     kind = image_kind(data, "standard input").split()[0]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from enhancement.archs.contract import Network, contract_of
 from enhancement.archs.parts.tile_context import Tile, tile_context
-from enhancement.errors import UserError
+from enhancement.errors import UserError, out_of_memory
 from enhancement.inference.engines import OnnxEngine
 from enhancement.inference.run import enhance, pad_for
 from enhancement.memory import PeakMemory, free_memory, used_memory
@@ -72,11 +72,6 @@ def spans(length: int, tile: int) -> list[Span]:
         seen = (max(0, low - MARGIN), min(length, high + MARGIN))
         made.append(Span(*seen, kept, first, last))
     return made
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that an allocation failed."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 class BoundedMemory(Network):
@@ -172,7 +167,7 @@ class BoundedMemory(Network):
         """The function's result, or None if memory runs out."""
         try:
             return run(*arguments)
-        except RuntimeError as error:
+        except Exception as error:  # of ONNX Runtime's own kinds too
             if not out_of_memory(error):
                 raise
         if torch.cuda.is_available():

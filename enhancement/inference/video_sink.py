@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-from enhancement.data.clips import BT601, FULL, NARROW
+from enhancement.data.clips import BT601, FULL, NARROW, open_video
 from enhancement.errors import UserError
 from enhancement.files import temporary_for
 from enhancement.inference.frames import Frame
@@ -55,7 +55,7 @@ class VideoSink:
         self.sound: Sound | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.container = av.open(str(self.temporary), "w")
+            self.container = av.open(f"file:{self.temporary}", "w")
             encoder = ENCODERS[path.suffix.lower()]
             options = QUALITY[encoder] | IN_ORDER.get(path.suffix.lower(), {})
             self.stream: Any = self.container.add_stream(encoder, rate=rate, options=options)
@@ -135,7 +135,7 @@ class Sound:
     """Copies a file's sound, packet by packet, without decoding it."""
 
     def __init__(self, source: VideoSource, target: Any) -> None:
-        self.container = av.open(str(source.path))
+        self.container = open_video(source.path)
         streams = self.container.streams.audio
         try:
             self.targets = {s.index: target.add_stream_from_template(s) for s in streams}

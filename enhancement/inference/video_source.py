@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from enhancement.data.clips import colours_of, rgb_frame
+from enhancement.data.clips import colours_of, open_video, rgb_frame
 from enhancement.errors import UserError
 from enhancement.inference.frames import Frame
 
@@ -42,7 +42,7 @@ class VideoSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.container = av.open(str(path))
+            self.container = open_video(path)
         except (av.error.FFmpegError, OSError) as error:
             raise self._fault(error) from error
         if not self.container.streams.video:
@@ -117,7 +117,7 @@ class VideoSource:
 
         AVI gives times in the order in which frames are stored, and decoders hand these on.
         """
-        with av.open(str(self.path)) as file:
+        with open_video(self.path) as file:
             packets = file.demux(file.streams.video[0])
             return iter(sorted(p.dts for p in packets if p.size and p.dts is not None))
 

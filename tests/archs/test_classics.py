@@ -262,10 +262,11 @@ class TestTheContract:
     @pytest.mark.parametrize(
         ("name", "arguments", "said"),
         [
-            ("DCP", {"patch": 4}, "`patch` to be odd and above 0, but got 4"),
+            ("DCP", {"patch": 4}, "`patch` to be an odd number in 1 to 1001, but got 4"),
+            ("DCP", {"patch": 65535}, "`patch` to be an odd number in 1 to 1001, but got 65535"),
             ("DCP", {"omega": 1.5}, r"`omega` to be in \[0, 1\], but got 1.5"),
             ("DCP", {"t0": 0.0}, r"`t0` to be in \(0, 1\], but got 0"),
-            ("DCP", {"radius": -1}, "`radius` to be 0 or more, but got -1"),
+            ("DCP", {"radius": -1}, "`radius` to be in 0 to 1001, but got -1"),
             ("CAP", {"eps": 0.0}, "`eps` to be above 0, but got 0"),
             ("CAP", {"beta": 0.0}, "`beta` to be above 0, but got 0"),
             ("CAP", {"t_min": 0.95}, r"`t_min, t_max` to be two numbers .* \[0.95, 0.9\]"),

@@ -362,7 +362,7 @@ class TestVideo:
         monkeypatch.setattr(
             video_source.av,
             "open",
-            lambda *name: opened.append((name, really(*name))) or opened[-1][1],
+            lambda *name, **how: opened.append((name, really(*name, **how))) or opened[-1][1],
         )
         source = video_source.VideoSource(in_tmp / "in.mkv")
         with suppress(UserError):

@@ -127,6 +127,11 @@ class TestPipes:
         assert status == 2
         assert said in err
 
+    def test_a_standard_input_that_is_closed_is_one_line(self, run, folder, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", None)
+        status, _, err = run("-", "-o", "out.png")
+        assert (status, err) == (2, "error: standard input: expected one image, but got 0 bytes\n")
+
     def test_a_folder_does_not_fit_standard_output(self, run, folder):
         status, _, err = run("in", "-o", "-")
         assert status == 2

@@ -18,6 +18,7 @@ from enhancement.data.images import (
     write_image,
 )
 from enhancement.errors import UserError
+from enhancement.inference.pictures import read_picture
 
 
 @pytest.mark.parametrize("extension", ["png", "bmp", "tif", "webp", "jpg"])
@@ -140,3 +141,11 @@ def test_a_picture_is_rounded_and_clamped_to_8_bits(tmp_path):
     save_picture(tmp_path / "a.png", values.expand(1, 3, 2, 2))
     assert read_image(tmp_path / "a.png")[..., 0].tolist() == [[0, 0], [1, 255]]
     assert to_8_bit(values).flatten().tolist() == [0, 0, 1, 255]
+
+
+def test_the_lab_colours_of_a_tiff_have_no_alpha(tmp_path):
+    """Their second band is called A, too."""
+    Image.new("LAB", (8, 6), (128, 128, 128)).save(tmp_path / "a.tif")
+    found = read_picture(tmp_path / "a.tif")
+    assert found.alpha is None
+    assert found.pixels.shape == (6, 8, 3)

@@ -1,5 +1,6 @@
 """Files of ours with something changed, drawn by hypothesis: what nobody has thought of."""
 
+import struct
 from copy import deepcopy
 
 import torch
@@ -74,3 +75,19 @@ def damaged(draw, data):
     for _ in range(draw(st.integers(0, 4)) if data else 0):
         data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
     return bytes(data)
+
+
+EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+
+
+@st.composite
+def with_odd_numbers(draw, data):
+    """Numbers of a header, or of the directory behind the pixels, replaced by extreme ones."""
+    made = bytearray(data)
+    for _ in range(draw(st.integers(1, 4))):
+        width = draw(st.sampled_from("BHI"))
+        at = draw(st.integers(0, 200)) % (len(made) - 4)
+        at = at if draw(st.booleans()) else len(made) - 4 - at
+        number = draw(st.sampled_from(EXTREMES)) % 256 ** struct.calcsize(width)
+        struct.pack_into(draw(st.sampled_from("<>")) + width, made, at, number)
+    return bytes(made)

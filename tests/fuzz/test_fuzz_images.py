@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from fuzz.mutations import damaged
+from fuzz.mutations import damaged, with_odd_numbers
 from helpers import picture
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +17,6 @@ from enhancement.data.images import decode_image, image_kind, image_size
 from enhancement.errors import UserError
 from enhancement.inference.pictures import encode_picture, read_picture
 
-EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
-
 
 def whole_files():
     """A small image in each format, with metadata, 8 and 16 bits."""
@@ -26,7 +24,7 @@ def whole_files():
     exif[0x010F], exif[0x0112] = "A camera", 6
     exif.get_ifd(0x8769)[0x829A] = 0.25
     image, deep = picture(0, 20, 30), picture(0, 20, 30).astype(np.uint16) * 257
-    for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF"):
+    for kind in ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"):
         file = io.BytesIO()
         Image.fromarray(image).save(file, kind, exif=exif, dpi=(300, 300))
         yield kind, file.getvalue()
@@ -38,19 +36,6 @@ def whole_files():
 
 
 FILES = dict(whole_files())
-
-
-@st.composite
-def with_odd_numbers(draw, data):
-    """Numbers of a header, or of the directory behind the pixels, replaced by extreme ones."""
-    made = bytearray(data)
-    for _ in range(draw(st.integers(1, 4))):
-        width = draw(st.sampled_from("BHI"))
-        at = draw(st.integers(0, 200)) % (len(made) - 4)
-        at = at if draw(st.booleans()) else len(made) - 4 - at
-        number = draw(st.sampled_from(EXTREMES)) % 256 ** struct.calcsize(width)
-        struct.pack_into(draw(st.sampled_from("<>")) + width, made, at, number)
-    return bytes(made)
 
 
 def with_right_checksums(data):

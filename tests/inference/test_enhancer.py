@@ -112,6 +112,13 @@ def test_keyword_arguments(image):
         (np.zeros((2, 2, 5), np.uint8), r"expected a frame \(H, W, 3\)"),
         (np.zeros((2, 2, 3), np.int64), "but got .* of int64"),
         (torch.zeros(1, 8, 8), r"expected a tensor \(3, H, W\) or \(B, 3, H, W\)"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), "uint8 or floats, but got .* of torch.int64"),
+        (torch.zeros(3, 8, 8, dtype=torch.complex64), "uint8 or floats, but got"),
+        (torch.zeros(3, 8, 8).to_sparse(), "a dense tensor of pixels"),
+        (torch.zeros(3, 8, 8, device="meta"), "on meta"),
+        (torch.zeros(0, 3, 8, 8), r"but got \(0, 3, 8, 8\)"),
+        (Image.new("I", (8, 8)), "8 or 16 bits, but got mode I;"),
+        (Image.new("F", (8, 8)), "8 or 16 bits, but got mode F;"),
     ],
 )
 def test_other_things_are_refused(bright, given, said):
@@ -125,6 +132,7 @@ def test_other_things_are_refused(bright, given, said):
         ({"weights": "phot"}, "phot: no such file, and no weights of that name"),
         ({"device": "tpu"}, "expected auto, cpu"),
         ({"strength": 2}, "strength must be in"),
+        ({"precision": "fp8"}, "precision must be fp32, bf16, fp16, but got 'fp8'"),
         ({"smoothing": 0.5}, "smoothing averages a bilateral grid"),
         ({"max_memory": "few"}, "expected memory as 4GB"),
     ],

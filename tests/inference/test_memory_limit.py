@@ -6,9 +6,10 @@ import pytest
 import torch
 from helpers import memory_in_use, picture
 
+from enhancement.archs.bilateral import launch
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
-from enhancement.inference import pictures
+from enhancement.inference import frames, pictures
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.image_files import enhance_images
 from enhancement.inference.jobs import Job
@@ -53,3 +54,14 @@ def test_less_than_the_network_holds_is_refused():
     for name in ("LNetGIE", "HDRNet"):
         with pytest.raises(UserError, match=r"needs .* but --max_memory is 50\.0 MB"):
             MemoryLimit(enhancer(50 * MIB, name))
+
+
+def test_kernels_are_refused_before_they_are_compiled(monkeypatch):
+    def compiled(*_):
+        raise AssertionError("compiled")
+
+    made = enhancer(memory_in_use() + 100 * MIB, "HDRNet")
+    monkeypatch.setattr(launch._Process, "used", False)
+    monkeypatch.setattr(frames, "run_kernel", compiled)
+    with pytest.raises(UserError, match="the network with its compiled kernels: needs about"):
+        MemoryLimit(made)

@@ -28,6 +28,8 @@ def folder(tmp_path_factory):
         ("run 100000000000000000000 -o out --weights w.pth", "no such file or folder"),
         ("run in -o out --weights w.pth --device cuda:²", "--device: expected auto, cpu"),
         (f"run in -o out --weights w.pth --max_memory {'9' * 400}GB", "expected memory as 4GB"),
+        ("run in -o out --weights w.pth --seconds nan", "--seconds: expected a number above 0"),
+        ("run in -o out --network DCP:patch=99999999", "`patch` to be an odd number in 1 to 1001"),
         ("run in -o out --weights w.pth --smoothing nan", "--smoothing is for video"),
         (f"run {LONG} -o out --weights w.pth", "File name too long"),
         (f"run in -o {LONG} --weights w.pth", "File name too long"),

@@ -59,7 +59,10 @@ class TestPipesAndDevices:
         assert [
             job.source.name for job in plan([str(tmp_path / "in")], str(tmp_path / "out")).jobs
         ] == ["a.png"]
-        assert NO_FILE in soon(lambda: plan([str(tmp_path / "in/b.png")], str(tmp_path / "out")))
+        os.mkfifo(tmp_path / "in" / "[1].png")  # a name, no pattern
+        for name in ("b.png", "[1].png"):
+            given = [str(tmp_path / "in" / name)]
+            assert NO_FILE in soon(lambda given=given: plan(given, str(tmp_path / "out")))
 
     @pytest.mark.parametrize("name", ["meta_info.txt", "data.mdb"])
     def test_as_parts_of_an_lmdb(self, tmp_path, name):

@@ -1,19 +1,22 @@
 """No name in a file chooses a place outside the folder that the user named."""
 
 import sys
+from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import make_pairs, picture, run, tiny_options
+from helpers import make_clip, make_pairs, picture, run, tiny_options
 
 from enhancement.comparison.results import collect
+from enhancement.data.clips import ClipSource
 from enhancement.data.images import write_image
 from enhancement.data.sources import open_source
 from enhancement.dataset_tools.synthesize import folder_block, synthesize
 from enhancement.errors import UserError
+from enhancement.inference.video_source import VideoSource
 from enhancement.paths import DATA_VARIABLE, inside, locate
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.testing import command
@@ -212,3 +215,36 @@ def test_a_frozen_network_is_only_read_where_it_lies_here(in_tmp, capsys):
     (in_tmp / "o.yml").write_text(yaml.safe_dump(options | {"network_g": {"type": "LNetGIE"}}))
     command.test(command.parse(["--opt", "o.yml", "--weights", str(weights)]))
     assert "/etc/passwd is not there; --segmentation names it elsewhere" in capsys.readouterr().out
+
+
+class TestVideos:
+    """A playlist in a video's clothes, or a name like an address, opens nothing else."""
+
+    @pytest.fixture
+    def folder(self, in_tmp):
+        make_clip(in_tmp / "other/secret.mp4", [picture(i) for i in range(4)])
+        playlists = {
+            "concat": "ffconcat version 1.0\nfile other/secret.mp4\n",
+            "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nother/secret.mp4\n",
+            "address": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+            "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+        }
+        for name, text in playlists.items():
+            (in_tmp / name).mkdir()
+            (in_tmp / name / "a.mp4").write_text(text)
+        return in_tmp
+
+    @pytest.mark.parametrize("name", ["concat", "hls", "address"])
+    def test_a_playlist_is_no_video(self, folder, name):
+        for read in (
+            lambda: ClipSource(folder / name),
+            lambda: VideoSource(folder / name / "a.mp4"),
+        ):
+            with pytest.raises(UserError, match=r"a\.mp4: cannot be read as a video"):
+                read()
+
+    def test_a_name_is_no_address(self, folder):
+        name = Path("concat:other/secret.mp4")  # relative, as a shell's pattern gives it
+        name.parent.mkdir()
+        (folder / "other/secret.mp4").rename(name)
+        assert len(list(VideoSource(name))) == 4

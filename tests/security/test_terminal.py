@@ -80,12 +80,47 @@ def test_any_fault_of_the_system_is_one_line(capsys, tmp_path):
     assert capsys.readouterr().err == f"error: {tmp_path / ('x' * 300)}: File name too long\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError"),
+        (MemoryError("Unable to allocate 8.00 TiB"), "Unable to allocate 8.00 TiB"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\nframe #0"),
+            "DefaultCPUAllocator: can't allocate memory: you tried",
+        ),
+    ],
+)
+def test_a_lack_of_memory_is_one_line(capsys, error, said):
+    @command_line
+    def main():
+        raise error
+
+    assert main() == 2
+    assert capsys.readouterr().err == (
+        f"error: out of memory ({said}); free some, or do less at a time\n"
+    )
+
+
 class TestStreams:
-    def test_a_full_one_is_one_line(self):
+    @pytest.mark.parametrize(
+        "body",
+        ["print('x')", "import argparse\nargparse.ArgumentParser().parse_args(['--help'])"],
+        ids=["text", "help"],
+    )
+    @pytest.mark.parametrize("buffered", ["", "1"])
+    def test_a_full_one_is_one_line(self, monkeypatch, body, buffered):
+        monkeypatch.setenv("PYTHONUNBUFFERED", buffered)
         with Path("/dev/full").open("w") as full:
-            done = start("print('x')", stdout=full, stderr=subprocess.PIPE)
+            done = start(body, stdout=full, stderr=subprocess.PIPE)
             assert done.communicate()[1] == "error: standard output: No space left on device\n"
         assert done.returncode == 2
+
+    @pytest.mark.parametrize("buffered", ["", "1"])
+    def test_a_full_one_for_errors_leaves_the_status(self, monkeypatch, buffered):
+        monkeypatch.setenv("PYTHONUNBUFFERED", buffered)
+        with Path("/dev/full").open("w") as full:
+            assert start("raise UserError('x')", stderr=full).wait(20) == 2
 
     def test_a_reader_that_has_gone_ends_it_silently(self):
         body = "while True: print('x' * 1000)"

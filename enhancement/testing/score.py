@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from tqdm import tqdm
 
+from enhancement import distributed
 from enhancement.data.images import save_picture
-from enhancement.inference.engines import engine_name, prepare
+from enhancement.data.loader import eval_loader
+from enhancement.inference.engines import WORTH_CONVERTING, engine_name, prepare
 from enhancement.paths import inside
 from enhancement.scoring.brightness import Sweep, sweep
-from enhancement.scoring.evaluation import Scores, evaluate
+from enhancement.scoring.evaluation import Scores, evaluate, samples
 from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
 from enhancement.scoring.thumbnails import THUMBNAILS, thumbnail
 
@@ -43,9 +45,34 @@ class Results:
 
 
 def score(plan: Plan) -> Results:
-    """Score as planned; writes the enhanced images where that was asked for."""
-    print(plan.device_note)
-    network = prepare(plan.network, plan.device, plan.arguments.engine)
+    """Score as planned; writes the enhanced images where that was asked for.
+
+    Returns:
+        In the first process of every image, in the set's order.
+    """
+    if plan.is_first:
+        print(plan.device_note)
+    with distributed.synchronised_errors():
+        results = _score_share(plan)
+    tables = [results.scores, *(results.sides or {}).values(), *(results.sweep or {}).values()]
+    for scores in tables:
+        scores.rows = distributed.gather(scores.rows)
+    results.rows = distributed.gather(results.rows)[:ROWS_SHOWN]
+    results.thumbnails = distributed.gather(results.thumbnails)[:THUMBNAILS]
+    return results
+
+
+def _worth_converting(plan: Plan) -> bool:
+    """Whether all processes' images, if they are of one size, have pixels enough for a graph."""
+    _, images = next(samples(eval_loader(plan.block), plan.device))
+    pixels = next(iter(images.values()))[0, 0].numel()
+    return pixels * len(plan.loader.dataset) >= WORTH_CONVERTING
+
+
+def _score_share(plan: Plan) -> Results:
+    """Score this process's images."""
+    at_once = _worth_converting(plan)
+    network = prepare(plan.network, plan.device, plan.arguments.engine, at_once=at_once)
     rows: list[tuple[Tensor, ...]] = []
     thumbnails: list[tuple[bytes, ...]] = []
 
@@ -58,7 +85,8 @@ def score(plan: Plan) -> Results:
             path = inside(plan.arguments.save_images, name).with_suffix(".png")
             save_picture(path, images[1])
 
-    batches = tqdm(plan.loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
+    hidden = not (plan.is_first and sys.stderr.isatty())
+    batches = tqdm(plan.loader, desc="Testing", unit="image", disable=hidden)
     name, ensemble = plan.block.name, plan.arguments.self_ensemble
     if plan.protocol.compares == "mask":
         scores = score_masks(network, batches, name, plan.device, watch)
@@ -79,7 +107,8 @@ def score(plan: Plan) -> Results:
         loader = plan.loader
         results.sides = score_segmentation(plan.network, plan.segmenter, loader, name, plan.device)
     if plan.levels:
+        place = plan.rank, plan.world_size
         results.sweep = sweep(
-            network, plan.block, plan.levels, plan.protocol, plan.device, ensemble
+            network, plan.block, plan.levels, plan.protocol, plan.device, ensemble, place
         )
     return results

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
+import hashlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import zip_longest
 from traceback import clear_frames
 from typing import Any, TypeVar
@@ -36,13 +39,67 @@ LAUNCHERS = {
     "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
 }
+# what differs from run to run, and is the same in all processes of one
+RUN = ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT", "SLURM_JOB_ID", "SLURM_STEP_ID")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the processes that a launcher has started.
+
+    Attributes:
+        rank, world_size: This process, and how many there are.
+        local: Its number on its machine.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    local: int = 0
+
+    @property
+    def run(self) -> str:
+        """A name that all processes of this run have in common, and others have not."""
+        said = [os.environ.get(name, "") for name in RUN]
+        return hashlib.sha256(repr((said, self.world_size)).encode()).hexdigest()[:12]
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """`--launcher`, which several commands have."""
+    said = "what has started several processes; default: pytorch under torchrun, otherwise none"
+    recognised = "pytorch" if "TORCHELASTIC_RUN_ID" in os.environ else "none"
+    choices = ("none", *LAUNCHERS)
+    parser.add_argument("--launcher", choices=choices, default=recognised, help=said)
+
+
+def place_of(launcher: str) -> Place:
+    """This process among those of its run; a GPU of its own becomes the current one.
+
+    Args:
+        launcher: "none" for one process, "pytorch" under torchrun, "slurm" under srun.
+
+    Raises:
+        UserError: The launcher's environment variables are not set.
+    """
+    if launcher == "none":
+        return Place()
+    names = LAUNCHERS[launcher]
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        command = "torchrun --nproc_per_node=N" if launcher == "pytorch" else "srun python"
+        raise UserError(
+            f"--launcher {launcher}: {', '.join(missing)} not set; start with `{command} ...`"
+        )
+    place = Place(*(int(os.environ[name]) for name in names))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(place.local % torch.cuda.device_count())
+    return place
 
 
 def start(launcher: str, cuda: bool, backend: str = "nccl", port: int = 29500) -> tuple[int, int]:
     """Join the run's processes.
 
     Args:
-        launcher: "none" for one process, "pytorch" under torchrun, "slurm" under srun.
+        launcher: As for `place_of`.
         cuda: Whether the run uses GPUs.
         backend: "nccl" or "gloo"; without a CUDA device it is gloo.
         port: Where the processes connect, unless MASTER_PORT says otherwise.
@@ -53,25 +110,15 @@ def start(launcher: str, cuda: bool, backend: str = "nccl", port: int = 29500) -
     Raises:
         UserError: The launcher's environment variables are not set.
     """
+    place = place_of(launcher)
     if launcher == "none":
-        return 0, 1
-    names = LAUNCHERS[launcher]
-    missing = [name for name in names if name not in os.environ]
-    if missing:
-        command = "torchrun --nproc_per_node=N" if launcher == "pytorch" else "srun python"
-        raise UserError(
-            f"--launcher {launcher}: {', '.join(missing)} not set; start with "
-            f"`{command} basicsr/train.py ...`"
-        )
-    rank, world_size, local = (int(os.environ[name]) for name in names)
+        return place.rank, place.world_size
     os.environ.setdefault("MASTER_ADDR", os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1"))
     os.environ.setdefault("MASTER_PORT", str(port))
-    if cuda:
-        torch.cuda.set_device(local % torch.cuda.device_count())
     # flags and scores travel by gloo where gradients travel by nccl
     kinds = "cpu:gloo,cuda:nccl" if cuda and backend == "nccl" else "gloo"
-    distributed.init_process_group(kinds, rank=rank, world_size=world_size)
-    return rank, world_size
+    distributed.init_process_group(kinds, rank=place.rank, world_size=place.world_size)
+    return place.rank, place.world_size
 
 
 def any_of(flags: list[bool]) -> list[bool]:

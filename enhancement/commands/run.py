@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from enhancement.config.named_network import HELP as NETWORK_HELP
 from enhancement.config.named_network import named_network, one_of
+from enhancement.distributed import add_launcher, place_of
 from enhancement.errors import UserError
 from enhancement.files import check_place, remove_temporaries
-from enhancement.inference.engines import ENGINES, engine_name
+from enhancement.inference.engines import ENGINES, convert_now, engine_name
 from enhancement.inference.enhancer import load
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.image_files import enhance_images
@@ -22,6 +23,7 @@ from enhancement.inference.jobs import Job, plan, without_existing
 from enhancement.inference.memory_limit import MemoryLimit
 from enhancement.inference.pictures import FORMATS
 from enhancement.inference.piping import PIPE, piped
+from enhancement.inference.sharing import Part, Parts, share, worth_converting
 from enhancement.inference.strength import check_strength
 from enhancement.inference.video import enhance_camera, enhance_video
 from enhancement.inference.video_sink import check_video_name
@@ -39,6 +41,7 @@ enhance run "photos/**/*.tif" -o enhanced --weights W.pth --max_memory 4GB
 enhance run operation.mp4 -o clear.mp4 --weights surgery --smoothing 0.8
 enhance run 0 -o camera.mp4 --weights W.pth --seconds 60
 enhance run photos -o enhanced --network LIME:gamma=0.7
+torchrun --nproc_per_node 2 -m enhancement run photos -o enhanced --resume
 """
 
 
@@ -66,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--compare", action="store_true", help="write input and output side by side as well")
     add("--resume", action="store_true", help="skip files that exist already")
     add("--seconds", type=float, help="how long to record a camera; default: until Ctrl-C")
+    add_launcher(parser)
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -82,12 +86,35 @@ def run(arguments: argparse.Namespace) -> int:
 
 def enhance(arguments: argparse.Namespace, given: list[str], out: str) -> int:
     """Enhance inputs and write them to an output, both by names of files or folders."""
+    place = place_of(arguments.launcher)
+    if place.world_size > 1 and (PIPE in arguments.input or arguments.out == PIPE):
+        raise UserError(f"'{PIPE}' stands for one image; start one process for it")
     jobs, left_out = planned(arguments, given, out)
-    enhancer = make_enhancer(arguments)
+    enhancer = make_enhancer(arguments, quiet=place.rank > 0)
     if not jobs:
+        if place.world_size > 1:
+            raise UserError(f"camera {given[0]}: serves one process; start one")
         return record(Camera(int(given[0]), arguments.seconds), Path(out), enhancer)
+    if worth_converting(jobs):
+        convert_now(enhancer.network)
     for folder in {job.target.parent for job in jobs}:
         remove_temporaries(folder, ABANDONED)
+    folder = Path(out).parent if jobs[0].target == Path(out) else Path(out)
+    parts = Parts(folder, place) if place.world_size > 1 else None
+    part = done_by(arguments, share(jobs, place), enhancer, quiet=place.rank > 0)
+    if place.rank == 0:
+        part.faults, part.total = left_out + part.faults, part.total + len(left_out)
+    if part.faults and len(jobs) + len(left_out) == 1:
+        raise UserError(part.faults[0])
+    if not parts:
+        return say(part, arguments.out)
+    return say_of_many(part, parts, out)
+
+
+def done_by(
+    arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer, quiet: bool
+) -> Part:
+    """Enhance files, with `--resume` those that are not there yet; what was done."""
     began = time.perf_counter()
     wanted = jobs
     if arguments.resume:
@@ -95,26 +122,47 @@ def enhance(arguments: argparse.Namespace, given: list[str], out: str) -> int:
     limited = arguments.max_memory and enhancer.device.type == "cpu"
     limit = MemoryLimit(enhancer) if limited else None
     pictures = [job for job in wanted if not job.is_video]
-    faults = left_out + images(arguments, pictures, enhancer, limit)
+    faults = images(arguments, pictures, enhancer, limit, quiet)
     for job in wanted:
         if job.is_video:
-            faults += video(job, enhancer, limit)
-    total = len(jobs) + len(left_out)
-    if faults and total == 1:
-        raise UserError(faults[0])
-    seconds, existing = time.perf_counter() - began, len(jobs) - len(wanted)
-    skipped = f"; {existing} there already" if existing else ""
-    done = len(wanted) + len(left_out) - len(faults)
-    print(
-        f"{done} of {total} files in {seconds:.1f} s "
-        f"by {engine_name(enhancer.network)}{skipped}: {arguments.out}",
-        file=sys.stderr if arguments.out == PIPE else sys.stdout,
+            faults += video(job, enhancer, limit, quiet)
+    return Part(
+        done=len(wanted) - len(faults),
+        total=len(jobs),
+        existing=len(jobs) - len(wanted),
+        seconds=time.perf_counter() - began,
+        engine=engine_name(enhancer.network),
+        faults=faults,
     )
-    if faults:
-        print(f"{len(faults)} could not be enhanced:", file=sys.stderr)
-    for fault in faults:
+
+
+def say(part: Part, out: str, processes: str = "") -> int:
+    """Print what was done, and what could not be; 1 if there is such."""
+    skipped = f"; {part.existing} there already" if part.existing else ""
+    print(
+        f"{part.done} of {part.total} files in {part.seconds:.1f} s by {part.engine}{processes}"
+        f"{skipped}: {out}",
+        file=sys.stderr if out == PIPE else sys.stdout,
+    )
+    if part.faults:
+        print(f"{len(part.faults)} could not be enhanced:", file=sys.stderr)
+    for fault in part.faults:
         print(f"  {fault}", file=sys.stderr)
-    return 1 if faults else 0
+    return 1 if part.faults else 0
+
+
+def say_of_many(part: Part, parts: Parts, out: str) -> int:
+    """Print what this process has done; the last one prints the sum, and has its exit status.
+
+    A launcher ends the other processes as soon as one of them has another status than 0.
+    """
+    say(part, out, f", rank {parts.place.rank} of {parts.place.world_size}")
+    parts.leave(part)
+    whole = parts.sum()
+    if whole is None:
+        return 0
+    print("All processes:")
+    return say(whole, out, f" in {parts.place.world_size} processes")
 
 
 def planned(
@@ -147,11 +195,11 @@ def planned(
     return jobs, left_out
 
 
-def make_enhancer(arguments: argparse.Namespace) -> FrameEnhancer:
+def make_enhancer(arguments: argparse.Namespace, quiet: bool = False) -> FrameEnhancer:
     """The network of `--weights` or `--network`, set up as the other options say."""
     if arguments.network:
         one_of(arguments.weights, arguments.network)
-    elif not arguments.weights:
+    elif not arguments.weights and not quiet:
         print(f"Weights: {DEFAULT}, which come with this package", file=sys.stderr)
     named = named_network(arguments.network).network if arguments.network else None
     return load(
@@ -171,15 +219,16 @@ def images(
     jobs: list[Job],
     enhancer: FrameEnhancer,
     limit: MemoryLimit | None,
+    quiet: bool,
 ) -> list[str]:
     """Enhance the image files; what went wrong."""
     if not jobs:
         return []
-    with bar("Images", len(jobs), "image") as shown:
+    with bar("Images", len(jobs), "image", quiet) as shown:
         return enhance_images(jobs, enhancer, arguments.batch, shown.update, limit)
 
 
-def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None) -> list[str]:
+def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None, quiet: bool) -> list[str]:
     """Enhance one video file; what went wrong."""
     enhancer.reset()
     try:
@@ -187,7 +236,7 @@ def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None) -> list[
         if limit:
             limit.admit_video(source)
         began = time.perf_counter()
-        with bar(job.source.name, source.frames_expected, "frame") as shown:
+        with bar(job.source.name, source.frames_expected, "frame", quiet) as shown:
             enhance_video(source, job.target, enhancer, shown.update)
         rate = source.frames_read / (time.perf_counter() - began)
         print(f"{job.target}: {source.frames_read} frames, {rate:.1f} a second")
@@ -205,6 +254,7 @@ def record(camera: Camera, out: Path, enhancer: FrameEnhancer) -> int:
     return 0
 
 
-def bar(what: str, total: int | None, unit: str) -> tqdm:
+def bar(what: str, total: int | None, unit: str, quiet: bool = False) -> tqdm:
     """A progress bar, on a terminal."""
-    return tqdm(desc=what, total=total or None, unit=unit, disable=not sys.stderr.isatty())
+    hidden = quiet or not sys.stderr.isatty()
+    return tqdm(desc=what, total=total or None, unit=unit, disable=hidden)

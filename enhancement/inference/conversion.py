@@ -20,6 +20,7 @@ SIZES = ((1, 64, 96), (1, 75, 53), (2, 101, 130))  # (B, H, W) at which a graph 
 TOLERANCE = 1e-4
 OPSET = 20  # the first whose GridSample takes 5 dimensions
 INPUT = "image"
+AXES = {0: "batch", 2: "height", 3: "width"}
 OUTPUTS = {"image": "enhanced", "mask": "mask_logits"}  # by what a network gives
 
 
@@ -47,7 +48,6 @@ class AnySize(nn.Module):
 def onnx_by_tracing(network: AnySize) -> bytes:
     """An ONNX graph from a traced forward pass; takes a second, but not every operator."""
     file = io.BytesIO()
-    dynamic = {0: "batch", 2: "height", 3: "width"}
     output = OUTPUTS[network.gives]
     with _recording():
         torch._C._jit_set_onnx_log_enabled(False)  # it prints the whole graph of what fails
@@ -59,7 +59,7 @@ def onnx_by_tracing(network: AnySize) -> bytes:
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=[output],
-            dynamic_axes={INPUT: dynamic, output: dynamic},
+            dynamic_axes={INPUT: AXES, output: AXES},
         )
     return file.getvalue()
 
@@ -86,9 +86,23 @@ def with_metadata(graph: bytes, meta: dict[str, Any]) -> bytes:
     import onnx
 
     model = onnx.load_from_string(graph)
+    _name_axes(model.graph)
     texts = {name: v if isinstance(v, str) else json.dumps(v) for name, v in meta.items()}
     onnx.helper.set_model_props(model, texts)
     return model.SerializeToString()
+
+
+def _name_axes(graph: Any) -> None:
+    """Give an ONNX graph's axes their names where an exporter has called them `s40`."""
+    shapes = [value.type.tensor_type.shape.dim for value in (*graph.input, *graph.output)]
+    names = {shapes[0][axis].dim_param: name for axis, name in AXES.items()}
+    for value in graph.value_info:
+        for side in value.type.tensor_type.shape.dim:
+            if side.dim_param in names:
+                side.dim_param = names[side.dim_param]
+    for shape in shapes:
+        for axis, name in AXES.items():
+            shape[axis].dim_param = name
 
 
 def torchscript(network: AnySize, meta: dict[str, Any]) -> bytes:

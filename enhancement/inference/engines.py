@@ -85,6 +85,12 @@ def prepare(
     return prepared
 
 
+def convert_now(network: nn.Module) -> None:
+    """Convert a network that `prepare` returned, where it would be converted after some images."""
+    if isinstance(network, OnnxEngine) and not network.started:
+        network.start()
+
+
 def prefers_pytorch(network: nn.Module, device: torch.device) -> bool:
     """Whether PyTorch is the right engine by itself: on a GPU, and for HDRNet's own kernels."""
     return device.type != "cpu" or isinstance(network, HDRNet)
@@ -122,6 +128,7 @@ class OnnxEngine(Network):
 
     Attributes:
         used: The engines that have computed an image so far.
+        started: It has been tried to convert the graph.
     """
 
     def __init__(self, network: nn.Module, say: Callable[[str], Any]) -> None:
@@ -132,12 +139,12 @@ class OnnxEngine(Network):
         self.network, self.say = network, say
         self.used: set[str] = set()
         self._session: InferenceSession | None = None
-        self._started, self._said, self._pixels = False, False, 0
+        self.started, self._said, self._pixels = False, False, 0
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to what the network gives."""
         self._pixels += image[:, 0].numel()
-        if self._pixels >= WORTH_CONVERTING and not self._started:
+        if self._pixels >= WORTH_CONVERTING and not self.started:
             self.start()
         if self._session:
             try:
@@ -157,7 +164,7 @@ class OnnxEngine(Network):
         Raises:
             UserError: It is `required`, and cannot be converted.
         """
-        self._started = True
+        self.started = True
         try:
             self._session = _cached_session(self.network)
         except Exception as error:  # the exporter's and onnxruntime's errors share no base

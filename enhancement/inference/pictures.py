@@ -87,7 +87,7 @@ def read_picture(path: Path, admit: Callable[[Header, str], None] = check_memory
     exif.pop(EXIF_ORIENTATION, None)
     alpha = np.ascontiguousarray(array[..., 3]) if array.shape[2] == 4 else None
     pixels = np.ascontiguousarray(array[..., :3])
-    ifd = exif.get_ifd(EXIF_IFD)
+    ifd = exif.get_ifd(EXIF_IFD) if EXIF_IFD in exif else {}  # or else Pillow adds an empty one
     for tag, size in ((EXIF_WIDTH, pixels.shape[1]), (EXIF_HEIGHT, pixels.shape[0])):
         if tag in ifd:
             ifd[tag] = size
@@ -128,7 +128,9 @@ def encode_picture(picture: Picture, path: Path) -> bytes:
     if array.dtype == np.uint16:
         array = np.round(array / 257).astype(np.uint8)
     exif = _descriptions(picture.exif) if kind == "TIFF" else picture.exif
-    options: dict[str, Any] = {**SAVING[kind], "exif": exif}
+    options: dict[str, Any] = dict(SAVING[kind])
+    if len(exif):
+        options["exif"] = exif
     if picture.icc:
         options["icc_profile"] = picture.icc
     if picture.dpi:

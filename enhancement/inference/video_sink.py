@@ -12,7 +12,7 @@ import numpy as np
 
 from enhancement.data.clips import BT601, FULL, NARROW, open_video
 from enhancement.errors import UserError
-from enhancement.files import temporary_for
+from enhancement.files import flush_to_disk, temporary_for
 from enhancement.inference.frames import Frame
 from enhancement.inference.video_source import VideoSource
 
@@ -113,6 +113,7 @@ class VideoSink:
             if self.sound:
                 self.sound.copy_until(float("inf"))
             self.container.close()
+            flush_to_disk(self.temporary)  # before its name says that it is whole
             self.temporary.replace(self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise self._fault(error) from error

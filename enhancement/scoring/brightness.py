@@ -67,9 +67,13 @@ def sweep(
     protocol: Protocol,
     device: torch.device,
     ensemble: bool = False,
+    place: tuple[int, int] = (0, 1),
 ) -> Sweep:
-    """Score a network at each brightness level of a dataset's ground truth."""
-    loaders = {level: eval_loader(at_level(block, level)) for level in levels}
+    """Score a network at each brightness level of a dataset's ground truth.
+
+    `place` is this process's rank and the number of processes that share the images.
+    """
+    loaders = {level: eval_loader(at_level(block, level), *place) for level in levels}
     return {
         level: evaluate(network, loader, protocol, block.name, device, ensemble=ensemble)
         for level, loader in loaders.items()

@@ -6,6 +6,9 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
+
+from enhancement import distributed
 from enhancement.config.named_network import HELP as NETWORK_HELP
 from enhancement.errors import command_line
 from enhancement.inference.engines import ENGINES
@@ -49,19 +52,27 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--gpus", metavar="IDS", help="the GPUs to see, as CUDA_VISIBLE_DEVICES")
     add("--result_dir", default="results", help="for tables; default: results")
     add("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE", help="override options")
+    distributed.add_launcher(parser)
     return parser.parse_args(arguments)
 
 
 def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
-    """Plan, score, report.
+    """Plan, score, report; of several processes the first one reports.
 
     Returns:
         The scores, and the folder that they were written to.
     """
-    plan = make_plan(arguments)
-    results = score(plan)
-    report(plan, results)
-    return results.scores, plan.folder
+    place = distributed.start(arguments.launcher, cuda=torch.cuda.is_available())
+    try:
+        with distributed.synchronised_errors():
+            plan = make_plan(arguments, *place)
+        results = score(plan)
+        with distributed.synchronised_errors():
+            if plan.is_first:
+                report(plan, results)
+        return results.scores, plan.folder
+    finally:
+        distributed.stop()
 
 
 @command_line

@@ -60,6 +60,7 @@ class Plan:
         device, device_note: Where, and why there.
         segmenter: The network whose masks are scored as well, or None.
         levels: Brightness levels to score at as well.
+        rank, world_size: This process, and how many share the images.
     """
 
     arguments: argparse.Namespace
@@ -75,6 +76,13 @@ class Plan:
     device_note: str
     segmenter: nn.Module | None
     levels: list[float]
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that reports."""
+        return self.rank == 0
 
     @property
     def label(self) -> str:
@@ -109,8 +117,12 @@ class Plan:
         return options
 
 
-def make_plan(arguments: argparse.Namespace) -> Plan:
+def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1) -> Plan:
     """Read what the command line names.
+
+    Args:
+        arguments: The command line's.
+        rank, world_size: Every process scores one image in `world_size`, from `rank` on.
 
     Raises:
         UserError: Something is missing, arguments contradict each other, or nothing can be written.
@@ -124,7 +136,11 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
     network, meta = _network(arguments, config, named)
     block = _block(arguments, config)
     protocol = _protocol(arguments, config, network, meta, block)
-    loader = eval_loader(block)
+    if protocol.compares == "clip" and world_size > 1:
+        raise UserError(f"protocol {protocol.name} follows clips in one process; start one")
+    loader = eval_loader(block, rank, world_size)
+    if len(loader.dataset) < world_size:
+        raise UserError(f"{block.name}: {len(loader.dataset)} images for {world_size} processes")
     masked = bool(getattr(loader.dataset, "masks", None))
     if protocol.compares == "mask" and not masked:
         raise UserError(f"--dataset: {block.name} has no masks; set its dataroot_mask")
@@ -145,6 +161,8 @@ def make_plan(arguments: argparse.Namespace) -> Plan:
         device_note=resolve_num_gpu(num_gpu)[1],
         segmenter=segmenter.to(device) if segmenter else None,
         levels=sorted(set(arguments.brightness_levels or [])),
+        rank=rank,
+        world_size=world_size,
     )
     check_place(plan.folder / SCORES_FILE)
     return plan

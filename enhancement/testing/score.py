@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from tqdm import tqdm
 
+from enhancement import distributed
 from enhancement.data.images import save_picture
-from enhancement.inference.engines import engine_name, prepare
+from enhancement.inference.engines import WORTH_CONVERTING, engine_name, prepare
 from enhancement.paths import inside
 from enhancement.scoring.brightness import Sweep, sweep
 from enhancement.scoring.clips import evaluate_clips
@@ -46,9 +47,33 @@ class Results:
 
 
 def score(plan: Plan) -> Results:
-    """Score as planned; writes the enhanced images where that was asked for."""
-    print(plan.device_note)
-    network = prepare(plan.network, plan.device, plan.arguments.engine)
+    """Score as planned; writes the enhanced images where that was asked for.
+
+    Returns:
+        In the first process of every image, in the set's order.
+    """
+    if plan.is_first:
+        print(plan.device_note)
+    with distributed.synchronised_errors():
+        results = _score_share(plan)
+    sides, levels = (results.sides or {}).values(), (results.sweep or {}).values()
+    for scores in (results.scores, *results.extra, *sides, *levels):
+        scores.rows = distributed.gather(scores.rows)
+    results.rows = distributed.gather(results.rows)[:ROWS_SHOWN]
+    results.thumbnails = distributed.gather(results.thumbnails)[:THUMBNAILS]
+    return results
+
+
+def _worth_converting(plan: Plan) -> bool:
+    """Whether all processes' images, if they are of one size, have pixels enough for a graph."""
+    dataset = plan.loader.dataset
+    return bool(dataset[0]["lq"][0].numel() * len(dataset) >= WORTH_CONVERTING)
+
+
+def _score_share(plan: Plan) -> Results:
+    """Score this process's images."""
+    at_once = _worth_converting(plan)
+    network = prepare(plan.network, plan.device, plan.arguments.engine, at_once=at_once)
     rows: list[tuple[Tensor, ...]] = []
     thumbnails: list[tuple[bytes, ...]] = []
 
@@ -68,7 +93,8 @@ def score(plan: Plan) -> Results:
             path = inside(plan.arguments.save_images, name).with_suffix(".png")
             save_picture(path, images[1])
 
-    batches = tqdm(plan.loader, desc="Testing", unit="image", disable=not sys.stderr.isatty())
+    hidden = not (plan.is_first and sys.stderr.isatty())
+    batches = tqdm(plan.loader, desc="Testing", unit="image", disable=hidden)
     name, ensemble = plan.block.name, plan.arguments.self_ensemble
     how = {
         "watch": watch,
@@ -88,7 +114,8 @@ def score(plan: Plan) -> Results:
         loader = plan.loader
         results.sides = score_segmentation(plan.network, plan.segmenter, loader, name, plan.device)
     if plan.levels:
+        place = plan.rank, plan.world_size
         results.sweep = sweep(
-            network, plan.block, plan.levels, plan.protocol, plan.device, ensemble
+            network, plan.block, plan.levels, plan.protocol, plan.device, ensemble, place
         )
     return results

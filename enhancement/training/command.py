@@ -44,7 +44,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     extend = "with --auto_resume: a greater train.total_iter stretches the schedule"
     add("--extend", action="store_true", help=extend)
     add("--profile", type=positive, metavar="N", help="trace N iterations into the run's folder")
-    add("--launcher", choices=("none", "pytorch", "slurm"), default="none")
+    distributed.add_launcher(parser)
     debug = (
         f"{DEBUG['total_iter']} iterations in a folder of its own, everything every "
         f"{DEBUG['every']}"

@@ -56,6 +56,8 @@ class TestEveryNetwork:
         assert difference <= 1e-5
         loaded = OnnxNetwork(path)
         assert loaded.meta == meta
+        assert loaded.session.get_inputs()[0].shape == ["batch", 3, "height", "width"]
+        assert loaded.session.get_outputs()[0].shape[2:] == ["height", "width"]
         x = torch.rand(1, 3, 51, 82)
         with torch.no_grad():
             torch.testing.assert_close(enhanced(loaded, x), enhanced(made, x), atol=1e-5, rtol=0)
@@ -93,6 +95,9 @@ def test_the_newer_exporter_takes_what_cannot_be_traced(tmp_path, monkeypatch):
 
     monkeypatch.setattr(export, "onnx_by_tracing", fail)
     assert export.export(network("AODNet"), "onnx", tmp_path / "a.onnx", {})[0] <= 1e-5
+    made = OnnxNetwork(tmp_path / "a.onnx").session
+    assert made.get_inputs()[0].shape == ["batch", 3, "height", "width"]
+    assert made.get_outputs()[0].shape == ["batch", 3, "height", "width"]
     monkeypatch.setattr(export, "onnx_by_dynamo", fail)
     with pytest.raises(UserError, match="AODNet cannot be exported as onnx: Exporting the oper"):
         export.export(network("AODNet"), "onnx", tmp_path / "b.onnx", {})

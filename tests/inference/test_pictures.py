@@ -39,6 +39,15 @@ def test_exif_and_colour_profile_stay(tmp_path, suffix):
         assert suffix == "tif" or image.getexif().get_ifd(0x8769)[0x829A] == 0.25
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+def test_where_there_was_no_exif_there_is_none(tmp_path, suffix):
+    Image.fromarray(picture(0)).save(tmp_path / f"in.{suffix}")
+    written = through(tmp_path / f"in.{suffix}", f"out.{suffix}")
+    assert b"exif" not in written.read_bytes().lower()
+    with Image.open(written) as image:
+        assert 0x8769 not in image.getexif()
+
+
 def test_a_photograph_becomes_a_tiff(tmp_path):
     Image.fromarray(picture(0)).save(tmp_path / "in.jpg", exif=exif(6))
     assert read_picture(through(tmp_path / "in.jpg", "out.tif")).exif[0x010F] == "A camera"

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import ROOT, make_pairs, run, weights
+from processes import free_port, two
 
 from enhancement.errors import EXIT_RESUMABLE, UserError
 from enhancement.training.run_folder import locked
@@ -17,12 +17,6 @@ from enhancement.weights import storage
 
 PEER = "error: another process of this run has failed; its own message says why\n"
 SCRIPT = str(ROOT / "basicsr/train.py")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def torchrun(*arguments):
@@ -38,28 +32,6 @@ def torchrun(*arguments):
         "pytorch",
         *arguments,
     ]
-
-
-def two(*command):
-    """Two processes started as torchrun would; status, output and errors of each."""
-    where = {
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": free_port(),
-        "OMP_NUM_THREADS": "1",
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, *command],
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(2)
-    ]
-    said = [process.communicate(timeout=120) for process in started]
-    return [(p.returncode, *texts) for p, texts in zip(started, said, strict=True)]
 
 
 def train_by_two(*arguments):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -107,3 +109,9 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 
     """
     align = ["left"] * names + ["right"] * (len(head) - names)
     return tabulate(rows, head, "simple", disable_numparse=True, colalign=align, headersalign=align)
+
+
+def indented(text: str, by: int = 2) -> str:
+    """A text in lines that fit the terminal, each behind `by` spaces."""
+    width = max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
+    return textwrap.fill(text, width, initial_indent=" " * by, subsequent_indent=" " * by)

@@ -1,26 +1,31 @@
-"""`enhance archs`: the registered networks."""
+"""`enhance archs`: the registered networks, and one of them looked at."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import textwrap
 from typing import Any
 
+from enhancement.errors import UserError
 from enhancement.inference.catalogue import SIDE, catalogue
-from enhancement.terminal import text_table
+from enhancement.terminal import indented, text_table
 
-HELP = "list the registered networks"
+HELP = "list the registered networks, or look at one"
 EXAMPLES = """
 enhance archs
 enhance archs --format json
+enhance archs HDRNet
+enhance archs CPGANet:variant=plus --size 640x480
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The format."""
-    parser.add_argument("--format", choices=("table", "json"), default="table")
+    """The network, and the format."""
+    add = parser.add_argument
+    add("network", nargs="?", metavar="NAME[:key=value]", help="a network to look at")
+    add("--size", help="WIDTHxHEIGHT of the image it is measured on; default: 256x256")
+    add("--format", choices=("table", "json"), default="table")
+    add("--json", action="store_const", dest="format", const="json", help="as --format json")
 
 
 def as_text(rows: list[dict[str, Any]], others: dict[str, list[str]]) -> str:
@@ -46,16 +51,18 @@ def as_text(rows: list[dict[str, Any]], others: dict[str, list[str]]) -> str:
     return "\n".join(texts)
 
 
-def indented(text: str) -> str:
-    """A text in lines that fit the terminal."""
-    width = max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
-    return textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ")
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Print the networks."""
+    """Print the networks, or the facts of one."""
+    as_json = arguments.format == "json"
+    if arguments.network:
+        from enhancement.commands import network_page  # which imports PyTorch
+
+        network_page.show(arguments.network, arguments.size or f"{SIDE}x{SIDE}", as_json)
+        return 0
+    if arguments.size:
+        raise UserError("--size: expected the name of a network with it; give NAME --size WxH")
     found = catalogue()
-    if arguments.format == "json":
+    if as_json:
         print(json.dumps(found["ours"], indent=2))
     else:
         print(as_text(found["ours"], found["others"]))

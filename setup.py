@@ -80,6 +80,7 @@ setup(
             "types-PyYAML",
             "types-tqdm",
             "uv",
-        ]
+        ],
+        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10"],
     },
 )

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from enhancement.archs.blgm_arch import BLGM, illumination_vector
 from enhancement.archs.iglfm_arch import IGLFM
 from enhancement.inference.engines import prepare
-from enhancement.inference.graph_cache import CACHE_VARIABLE
 from enhancement.inference.run import enhance
+from enhancement.paths import CACHE_VARIABLE
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 SIZES = {

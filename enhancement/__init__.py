@@ -1,6 +1,7 @@
 """Enhancement networks for dark and hazy images behind one BasicSR registry.
 
-Importing this registers every network, model, dataset, loss and metric.
+Importing this imports neither PyTorch nor BasicSR. BasicSR's registries then find every network,
+model, dataset, loss and metric of ours, and import them when they are first asked.
 """
 
 import os
@@ -10,7 +11,7 @@ from typing import Any
 # large tensors in large pages of memory, where the system has them: PyTorch reads this once
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
-from .registry import register_all
+from .basicsr_import import watch
 
 __version__ = "0.1.0"
 __all__ = ["load", "load_network"]
@@ -18,7 +19,7 @@ OFFERED = {  # by the module that holds it
     "load": "enhancement.inference.enhancer",
     "load_network": "enhancement.weights.networks",
 }
-register_all()
+watch()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
-"""The one file that knows what is wrong with BasicSR 1.4.2. Import it before `basicsr`.
+"""The one file that knows what is wrong with BasicSR 1.4.2, with basicsr_import.py.
 
 | defect | what is done here |
 | --- | --- |
-| imports `torchvision.transforms.functional_tensor`, gone since torchvision 0.17 | an alias |
+| imports `torchvision.transforms.functional_tensor`, gone since torchvision 0.17 | \
+basicsr_import.py gives it an alias |
 | `Registry.get` prints a wrong hint and never lists the valid names | registry.py's `lookup` |
 | DDP asks for CUDA where there is none | `repair_base_model` |
 | `get_optimizer` and `setup_schedulers` know few types and pop keys off the caller's options | \
@@ -18,20 +19,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from typing import Any
 
+import basicsr  # noqa: F401  (fills the registries)
 import torch
-import torchvision.transforms.functional
-
-sys.modules.setdefault(
-    "torchvision.transforms.functional_tensor", torchvision.transforms.functional
-)
-
-import basicsr  # noqa: E402, F401  (fills the registries)
-from basicsr.models import lr_scheduler as basicsr_schedulers  # noqa: E402
-from basicsr.models.base_model import BaseModel  # noqa: E402
-from basicsr.utils.registry import (  # noqa: E402
+from basicsr.models import lr_scheduler as basicsr_schedulers
+from basicsr.models.base_model import BaseModel
+from basicsr.utils.registry import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
     LOSS_REGISTRY,
@@ -39,7 +33,7 @@ from basicsr.utils.registry import (  # noqa: E402
     MODEL_REGISTRY,
     Registry,
 )
-from torch.optim import lr_scheduler as torch_schedulers  # noqa: E402
+from torch.optim import lr_scheduler as torch_schedulers
 
 __all__ = [
     "ARCH_REGISTRY",

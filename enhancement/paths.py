@@ -14,6 +14,7 @@ from enhancement.errors import UserError
 
 DATA_VARIABLE = "ENHANCEMENT_DATA"
 DATA_FOLDER = "datasets"
+CACHE_VARIABLE = "ENHANCEMENT_CACHE"
 PACKAGE_PREFIX = "package:"
 
 PACKAGE = Path(__file__).resolve().parent
@@ -25,6 +26,16 @@ def _shipped(name: str) -> Path:
 
 
 OPTIONS, SHIPPED_WEIGHTS = _shipped("options"), _shipped("pretrained_weights")
+NETWORKS = _shipped("archs")
+
+
+def cache_folder() -> Path:
+    """The folder named by ENHANCEMENT_CACHE, or the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "enhancement"
 
 
 def locate(path: str | Path) -> Path:

@@ -1,14 +1,18 @@
-"""Standard output and error: names shown without their control characters, and closed streams."""
+"""Standard output and error: names without control characters, tables, and closed streams."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
+
+from tabulate import tabulate
 
 # what moves the cursor, colours or reorders text on a terminal, and what is no Unicode at all
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -104,3 +108,21 @@ def ending_in_order() -> Iterator[None]:
         for number in taken:
             if signal.getsignal(number) is end:
                 signal.signal(number, signal.SIG_DFL)
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
+    """A table for the terminal.
+
+    Args:
+        head: The columns' titles.
+        rows: A text for each column; or SEPARATING_LINE.
+        names: How many columns are aligned left, as names are; numbers are aligned right.
+    """
+    align = ["left"] * names + ["right"] * (len(head) - names)
+    return tabulate(rows, head, "simple", disable_numparse=True, colalign=align, headersalign=align)
+
+
+def indented(text: str, by: int = 2) -> str:
+    """A text in lines that fit the terminal, each behind `by` spaces."""
+    width = max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
+    return textwrap.fill(text, width, initial_indent=" " * by, subsequent_indent=" " * by)

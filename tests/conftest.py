@@ -9,8 +9,7 @@ import torch
 import yaml
 from helpers import make_pairs, tiny_options
 
-from enhancement.inference.graph_cache import CACHE_VARIABLE
-from enhancement.paths import DATA_VARIABLE
+from enhancement.paths import CACHE_VARIABLE, DATA_VARIABLE
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 2)))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background

@@ -1,77 +1,35 @@
-"""`enhance archs`: the registered networks."""
+"""`enhance archs`: the registered networks, and one of them looked at."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
-import shutil
-import textwrap
 from typing import Any
 
-from enhancement.archs.contract import FAMILIES
-from enhancement.inference.figures import SIDE, figures_of
-from enhancement.registry import ARCH_REGISTRY, is_ours, lookup, registered
-from enhancement.scoring.report import text_table
-from enhancement.weights.shipped import shipped_weights
-from enhancement.weights.state_dicts import read_weights
+from enhancement.errors import UserError
+from enhancement.inference.catalogue import SIDE, catalogue
+from enhancement.terminal import indented, text_table
 
-HELP = "list the registered networks"
+HELP = "list the registered networks, or look at one"
 EXAMPLES = """
 enhance archs
 enhance archs --format json
+enhance archs HDRNet
+enhance archs CPGANet:variant=plus --size 640x480
 """
-PROJECTS = {
-    "BasicSR's (with `upscale: 1`)": "basicsr.",
-    "spandrel's (with `upscale: 1` or `scale: 1`)": "spandrel",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The format."""
-    parser.add_argument("--format", choices=("table", "json"), default="table")
-
-
-def weights_by_network() -> dict[str, list[str]]:
-    """The names of the weights that come with this package, by the type of their network."""
-    found: dict[str, list[str]] = {}
-    for name, path in shipped_weights().items():
-        kind = read_weights(path)[1].get("network_g", {}).get("type", "?")
-        found.setdefault(kind, []).append(name)
-    return found
-
-
-def describe() -> list[dict[str, Any]]:
-    """The facts of each of our networks, in the order of their names."""
-    weights = weights_by_network()
-    kinds = {name: kind for name, kind in sorted(ARCH_REGISTRY) if is_ours(kind)}
-    rows = []
-    for name, figures in figures_of(kinds).items():
-        paper = (inspect.getmodule(kinds[name]).__doc__ or "").strip().split("\n\n")[0]
-        row = {
-            "name": name,
-            "family": kinds[name].family,
-            **figures,
-            "weights": weights.get(name, []),
-            "paper": " ".join(paper.split()),
-        }
-        rows.append(row)
-    return rows
-
-
-def foreign() -> dict[str, list[str]]:
-    """The names of other projects' networks, by project."""
-    names = registered(ARCH_REGISTRY)
-    modules = {name: lookup(ARCH_REGISTRY, name).__module__ for name in names}
-    return {
-        title: [name for name in names if modules[name].startswith(package)]
-        for title, package in PROJECTS.items()
-    }
+    """The network, and the format."""
+    add = parser.add_argument
+    add("network", nargs="?", metavar="NAME[:key=value]", help="a network to look at")
+    add("--size", help="WIDTHxHEIGHT of the image it is measured on; default: 256x256")
+    add("--format", choices=("table", "json"), default="table")
+    add("--json", action="store_const", dest="format", const="json", help="as --format json")
 
 
 def as_text(rows: list[dict[str, Any]], others: dict[str, list[str]]) -> str:
     """A table of figures by family, each network's paper and weights, and others' networks."""
-    rows = sorted(rows, key=lambda row: FAMILIES.index(row["family"]))
     head = ["family", "network", "parameters", "multiply-adds", "multiple"]
     lines = [
         [
@@ -93,17 +51,19 @@ def as_text(rows: list[dict[str, Any]], others: dict[str, list[str]]) -> str:
     return "\n".join(texts)
 
 
-def indented(text: str) -> str:
-    """A text in lines that fit the terminal."""
-    width = max(60, min(100, shutil.get_terminal_size((100, 24)).columns))
-    return textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ")
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Print the networks."""
-    rows = describe()
-    if arguments.format == "json":
-        print(json.dumps(rows, indent=2))
+    """Print the networks, or the facts of one."""
+    as_json = arguments.format == "json"
+    if arguments.network:
+        from enhancement.commands import network_page  # which imports PyTorch
+
+        network_page.show(arguments.network, arguments.size or f"{SIDE}x{SIDE}", as_json)
+        return 0
+    if arguments.size:
+        raise UserError("--size: expected the name of a network with it; give NAME --size WxH")
+    found = catalogue()
+    if as_json:
+        print(json.dumps(found["ours"], indent=2))
     else:
-        print(as_text(rows, foreign()))
+        print(as_text(found["ours"], found["others"]))
     return 0

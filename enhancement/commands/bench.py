@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine(parser)
 
 
-def size_of(text: str) -> tuple[int, int]:
+def size_of(text: str, flag: str = "--sizes") -> tuple[int, int]:
     """Width and height of "1080p" or "640x480".
 
     Raises:
@@ -53,7 +53,7 @@ def size_of(text: str) -> tuple[int, int]:
     known = {name.lower(): size for name, size in NAMED.items()}
     found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if text.lower() not in known and not found:
-        raise UserError(f"--sizes: expected {', '.join(NAMED)} or WIDTHxHEIGHT, but got '{text}'")
+        raise UserError(f"{flag}: expected {', '.join(NAMED)} or WIDTHxHEIGHT, but got '{text}'")
     return (int(found[1]), int(found[2])) if found else known[text.lower()]
 
 

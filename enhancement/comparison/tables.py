@@ -11,7 +11,8 @@ from tabulate import tabulate
 
 from enhancement.comparison.costs import SIDE
 from enhancement.comparison.results import ImageScores, Result, mean_and_spread
-from enhancement.scoring.report import INPUT, cell, heading, text_table
+from enhancement.scoring.report import INPUT, cell, heading
+from enhancement.terminal import text_table
 from enhancement.units import duration
 
 NAMES = 2  # columns of names: run and network

@@ -40,11 +40,11 @@ class NamedNetwork:
         return "_".join(texts).replace('"', "") or "default"
 
 
-def named_network(text: str) -> NamedNetwork:
-    """The network that `NAME:key=value` names; values are YAML.
+def network_block(text: str, said_by: str) -> Block:
+    """The network that `NAME:key=value` names, its arguments checked; values are YAML.
 
     Raises:
-        UserError: No such network or argument, or it has weights, which a file must give.
+        UserError: No such network or argument; begins with `said_by`.
     """
     name, *settings = text.split(":")
     options: dict[str, Any] = {"type": name}
@@ -52,18 +52,28 @@ def named_network(text: str) -> NamedNetwork:
         key, equals, value = setting.partition("=")
         key = key.strip()
         if not equals or not key or key in options:
-            raise UserError(f"{FLAG}: expected NAME:key=value, each key once, but got '{text}'")
-        options[key] = parse_yaml(value, f"{FLAG}: {name}.{key}")
+            raise UserError(f"{said_by}: expected NAME:key=value, each key once, but got '{text}'")
+        options[key] = parse_yaml(value, f"{said_by}: {name}.{key}")
     try:
         block = Block(lookup(ARCH_REGISTRY, name), options)
     except UserError as error:
-        raise UserError(f"{FLAG}: {error}") from None
+        raise UserError(f"{said_by}: {error}") from None
     faults = buildable(block.kind, block.arguments)
     if faults:
         at, said = faults[0]
-        raise UserError(f"{FLAG}: {'.'.join((name, *at))}: {said}")
+        raise UserError(f"{said_by}: {'.'.join((name, *at))}: {said}")
+    return block
+
+
+def named_network(text: str) -> NamedNetwork:
+    """The network without weights that `NAME:key=value` names.
+
+    Raises:
+        UserError: No such network or argument, or it has weights, which a file must give.
+    """
+    block = network_block(text, FLAG)
     if build_light(block.build).state_dict():
-        raise UserError(f"{name} has weights; give --weights FILE")
+        raise UserError(f"{block.type} has weights; give --weights FILE")
     network: nn.Module = block.build()
     return NamedNetwork(block, network.eval())
 

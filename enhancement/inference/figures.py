@@ -1,47 +1,54 @@
-"""The figures of our networks at their default size, remembered on disk."""
+"""The facts of every network at its default size."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
+import inspect
+from typing import Any
 
 import torch
 from torch import nn
 
-from enhancement.archs import contract
-from enhancement.files import replace_file
+from enhancement.archs.contract import FAMILIES, contract_of
+from enhancement.inference.catalogue import SIDE
 from enhancement.inference.complexity import multiply_adds, parameter_count
-from enhancement.inference.graph_cache import cache_folder
+from enhancement.registry import ARCH_REGISTRY, is_ours, lookup, registered
+from enhancement.weights.shipped import shipped_weights
+from enhancement.weights.state_dicts import read_weights
 
-SIDE = 256  # of the image that multiply-adds are given for
-Figures = dict[str, int]
-
-
-def figures_of(kinds: Mapping[str, type[nn.Module]]) -> dict[str, Figures]:
-    """Parameters, multiply-adds and size multiple of networks of ours, by name.
-
-    They are counted once for each state of the networks' source code; a cache that cannot be read
-    or written does no harm.
-    """
-    path, key = cache_folder() / "figures.json", _source_hash()
-    known: dict[str, Figures] = {}
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(path.read_text())
-        known = content["figures"] if content["key"] == key else {}
-    missing = kinds.keys() - known.keys()
-    if missing:
-        known |= {name: _figures(kinds[name]) for name in sorted(missing)}
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps({"key": key, "figures": known}, indent=1).encode())
-    return {name: known[name] for name in kinds}
+PROJECTS = {
+    "BasicSR's (with `upscale: 1`)": "basicsr.",
+    "spandrel's (with `upscale: 1` or `scale: 1`)": "spandrel",
+}
 
 
-def _figures(kind: type[nn.Module]) -> Figures:
-    """The figures of one network, counted without memory for its weights if possible."""
+def every_network() -> list[dict[str, Any]]:
+    """The facts of each of our networks, by family and name."""
+    kinds = {name: kind for name, kind in ARCH_REGISTRY if is_ours(kind)}
+    weights = weights_by_network()
+    return [
+        {
+            "name": name,
+            "family": kinds[name].family,
+            **figures_of(kinds[name]),
+            "weights": weights.get(name, []),
+            "paper": paper_of(kinds[name]),
+        }
+        for name in sorted(kinds, key=lambda name: (FAMILIES.index(kinds[name].family), name))
+    ]
+
+
+def others() -> dict[str, list[str]]:
+    """The names of other projects' networks, by project."""
+    names = registered(ARCH_REGISTRY)
+    modules = {name: lookup(ARCH_REGISTRY, name).__module__ for name in names}
+    return {
+        title: [name for name in names if modules[name].startswith(package)]
+        for title, package in PROJECTS.items()
+    }
+
+
+def figures_of(kind: type[nn.Module]) -> dict[str, int]:
+    """Parameters, multiply-adds and size multiple, without memory for weights if possible."""
     try:
         with torch.device("meta"):
             network = kind()
@@ -52,13 +59,20 @@ def _figures(kind: type[nn.Module]) -> Figures:
     return {
         "parameters": parameter_count(network),
         "multiply_adds_256": count,
-        "size_multiple": contract.contract_of(network).size_multiple,
+        "size_multiple": contract_of(network).size_multiple,
     }
 
 
-def _source_hash() -> str:
-    """SHA-256 of all that the figures depend on: the networks' source code, and how it is run."""
-    digest = hashlib.sha256(f"{torch.__version__} {SIDE}".encode())
-    for source in sorted(Path(contract.__file__).parent.rglob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+def paper_of(kind: type[nn.Module]) -> str:
+    """The first paragraph of a network's file: its paper's title, mostly with authors and year."""
+    text = (inspect.getmodule(kind).__doc__ or "").strip().split("\n\n")[0]
+    return " ".join(text.split())
+
+
+def weights_by_network() -> dict[str, list[str]]:
+    """The names of the weights that come with this package, by the type of their network."""
+    found: dict[str, list[str]] = {}
+    for name, path in shipped_weights().items():
+        kind = read_weights(path)[1].get("network_g", {}).get("type", "?")
+        found.setdefault(kind, []).append(name)
+    return found

@@ -16,21 +16,12 @@ from torch import nn
 from enhancement.archs import contract
 from enhancement.files import replace_file
 from enhancement.inference.conversion import OPSET
+from enhancement.paths import cache_folder
 from enhancement.weights.state_dicts import weights_hash
 
-CACHE_VARIABLE = "ENHANCEMENT_CACHE"
 LIMIT = 1 << 30  # bytes; beyond, the graphs that have not been used for longest are deleted
 DIGEST = 32  # bytes of a SHA-256 in front of each graph, which a damaged file does not match
 PLAIN = (bool, int, float, str, tuple, type(None))
-
-
-def cache_folder() -> Path:
-    """The folder named by ENHANCEMENT_CACHE, or the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "enhancement"
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -20,7 +20,8 @@ from enhancement.errors import UserError
 from enhancement.files import write_text
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.protocols import Protocol
-from enhancement.scoring.report import cell, heading, text_table
+from enhancement.scoring.report import cell, heading
+from enhancement.terminal import text_table
 
 Sweep = dict[float, Scores]
 

@@ -6,17 +6,17 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import SEPARATING_LINE, tabulate
+from tabulate import SEPARATING_LINE
 
 from enhancement.errors import UserError
 from enhancement.files import write_text
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.protocols import VIDEO
+from enhancement.terminal import text_table
 
 INPUT, MEAN = "untouched input", "mean"
 SCORES_FILE = "scores.json"
@@ -32,18 +32,6 @@ def cell(metric: str, value: float | None) -> str:
     """A score as text; "-" where there is none."""
     digits = METRICS[metric].digits if metric in METRICS else OTHER_DIGITS
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
-    """A table for the terminal.
-
-    Args:
-        head: The columns' titles.
-        rows: A text for each column; or SEPARATING_LINE.
-        names: How many columns are aligned left, as names are; numbers are aligned right.
-    """
-    align = ["left"] * names + ["right"] * (len(head) - names)
-    return tabulate(rows, head, "simple", disable_numparse=True, colalign=align, headersalign=align)
 
 
 def caption(scores: Scores) -> str:

@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 from enhancement.commands import main as cli
-from enhancement.inference import figures
-from enhancement.inference.figures import figures_of
+from enhancement.inference import catalogue, figures
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 
@@ -41,19 +42,36 @@ def test_archs_names_shipped_weights(enhance):
     assert rows["LNetGIE"]["parameters"] == 14
 
 
-def test_figures_are_counted_once_for_each_state_of_the_code(tmp_path, monkeypatch):
-    monkeypatch.setenv("ENHANCEMENT_CACHE", str(tmp_path))
-    kinds = {"AODNet": lookup(ARCH_REGISTRY, "AODNet")}
+def test_figures_are_counted():
     expected = {"parameters": 1761, "multiply_adds_256": 114_425_856, "size_multiple": 1}
-    assert figures_of(kinds) == {"AODNet": expected}
-    with monkeypatch.context() as patch:
-        patch.setattr(figures, "_figures", None)
-        assert figures_of(kinds) == {"AODNet": expected}
-        patch.setattr(figures, "_source_hash", lambda: "another")
-        with pytest.raises(TypeError):
-            figures_of(kinds)
-    (tmp_path / "figures.json").write_text("[")
-    assert figures_of(kinds) == {"AODNet": expected}
+    assert figures.figures_of(lookup(ARCH_REGISTRY, "AODNet")) == expected
+
+
+def test_networks_are_looked_at_once_for_each_state_of_the_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENHANCEMENT_CACHE", str(tmp_path))
+    seen = []
+    monkeypatch.setattr(figures, "every_network", lambda: seen.append(1) or [{"name": "A"}])
+    monkeypatch.setattr(figures, "others", dict)
+    expected = {"ours": [{"name": "A"}], "others": {}}
+    assert [catalogue.catalogue() for _ in range(2)] == [expected] * 2
+    assert len(seen) == 1
+    (tmp_path / catalogue.FILE).write_text("[")
+    assert catalogue.catalogue() == expected
+    monkeypatch.setattr(catalogue, "_state", lambda: "another")
+    assert catalogue.catalogue() == expected
+    assert len(seen) == 3
+
+
+def test_networks_are_listed_again_without_pytorch(enhance):
+    first = enhance("archs")[1]
+    code = (
+        "import sys; from enhancement.commands.main import main; main();"
+        "assert not {'torch', 'basicsr', 'numpy'} & sys.modules.keys()"
+    )
+    command = [sys.executable, "-c", code, "archs"]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.split() == first.split()  # lines are as wide as the terminal
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -10,10 +10,11 @@ from enhancement.inference import engines
 from enhancement.inference.conversion import AnySize, onnx_by_tracing
 from enhancement.inference.engines import OnnxEngine, engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
-from enhancement.inference.graph_cache import cache_folder, fingerprint, read_graph, write_graph
+from enhancement.inference.graph_cache import fingerprint, read_graph, write_graph
 from enhancement.inference.onnx_network import OnnxNetwork
 from enhancement.inference.run import enhance
 from enhancement.inference.tiles import SMALLEST_TILE, BoundedMemory
+from enhancement.paths import cache_folder
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 CPU = torch.device("cpu")

@@ -56,6 +56,7 @@ def photograph_tab(place: Workplace, max_upload: str) -> None:
                 label="Input to the left, output to the right",
                 info="choose a picture below to see it above",
                 visible=False,
+                elem_id="border",
             )
             gallery = gr.Gallery(
                 label="Side by side",

@@ -119,7 +119,8 @@ def photograph_tab(place: Workplace, max_upload: str) -> None:
             yield update
         stopped = "Stopped; " if job.cancelled else ""
         ended = f"{stopped}{len(results)} of {len(paths) * len(wanted)} done"
-        yield {
+        yield {  # all of it again: a page in the background may skip what came before
+            **shown_results(results, len(wanted)),
             said: status(ended, faults + [job.fault] * bool(job.fault)),
             go: gr.update(interactive=True),
             stop: gr.update(interactive=False),

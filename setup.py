@@ -31,6 +31,7 @@ setup(
     },
     package_data={
         "enhancement": ["py.typed"],
+        "enhancement.app": ["assets/*"],
         "enhancement.comparison": ["assets/*"],
         **{f"enhancement.{folder}": files for folder, files in WITHOUT_CODE.items()},
     },
@@ -69,10 +70,13 @@ setup(
     ],
     entry_points={"console_scripts": ["enhance = enhancement.commands.main:main"]},
     extras_require={
+        "app": ["gradio>=6.31,<7"],
         "dev": [
+            "gradio>=6.31,<7",
             "hypothesis",
             "jsonschema>=4.18",
             "mypy",
+            "playwright",
             "pre-commit",
             "pytest",
             "pytest-xdist",

@@ -29,7 +29,7 @@ from enhancement.inference.complexity import parameter_count
 from enhancement.paths import SHIPPED_WEIGHTS
 from enhancement.testing import command
 from enhancement.weights.networks import build_from_file
-from enhancement.weights.shipped import shipped_weights
+from enhancement.weights.shipped import PURPOSES, shipped_weights
 from enhancement.weights.state_dicts import read_weights
 
 FACTS = Path(__file__).with_name("weights.yml")
@@ -101,7 +101,7 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
     files = [
         [
             f"`{name}`",
-            known[name]["for"],
+            PURPOSES[name],
             one["network"],
             f"{one['parameters']:,}",
             f"{one['bytes'] / 1e6:.2f} MB",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
@@ -84,6 +85,49 @@ def _reclaimable(folder: Path) -> int:
         values = {name: int(value) for name, value in map(str.split, lines)}
         return values.get("total_inactive_file", values.get("inactive_file", 0))
     return 0
+
+
+class PeakUsage:
+    """Watches, inside its context, how much memory this process takes on a device.
+
+    On a CPU the process is looked at every few milliseconds, whatever takes the memory.
+
+    Args:
+        device: The CPU or a GPU.
+
+    Attributes:
+        bytes: The most, beyond what was taken at the beginning.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.bytes = device, 0
+        self._ended = threading.Event()
+        self._watching = threading.Thread(target=self._watch, daemon=True, name="memory")
+
+    def __enter__(self) -> PeakUsage:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._before = torch.cuda.memory_allocated(self.device)
+        else:
+            psutil.heap_trim()  # what the heap still holds would be taken again unseen
+            self._before = used_memory()
+            self._watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.device.type == "cuda":
+            self.bytes = torch.cuda.max_memory_allocated(self.device) - self._before
+        else:
+            self._ended.set()
+            self._watching.join()
+            self._look()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.005):
+            self._look()
+
+    def _look(self) -> None:
+        self.bytes = max(self.bytes, used_memory() - self._before)
 
 
 class PeakMemory(TorchDispatchMode):

@@ -1,6 +1,7 @@
 """Fixtures of the whole suite."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -33,6 +34,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real images: {DATA_VARIABLE} names no folder and there is no datasets/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser of the tests of pages; skips where it is not installed."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("there is no chromium to open the page in")
+    return found
 
 
 @pytest.fixture

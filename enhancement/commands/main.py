@@ -17,7 +17,18 @@ from typing import Any
 from enhancement import __version__
 from enhancement.errors import command_line
 
-COMMANDS = ("archs", "bench", "compare", "completion", "data", "export", "options", "run", "score")
+COMMANDS = (
+    "app",
+    "archs",
+    "bench",
+    "compare",
+    "completion",
+    "data",
+    "export",
+    "options",
+    "run",
+    "score",
+)
 
 
 def subcommand(name: str) -> Any:

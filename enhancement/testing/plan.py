@@ -10,38 +10,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from enhancement.archs.contract import contract_of
 from enhancement.config.datasets import dataset_block, derive_sets
 from enhancement.config.files import OptionFile, named_files
 from enhancement.config.load import load_config
 from enhancement.config.named_network import NamedNetwork, named_network, one_of
 from enhancement.config.schema import Config
 from enhancement.data.blocks import DatasetBlock
-from enhancement.data.layouts import LAYOUTS
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, hint
 from enhancement.files import check_place
 from enhancement.paths import inside
 from enhancement.scoring.protocols import (
-    GT_MEAN,
-    NO_REFERENCE,
-    SEGMENTATION,
     Protocol,
-    get_protocol,
-    protocols_for,
 )
-from enhancement.scoring.pyiqa_metrics import pyiqa_protocol
 from enhancement.scoring.report import SCORES_FILE
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.networks import build_from_file
 from enhancement.weights.state_dicts import load_weights, weights_hash
 
-ONE_BY_ONE = ("brightness_levels", "no_reference", "pyiqa")  # not for clips
-IMAGES_ONLY = (
-    *("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels"),
-    *("no_reference", "pyiqa"),
-)
+from .protocols import choose_protocol, extra_protocols
 
 
 @dataclass
@@ -135,7 +123,7 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
     config = _config(arguments)
     network, meta = _network(arguments, config, named)
     block = _block(arguments, config)
-    protocol = _protocol(arguments, config, network, meta, block)
+    protocol = choose_protocol(arguments, config, network, meta, block)
     if protocol.compares == "clip" and world_size > 1:
         raise UserError(f"protocol {protocol.name} follows clips in one process; start one")
     loader = eval_loader(block, rank, world_size)
@@ -156,7 +144,7 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
         block=block,
         loader=loader,
         protocol=protocol,
-        extra=_extra(arguments, protocol, block, device),
+        extra=extra_protocols(arguments, protocol, block, device),
         device=device,
         device_note=resolve_num_gpu(num_gpu)[1],
         segmenter=segmenter.to(device) if segmenter else None,
@@ -193,84 +181,6 @@ def _network(
         return build_from_file(arguments.weights)
     network, path = config.network_g.build(), config.path
     return network, load_weights(network, arguments.weights, path.param_key_g, path.strict_load_g)
-
-
-def _protocol(
-    arguments: argparse.Namespace,
-    config: Config | None,
-    network: nn.Module,
-    meta: dict[str, Any],
-    block: DatasetBlock,
-) -> Protocol:
-    """The protocol to score by; without ground truths the one that needs none.
-
-    Raises:
-        UserError: One that does not score what the network gives, or needs ground truths that the
-            dataset does not give.
-    """
-    if contract_of(network).gives == "mask":
-        for flag in IMAGES_ONLY:
-            if getattr(arguments, flag):
-                kind = type(network).__name__
-                raise UserError(f"--{flag}: is for images, but {kind} gives masks")
-        return SEGMENTATION
-    trained_by = meta["protocol"] if meta.get("protocol") in protocols_for("image") else "basicsr"
-    own = LAYOUTS[layout].protocol if (layout := block.options.get("layout")) else None
-    by_training = config.val.protocol if config else trained_by
-    name: str = arguments.protocol or own or by_training
-    if arguments.GT_mean and not name.endswith(GT_MEAN):
-        name += GT_MEAN
-    if block.gives_truth or name == NO_REFERENCE.name:
-        return _fit_to_clips(get_protocol(name), arguments, block)
-    if arguments.protocol or arguments.GT_mean:
-        raise UserError(
-            f"--protocol: {name} compares with ground truths, which {block.name} has none of; "
-            f"expected {NO_REFERENCE.name}"
-        )
-    return NO_REFERENCE
-
-
-def _extra(
-    arguments: argparse.Namespace, protocol: Protocol, block: DatasetBlock, device: torch.device
-) -> list[Protocol]:
-    """The protocols of `--no_reference` and `--pyiqa`.
-
-    Raises:
-        UserError: They are asked for what is scaled, or for ground truths that are not there.
-    """
-    wanted = [NO_REFERENCE] if arguments.no_reference and protocol != NO_REFERENCE else []
-    wanted += [pyiqa_protocol(arguments.pyiqa, device)] if arguments.pyiqa else []
-    if wanted and protocol.gt_mean:
-        raise UserError(
-            f"{protocol.name} scales the output to the ground truth's brightness; score by "
-            f"{wanted[0].name} without it"
-        )
-    for metric in (m for one in wanted for m in one.metrics if m.needs_truth):
-        if not block.gives_truth:
-            raise UserError(f"--pyiqa: {metric.name} needs ground truths; {block.name} has none")
-    return wanted
-
-
-def _fit_to_clips(
-    protocol: Protocol, arguments: argparse.Namespace, block: DatasetBlock
-) -> Protocol:
-    """The protocol, where the dataset and the arguments suit it.
-
-    Raises:
-        UserError: Clips are scored without some of their frames, or as one image each.
-    """
-    if protocol.compares != "clip":
-        return protocol
-    step = block.options.get("frame_step", 1)
-    if step != 1:
-        raise UserError(
-            f"--protocol: {protocol.name} follows clips from frame to frame, but {block.name} "
-            f"takes one frame in {step}; set datasets:test:frame_step=1"
-        )
-    for flag in ONE_BY_ONE:
-        if getattr(arguments, flag):
-            raise UserError(f"--{flag}: is for images one by one, not for protocol {protocol.name}")
-    return protocol
 
 
 def _block(arguments: argparse.Namespace, config: Config | None) -> DatasetBlock:

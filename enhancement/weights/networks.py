@@ -14,7 +14,7 @@ from enhancement.registry import ARCH_REGISTRY, lookup
 
 from .limits import ROOM, check_arguments, memory_limited, parts_limited
 from .recognise import recognise
-from .state_dicts import load_weights, read_weights
+from .state_dicts import State, load_weights, read_weights
 
 # BasicSR's that map an image to an image and take neither a path nor the name of a download
 FROM_BASICSR = (
@@ -70,13 +70,10 @@ def _described(network_g: Any) -> tuple[type[nn.Module], dict[str, Any]]:
     return kind, arguments
 
 
-def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Rebuild a network from a weights file alone.
+def network_in(path: str | Path) -> tuple[dict[str, Any], State]:
+    """The `network_g` block of a weights file, and its tensors.
 
     Our own files name their network; published ones are recognised by their keys (recognise.py).
-
-    Returns:
-        The network, and the file's `meta` with `network_g` in it.
 
     Raises:
         UserError: The file neither names its network nor is recognised.
@@ -91,6 +88,19 @@ def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
             f"{path}: neither names its network nor has the keys of a known one; "
             f"give an option file with --opt where the command takes one"
         )
+    return network_g, state
+
+
+def build_from_file(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Rebuild a network from a weights file alone.
+
+    Returns:
+        The network, and the file's `meta` with `network_g` in it.
+
+    Raises:
+        UserError: The file neither names its network nor is recognised.
+    """
+    network_g, state = network_in(path)
     room = sum(value.numel() * value.element_size() for value in state.values())
     network = build_stored(network_g, path, room)
     return network, {**load_weights(network, path), "network_g": network_g}

@@ -8,6 +8,14 @@ from enhancement.errors import UserError, hint
 from enhancement.paths import SHIPPED_WEIGHTS
 
 DEFAULT = "photo"  # what enhances where no weights are named
+PURPOSES = {
+    "photo": "any photograph, dark or not; the default",
+    "hdrnet_lol_v1": "the benchmark, in real time",
+    "endoscopy": "gastroscopy and capsule frames, dark or not",
+    "surgery": "video of laparoscopic surgery, in real time",
+    "lnet_gie_gastroscopy": "haze in gastroscopy, by 14 parameters",
+    "aod_net_gastroscopy": "haze in gastroscopy",
+}
 
 
 def shipped_weights() -> dict[str, Path]:

@@ -5,7 +5,6 @@ import html
 import io
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from enhancement.scoring.evaluation import Row, Scores
 from enhancement.scoring.report import write_scores
 from enhancement.scoring.thumbnails import ROLES, thumbnail, write_thumbnails
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 NAUGHTY = "<script>document.title='broken'</script>\" onload='x'|*/"
 
 
@@ -291,10 +289,8 @@ class TestPage:
 
 
 @pytest.fixture
-def browse(in_tmp):
+def browse(in_tmp, chromium):
     """Runs a script in a page in headless Chromium, 360 pixels wide; what the script returns."""
-    if BROWSER is None:
-        pytest.skip("there is no chromium to open the page in")
 
     def run(page: str, script: str):
         inner = html.escape(page, quote=True)
@@ -308,7 +304,7 @@ def browse(in_tmp):
         )
         done = subprocess.run(
             [
-                BROWSER,
+                chromium,
                 "--headless",
                 "--no-sandbox",
                 "--disable-gpu",

@@ -1,0 +1,92 @@
+"""Photographs enhanced by one network after the other, with time and memory of each."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from enhancement.app.networks import Loaded, Networks
+from enhancement.errors import UserError
+from enhancement.files import replace_file
+from enhancement.inference.pictures import encode_picture, read_picture
+from enhancement.inference.strength import Frame
+from enhancement.memory import PeakUsage
+
+SHOWN = 1600  # pixels of the longer side of what the page shows
+SHOWN_QUALITY = 92  # of those JPEG files
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """A photograph as a network has enhanced it.
+
+    Attributes:
+        name: The photograph's.
+        network: The network's.
+        before, after: JPEG files of at most `SHOWN` pixels a side.
+        whole: The output as PNG, in the size and depth of the photograph.
+        seconds: That enhancing took, without reading and writing.
+        memory: Bytes that enhancing took at most.
+    """
+
+    name: str
+    network: str
+    before: Path
+    after: Path
+    whole: Path
+    seconds: float
+    memory: int
+
+
+def enhance_photograph(
+    path: Path, network: str, networks: Networks, strength: float, folder: Path
+) -> Enhanced:
+    """Enhance an image file by one network.
+
+    Args:
+        path: The file.
+        network: By name.
+        networks: Those of the page.
+        strength: In [0, 1].
+        folder: Where the outputs of this photograph are written.
+
+    Raises:
+        UserError: Not an image, or too large for the memory.
+    """
+    loaded = networks[network]
+    picture = read_picture(path, loaded.admit)
+    try:
+        done, seconds, memory = measured(loaded, picture.pixels, strength)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    whole = folder / f"{path.stem}_{Path(network).stem}.png"
+    before, after = folder / "before.jpg", whole.with_suffix(".jpg")
+    replace_file(whole, encode_picture(replace(picture, pixels=done), whole))
+    if not before.exists():
+        write_shown(picture.pixels, before)
+    write_shown(done, after)
+    return Enhanced(path.name, network, before, after, whole, seconds, memory)
+
+
+def measured(loaded: Loaded, frame: Frame, strength: float) -> tuple[Frame, float, int]:
+    """An enhanced frame, the seconds that it took, and the bytes of memory."""
+    with PeakUsage(loaded.core.device) as usage:
+        began = time.perf_counter()
+        done = loaded(frame, strength)
+        seconds = time.perf_counter() - began
+    return done, seconds, usage.bytes
+
+
+def write_shown(pixels: Frame, path: Path) -> None:
+    """Write what the page shows of an image: 8 bits, at most `SHOWN` pixels a side."""
+    shrunk = min(1.0, SHOWN / max(pixels.shape[:2]))
+    if shrunk < 1:
+        pixels = cv2.resize(pixels, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
+    if pixels.dtype == np.uint16:
+        pixels = np.round(pixels / 257).astype(np.uint8)
+    Image.fromarray(pixels).save(path, quality=SHOWN_QUALITY, subsampling=0)

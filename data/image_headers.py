@@ -161,7 +161,8 @@ def _exif(image: Image.Image, stream: IO[bytes]) -> Image.Exif:
             late = _chunk_of_png(stream, b"eXIf")
             image.info |= {"exif": late} if late else {}
         exif = Image.Image.getexif(image)  # that of PNG would decode
-        exif.get_ifd(0x8769)
+        if 0x8769 in exif:
+            exif.get_ifd(0x8769)
         exif.tobytes()
     except Exception:  # a parser of foreign bytes
         return Image.Exif()

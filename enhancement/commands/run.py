@@ -186,8 +186,8 @@ def planned(
         raise UserError(f"--seconds: expected a number above 0, but got {arguments.seconds}")
     if arguments.batch < 1:
         raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
-    if arguments.compare and (camera or any(job.is_video for job in jobs)):
-        raise UserError("--compare draws pictures of images, not of video; leave it out")
+    if arguments.compare and camera:
+        raise UserError("--compare: is for files, not for a camera; leave it out")
     if arguments.smoothing and not camera and not all(job.is_video for job in jobs):
         raise UserError("--smoothing is for video, but there are images; leave it out")
     if arguments.smoothing and arguments.engine == "onnx":
@@ -237,9 +237,12 @@ def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None, quiet: b
             limit.admit_video(source)
         began = time.perf_counter()
         with bar(job.source.name, source.frames_expected, "frame", quiet) as shown:
-            enhance_video(source, job.target, enhancer, shown.update)
+            lost = enhance_video(source, job.target, enhancer, shown.update, job.comparison)
         rate = source.frames_read / (time.perf_counter() - began)
         print(f"{job.target}: {source.frames_read} frames, {rate:.1f} a second")
+        if lost:
+            ending = job.target.suffix
+            print(f"{job.target}: {ending} does not take {', '.join(lost)}", file=sys.stderr)
     except UserError as error:
         return [str(error)]
     return []

@@ -27,7 +27,7 @@ class Job:
     Attributes:
         source: The input.
         target: The output.
-        comparison: An image of both side by side, or None.
+        comparison: An image or video of both side by side, or None.
     """
 
     source: Path
@@ -90,7 +90,7 @@ def plan(
     else:
         jobs = [Job(p, _target(target / p.relative_to(root), image_format)) for root, p in readable]
     if compare:
-        jobs = [job if job.is_video else replace(job, comparison=_comparison(job)) for job in jobs]
+        jobs = [replace(job, comparison=_comparison(job)) for job in jobs]
     _check(jobs)
     return Plan(jobs, left_out)
 
@@ -182,7 +182,8 @@ def _target(same: Path, image_format: str | None) -> Path:
 
 
 def _comparison(job: Job) -> Path:
-    return job.target.with_name(f"{job.target.name}_comparison.png")
+    suffix = job.target.suffix if job.is_video else ".png"
+    return job.target.with_name(f"{job.target.name}_comparison{suffix}")
 
 
 def _check(jobs: list[Job]) -> None:

@@ -1,4 +1,4 @@
-"""Enhanced video from files and cameras: timestamps, sound and size stay as they are."""
+"""Enhanced video from files and cameras: timestamps, other streams and size stay as they are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from enhancement.errors import UserError
 from enhancement.inference.frames import Frame
@@ -20,7 +22,8 @@ def enhance_video(
     target: Path,
     enhancer: Callable[[Frame], Frame],
     progress: Callable[[], Any],
-) -> None:
+    comparison: Path | None = None,
+) -> list[str]:
     """Enhance a video file.
 
     Args:
@@ -28,31 +31,45 @@ def enhance_video(
         target: Written completely or not at all.
         enhancer: Maps a frame to an enhanced one of the same size.
         progress: Called after each frame.
+        comparison: A video of input and output side by side, or None.
+
+    Returns:
+        A description of each of its streams that the target's format does not take.
 
     Raises:
         UserError: The video is damaged or cut off; the target cannot be written.
     """
-    try:
-        sink = VideoSink(target, source.time_base, source.rate, source)
-    except UserError:
-        source.close()
-        raise
+    sinks: list[VideoSink] = []
 
-    def enhanced(item: Timed) -> Timed:
+    def enhanced(item: Timed) -> tuple[int, Frame, Frame]:
         try:
-            return item[0], enhancer(item[1])
+            return *item, enhancer(item[1])
         except UserError as error:
             raise UserError(f"{source.path}: {error}") from error
 
+    try:
+        # the target last: it marks the job as done
+        for path in [comparison, target] if comparison else [target]:
+            sinks.append(VideoSink(path, source.time_base, source.rate, source))
+    except UserError:
+        source.close()
+        for sink in sinks:
+            sink.abandon()
+        raise
     done = enhance_frames(source, enhanced)
     try:
-        for timestamp, frame in done:
-            sink.write(timestamp, frame)
+        for timestamp, frame, bright in done:
+            sinks[-1].write(timestamp, bright)
+            if comparison:
+                sinks[0].write(timestamp, np.concatenate((frame, bright), axis=1))
             progress()
-        sink.finish()
+        for sink in sinks:
+            sink.finish()
     finally:
         done.close()
-        sink.abandon()
+        for sink in sinks:
+            sink.abandon()
+    return sinks[-1].left_out
 
 
 def enhance_camera(

@@ -10,11 +10,12 @@ from typing import Any
 import av
 import numpy as np
 
-from enhancement.data.clips import BT601, FULL, NARROW, open_video
+from enhancement.data.clips import BT601, FULL, NARROW
 from enhancement.errors import UserError
 from enhancement.files import flush_to_disk, temporary_for
 from enhancement.inference.frames import Frame
 from enhancement.inference.video_source import VideoSource
+from enhancement.inference.video_streams import Companions, copy_description
 
 ENCODERS = {
     ".mp4": "libx264",
@@ -28,6 +29,7 @@ QUALITY = {
     "libx264": {"crf": "16", "preset": "veryfast"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6"},
 }
+DEEP_FORMAT = "yuv420p10le"
 IN_ORDER = {".avi": {"bf": "0"}}  # no timestamps: frames must be stored in the order they are shown
 
 
@@ -38,10 +40,13 @@ class VideoSink:
         path: The file; its suffix is that of a container format.
         time_base: Of the timestamps.
         rate: Frames a second, as noted in the file.
-        source: Whose colour description, sound and metadata are taken over.
+        source: Whose colour description, metadata and other streams are taken over.
+
+    Attributes:
+        left_out: A description of each stream of the source that the format does not take.
 
     Raises:
-        UserError: Not a known format; it cannot be written.
+        UserError: Not a known format, or one for fewer bits; it cannot be written.
     """
 
     def __init__(
@@ -49,10 +54,12 @@ class VideoSink:
     ) -> None:
         self.path, self.source, self.time_base = path, source, time_base
         check_video_name(path)
+        if source and source.deep:
+            _check_depth(path)
         self.temporary = temporary_for(path)
         self.matrix = source.matrix if source else BT601
         self.range = source.range if source else NARROW
-        self.sound: Sound | None = None
+        self.beside: Companions | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.container = av.open(f"file:{self.temporary}", "w")
@@ -60,10 +67,13 @@ class VideoSink:
             options = QUALITY[encoder] | IN_ORDER.get(path.suffix.lower(), {})
             self.stream: Any = self.container.add_stream(encoder, rate=rate, options=options)
             self.stream.codec_context.time_base = time_base
-            self.sound = Sound(source, self.container) if source else None
+            if source:
+                copy_description(source.stream, self.stream)
+                self.beside = Companions(source, self.container, path.suffix.lower())
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abandon()
             raise self._fault(error) from error
+        self.left_out = self.beside.left_out if self.beside else []
         self._started = False
 
     def _start(self, frame: Frame) -> None:
@@ -79,7 +89,7 @@ class VideoSink:
         self._started = True
 
     def write(self, timestamp: int, frame: Frame) -> None:
-        """Encode a frame and copy the sound up to it.
+        """Encode a frame and copy the other streams up to it.
 
         Raises:
             UserError: The file cannot be written.
@@ -97,8 +107,8 @@ class VideoSink:
             )
             picture.pts, picture.time_base = timestamp, self.time_base
             self.container.mux(self.stream.encode(picture))
-            if self.sound:
-                self.sound.copy_until(float(timestamp * self.time_base))
+            if self.beside:
+                self.beside.copy_until(float(timestamp * self.time_base))
         except (av.error.FFmpegError, OSError) as error:
             raise self._fault(error) from error
 
@@ -110,8 +120,8 @@ class VideoSink:
         """
         try:
             self.container.mux(self.stream.encode(None))
-            if self.sound:
-                self.sound.copy_until(float("inf"))
+            if self.beside:
+                self.beside.copy_until(float("inf"))
             self.container.close()
             flush_to_disk(self.temporary)  # before its name says that it is whole
             self.temporary.replace(self.path)
@@ -120,8 +130,8 @@ class VideoSink:
 
     def abandon(self) -> None:
         """Remove what was written, unless it was finished."""
-        if self.sound:
-            self.sound.close()
+        if self.beside:
+            self.beside.close()
         with suppress(Exception):
             self.container.close()
         with suppress(OSError):  # a parent of the path is a file
@@ -130,37 +140,6 @@ class VideoSink:
     def _fault(self, error: Exception) -> UserError:
         reason = getattr(error, "strerror", None) or str(error)
         return UserError(f"{self.path}: cannot be written ({reason})")
-
-
-class Sound:
-    """Copies a file's sound, packet by packet, without decoding it."""
-
-    def __init__(self, source: VideoSource, target: Any) -> None:
-        self.container = open_video(source.path)
-        streams = self.container.streams.audio
-        try:
-            self.targets = {s.index: target.add_stream_from_template(s) for s in streams}
-        except Exception:
-            self.close()
-            raise
-        self.target = target
-        self.packets = (
-            packet
-            for packet in (self.container.demux(*streams) if streams else ())
-            if packet.dts is not None
-        )
-        self.waiting = next(self.packets, None)
-
-    def copy_until(self, seconds: float) -> None:
-        """Copy the packets that begin before a time."""
-        while self.waiting and (self.waiting.dts or 0) * self.waiting.time_base <= seconds:
-            self.waiting.stream = self.targets[self.waiting.stream_index]
-            self.target.mux(self.waiting)
-            self.waiting = next(self.packets, None)
-
-    def close(self) -> None:
-        """Close the file that the sound comes from."""
-        self.container.close()
 
 
 def check_video_name(path: Path) -> None:
@@ -173,4 +152,19 @@ def check_video_name(path: Path) -> None:
         raise UserError(
             f"{path}: expected a video's name, ending in {', '.join(ENCODERS)}; "
             f"but got '{path.suffix}'"
+        )
+
+
+def _check_depth(path: Path) -> None:
+    """Refuse more than 8 bits where the format's encoder does not write them.
+
+    Raises:
+        UserError: It does not.
+    """
+    encoder = ENCODERS[path.suffix.lower()]
+    formats = av.codec.Codec(encoder, "w").video_formats or []
+    if not any(known.name == DEEP_FORMAT for known in formats):
+        raise UserError(
+            f"{path}: the video has more than 8 bits a channel, which {encoder} does not write "
+            f"here; name an .mkv or .mp4 file"
         )

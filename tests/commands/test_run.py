@@ -380,10 +380,6 @@ class TestVideo:
         assert "in.mp4: cannot be read as a video" in err
         assert err.count("\n") == 1
 
-    def test_no_comparison_of_video(self, run, in_tmp):
-        make_video("in.mp4", sound=False)
-        assert "--compare draws pictures" in run("in.mp4", "-o", "o.mp4", "--compare")[2]
-
 
 class FakeCamera:
     """Eight frames, in blue, green, red."""
@@ -410,6 +406,9 @@ class TestCamera:
     @pytest.fixture(autouse=True)
     def fake(self, monkeypatch):
         monkeypatch.setattr(video_source.cv2, "VideoCapture", FakeCamera)
+
+    def test_is_not_compared(self, run):
+        assert "--compare: is for files" in run("0", "-o", "cam.mp4", "--compare")[2]
 
     def test_is_recorded(self, run, in_tmp):
         status, out, _ = run("0", "-o", "cam.mp4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar
 
-from annotated_types import Gt
+from annotated_types import Gt, Le
 
 from enhancement.errors import UserError
 from enhancement.registry import DATASET_REGISTRY, lookup
@@ -23,7 +23,7 @@ class PartKeys:
         repeat: How many times an epoch takes each of its images, cropped and degraded anew.
     """
 
-    repeat: Annotated[int, Gt(0)] = 1
+    repeat: Annotated[int, Gt(0), Le(1000)] = 1
 
 
 @dataclass(frozen=True, kw_only=True)

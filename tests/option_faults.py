@@ -100,6 +100,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         "datasets.train.parts.a.repet: unknown key; did you mean 'repeat'?",
     ),
     (
+        mixture({"type": "PairedDataset", "layout": "high_low", "repeat": 10**9}),
+        "datasets.train.parts.a.repeat: expected less than or equal to 1000, but got 1000000000",
+    ),
+    (
         mixture({"type": "SynthesisDataset", "dataroot_gt": "x", "degradation": {"type": "Fog"}}),
         "datasets.train.parts.a.degradation.type: unknown type 'Fog'; valid: Haze, LowLight",
     ),

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from enhancement.archs.contract import Network
 from enhancement.config.named_network import named_network
 from enhancement.data.image_headers import Header, check_memory
@@ -18,6 +20,7 @@ from enhancement.inference.frames import Frame, FrameEnhancer
 from enhancement.inference.memory_limit import MemoryLimit
 from enhancement.inference.onnx_network import open_network
 from enhancement.inference.strength import blend
+from enhancement.inference.tiles import PROBE
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights.networks import network_in
 from enhancement.weights.shipped import PURPOSES, shipped_weights
@@ -167,5 +170,7 @@ class Networks:
             max_memory=self.max_memory,
             smoothing=smoothing,
         ).core
+        core(np.zeros((PROBE, PROBE, 3), np.uint8))  # or the first one would wait for its kernels
+        core.reset()
         limited = self.max_memory and core.device.type == "cpu"
         return Loaded(core, MemoryLimit(core) if limited else None)

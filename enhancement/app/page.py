@@ -55,6 +55,7 @@ def looks() -> dict[str, Any]:
         color_accent="*primary_700",
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
         slider_color="*primary_700",
         checkbox_background_color_selected="*primary_700",
         checkbox_border_color_selected="*primary_700",

@@ -307,7 +307,7 @@ class TestServer:
         assert "warning: --host 0.0.0.0: others can use this page; it has no password" in err
         assert err.endswith("Stopped by Ctrl-C\n")
         assert "Traceback" not in err
-        assert not list(tmp_path.iterdir())
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
     def test_a_port_that_is_taken(self, enhance):
         with socket.socket() as taken:

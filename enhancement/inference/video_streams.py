@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import av
-
+from enhancement.data.clips import open_video
 from enhancement.inference.video_source import VideoSource
 
 TEXTS = ("language", "title", "handler_name", "filename", "mimetype")  # others are statistics
@@ -29,7 +28,7 @@ class Companions:
     """
 
     def __init__(self, source: VideoSource, target: Any, suffix: str) -> None:
-        self.container, self.target = av.open(str(source.path)), target
+        self.container, self.target = open_video(source.path), target
         self.targets: dict[int, Any] = {}
         self.left_out: list[str] = []
         try:

@@ -1,7 +1,7 @@
 """What happens when BasicSR is imported, by whomever, once `enhancement` has been.
 
 BasicSR 1.4.2 asks for a module that torchvision no longer has; it is given an alias. Afterwards
-its registries find our networks too (registry.py). So `import enhancement` itself imports neither
+its registries find our networks too (plug_ins.py). So `import enhancement` itself imports neither
 PyTorch nor BasicSR.
 """
 
@@ -24,7 +24,7 @@ class _Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         sys.modules.setdefault(GONE, import_module(NOW))
         super().exec_module(module)
-        import_module("enhancement.registry")
+        import_module("enhancement.plug_ins")
 
 
 class _Finder(MetaPathFinder):
@@ -42,6 +42,6 @@ class _Finder(MetaPathFinder):
 def watch() -> None:
     """Be there when BasicSR is imported; where it has been, see to its registries now."""
     if "basicsr" in sys.modules:
-        import_module("enhancement.registry")
+        import_module("enhancement.plug_ins")
     else:
         sys.meta_path.insert(0, _Finder())

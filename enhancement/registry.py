@@ -8,7 +8,7 @@ Schedulers and optimisers are PyTorch's by name; ours register themselves like e
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, KeysView, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from importlib import import_module
 from typing import Any
@@ -40,13 +40,6 @@ __all__ = [
     "registered",
 ]
 
-PLUG_INS = {  # the packages whose import fills BasicSR's registries, by the registries' names
-    "arch": "archs",
-    "dataset": "data",
-    "loss": "models",
-    "metric": "scoring",
-    "model": "models",
-}
 LATE = "enhancement.archs.spandrel_bridge"  # networks that are registered when they are asked for
 NEED_A_CLOSURE = ("LBFGS", "SparseAdam", "Optimizer")
 
@@ -58,33 +51,6 @@ OPTIMIZERS: dict[str, type] = {
     and name not in NEED_A_CLOSURE
 }
 SCHEDULERS: dict[str, type] = compat.scheduler_types()
-
-
-class _FilledOnDemand(Registry):
-    """One of BasicSR's registries, which imports our plug-in whenever it is asked."""
-
-    def get(self, name: str, suffix: str = "basicsr") -> Any:
-        self._fill()
-        return super().get(name, suffix)
-
-    def __contains__(self, name: object) -> bool:
-        self._fill()
-        return super().__contains__(name)
-
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        self._fill()
-        return super().__iter__()
-
-    def keys(self) -> KeysView[str]:
-        self._fill()
-        return super().keys()
-
-    def _fill(self) -> None:
-        import_module(f"enhancement.{PLUG_INS[self._name]}")
-
-
-for _registry in (ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY):
-    _registry.__class__ = _FilledOnDemand
 
 
 def _table(registry: Registry | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -1,12 +1,39 @@
-"""The one place that chooses the device."""
+"""The one place that chooses the device, and how many threads of the CPU are used."""
 
 from __future__ import annotations
 
+import argparse
 import re
 
+import cv2
 import torch
 
 from enhancement.errors import UserError
+
+MOST_THREADS = 1024
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """`--threads`, which every command has that computes much."""
+    said = "of the CPU; default: PyTorch's choice (OMP_NUM_THREADS, or one for each core)"
+    parser.add_argument("--threads", type=int, metavar="N", help=said)
+
+
+def use_threads(number: int | None) -> None:
+    """Compute with so many threads: PyTorch, OpenCV, and the engines, which ask PyTorch.
+
+    Args:
+        number: Of `--threads`; None leaves it to PyTorch.
+
+    Raises:
+        UserError: It is not above 0.
+    """
+    if number is None:
+        return
+    if not 0 < number <= MOST_THREADS:
+        raise UserError(f"--threads: expected 1 to {MOST_THREADS}, but got {number}")
+    torch.set_num_threads(number)
+    cv2.setNumThreads(number)
 
 
 def resolve_num_gpu(num_gpu: int | str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from enhancement.device import named_device
+from enhancement.device import add_threads, named_device
 from enhancement.errors import UserError
 from enhancement.units import parse_bytes
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max_upload", default="200MB", metavar="200MB", help="of one file; default: 200MB")
     add("--max_memory", metavar="4GB", help="limit, kept by tiling; default: most of what is free")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    add_threads(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

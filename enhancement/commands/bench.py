@@ -9,12 +9,14 @@ import re
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from enhancement.commands.run import add_engine
-from enhancement.device import named_device
+from enhancement.device import add_threads, named_device
 from enhancement.errors import UserError
 from enhancement.inference.engines import engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
@@ -28,6 +30,7 @@ enhance bench RetinexFormer --sizes 640x360 720p --frames 5
 enhance bench --weights hdrnet_lol_v1 --threads 1
 """
 NAMED = {"720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
+NOTICEABLE = 0.1  # cores
 PROBE = (320, 192)  # width and height of the frame from which a larger one's time is estimated
 
 
@@ -38,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", help="or a .pth or .onnx file")
     add("--sizes", nargs="+", default=list(NAMED), help="default: 720p 1080p 4K; or WIDTHxHEIGHT")
     add("--frames", type=int, default=30, help="at most, for each size; default: 30")
-    add("--threads", type=int, help="of the CPU; default: PyTorch's choice")
+    add_threads(parser)
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add("--seconds", type=float, default=20, help="at most, for each size; default: 20")
     add_engine(parser)
@@ -83,20 +86,20 @@ def run(arguments: argparse.Namespace) -> int:
     if bool(arguments.arch) == bool(arguments.weights):
         raise UserError("expected the name of a network or --weights, and not both")
     sizes = {text: size_of(text) for text in arguments.sizes}
-    for name in ("frames", "threads", "seconds"):
+    for name in ("frames", "seconds"):
         value = getattr(arguments, name)
         if value is not None and value <= 0:
             raise UserError(f"--{name}: expected more than 0, but got {value}")
     device = named_device(arguments.device)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     if arguments.weights:
         network, meta = open_network(arguments.weights)
         name = meta.get("network_g", {}).get("type", type(network).__name__)
     else:
         network, name = random_network(arguments.arch), arguments.arch
     prepared = prepare(network.eval().to(device), device, arguments.engine, at_once=True)
+    load = OtherLoad()
     measure(FrameEnhancer(prepared), name, sizes, arguments)
+    print(load.said())
     return 0
 
 
@@ -160,3 +163,29 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model n"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+class OtherLoad:
+    """How busy other programs keep the CPU from now on."""
+
+    def __init__(self) -> None:
+        self._began, self._busy = time.perf_counter(), self._busy_seconds()
+
+    @staticmethod
+    def _busy_seconds() -> float:
+        """What all cores have worked, or were taken from this machine, without this process."""
+        spent: Any = psutil.cpu_times()
+        idle = spent.idle + getattr(spent, "iowait", 0.0)
+        own: Any = psutil.Process().cpu_times()
+        # a guest's time is counted in user's as well
+        twice = getattr(spent, "guest", 0.0) + getattr(spent, "guest_nice", 0.0)
+        return float(sum(spent) - twice - idle - own.user - own.system)
+
+    def said(self) -> str:
+        """A line under the table."""
+        seconds = time.perf_counter() - self._began
+        cores = max(0.0, (self._busy_seconds() - self._busy) / seconds)
+        if cores < NOTICEABLE:
+            return "Other programs left the CPU alone meanwhile"
+        of = f"{cores:.1f} of {psutil.cpu_count()} cores"
+        return f"Other programs kept {of} busy meanwhile; the times are longer for it"

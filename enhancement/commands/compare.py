@@ -13,7 +13,7 @@ from enhancement.comparison.costs import SIDE, measure
 from enhancement.comparison.page import build_page
 from enhancement.comparison.results import RUNS, Result, collect
 from enhancement.comparison.tables import as_csv, as_markdown, as_text
-from enhancement.device import get_device, resolve_num_gpu
+from enhancement.device import add_threads, get_device, resolve_num_gpu
 from enhancement.errors import UserError
 from enhancement.files import write_text
 from enhancement.scoring.protocols import PROTOCOLS
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tensorboard", action="store_true", help="start TensorBoard on these runs afterwards"
     )
     parser.add_argument("--port", type=int, default=6006, help="TensorBoard's; default: 6006")
+    add_threads(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

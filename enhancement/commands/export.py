@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from enhancement.device import add_threads
 from enhancement.errors import UserError
 from enhancement.files import check_place
 from enhancement.inference.conversion import SIZES
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", help="a .pth file, ours or published")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the file")
     parser.add_argument("--format", choices=sorted(FORMATS), default="onnx", help="default: onnx")
+    add_threads(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

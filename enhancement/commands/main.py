@@ -62,6 +62,8 @@ def main() -> int:
     """The command `enhance`."""
     asked = [name for name in COMMANDS if name in sys.argv[1:2]]
     arguments = build_parser(asked or COMMANDS).parse_args()
+    if getattr(arguments, "threads", None) is not None:
+        import_module("enhancement.device").use_threads(arguments.threads)
     return int(arguments.run(arguments) or 0)
 
 

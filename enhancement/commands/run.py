@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from enhancement.config.named_network import HELP as NETWORK_HELP
 from enhancement.config.named_network import named_network, one_of
+from enhancement.device import add_threads
 from enhancement.distributed import add_launcher, place_of
 from enhancement.errors import UserError
 from enhancement.files import check_place, remove_temporaries
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="skip files that exist already")
     add("--seconds", type=float, help="how long to record a camera; default: until Ctrl-C")
     add_launcher(parser)
+    add_threads(parser)
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from enhancement.data.clips import is_video
-from enhancement.device import get_device, resolve_num_gpu
+from enhancement.device import add_threads, get_device, resolve_num_gpu
 from enhancement.scoring.folders import Named, score_folders
 from enhancement.scoring.protocols import (
     NO_REFERENCE,
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="write scores.csv and scores.json there"
     )
+    add_threads(parser)
 
 
 def protocol_of(arguments: argparse.Namespace, device: torch.device) -> Protocol:

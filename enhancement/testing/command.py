@@ -10,6 +10,7 @@ import torch
 
 from enhancement import distributed
 from enhancement.config.named_network import HELP as NETWORK_HELP
+from enhancement.device import add_threads, use_threads
 from enhancement.errors import command_line
 from enhancement.inference.engines import ENGINES
 from enhancement.scoring.evaluation import Scores
@@ -52,6 +53,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--gpus", metavar="IDS", help="the GPUs to see, as CUDA_VISIBLE_DEVICES")
     add("--result_dir", default="results", help="for tables; default: results")
     add("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE", help="override options")
+    add_threads(parser)
     distributed.add_launcher(parser)
     return parser.parse_args(arguments)
 
@@ -62,6 +64,7 @@ def test(arguments: argparse.Namespace) -> tuple[Scores, Path]:
     Returns:
         The scores, and the folder that they were written to.
     """
+    use_threads(arguments.threads)
     place = distributed.start(arguments.launcher, cuda=torch.cuda.is_available())
     try:
         with distributed.synchronised_errors():

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from enhancement import distributed
 from enhancement.config.context import RunContext
 from enhancement.config.load import load_config
-from enhancement.device import resolve_num_gpu
+from enhancement.device import add_threads, resolve_num_gpu, use_threads
 from enhancement.errors import EXIT_RESUMABLE, UserError, command_line
 from enhancement.units import duration
 
@@ -50,6 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         f"{DEBUG['every']}"
     )
     add("--debug", action="store_true", help=debug)
+    add_threads(parser)
     add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -79,6 +80,7 @@ def run_training(arguments: argparse.Namespace) -> int:
         The exit status: 0, or EXIT_RESUMABLE where a signal ended it early.
     """
     log_to_terminal()
+    use_threads(arguments.threads)
     if arguments.extend and not arguments.auto_resume:
         raise UserError("--extend: makes a run longer that is gone on with; add --auto_resume")
     chosen = {"dataset": arguments.dataset, "schedule": arguments.schedule}

@@ -1,7 +1,13 @@
 """`enhance bench`: measured or estimated, by which engine."""
 
-import pytest
+import subprocess
+import sys
+import time
 
+import pytest
+import torch
+
+from enhancement.commands.bench import OtherLoad
 from enhancement.inference.engines import NAMES
 
 
@@ -23,6 +29,7 @@ def test_measures_or_estimates(enhance, engine):
         ([], "expected the name of a network or --weights, and not both"),
         (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
         (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
+        (["AODNet", "--threads", "0"], "--threads: expected 1 to 1024, but got 0"),
         (["EDSR"], "EDSR needs arguments (num_in_ch, num_out_ch); give --weights"),
         (["AODNett"], "did you mean 'AODNet'?"),
         (["LNetGIE", "--engine", "onnx"], "--engine onnx: cannot compute LNetGIE"),
@@ -32,3 +39,28 @@ def test_mistakes(enhance, arguments, said):
     status, _, err = enhance("bench", *arguments)
     assert status == 2
     assert said in err
+
+
+def test_threads_are_those_asked_for(enhance):
+    before = torch.get_num_threads()
+    try:
+        options = ("--threads", "3", "--sizes", "32x32", "--frames", "1")
+        _, out, _ = enhance("bench", "AODNet", *options)
+        assert ", 3 threads;" in out.splitlines()[0]
+        assert "Other programs" in out.splitlines()[-1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_program_beside_is_seen():
+    load = OtherLoad()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        time.sleep(1)
+        other.kill()
+    assert "cores busy meanwhile; the times are longer for it" in load.said()
+
+
+def test_nothing_beside_is_said_too(monkeypatch):
+    monkeypatch.setattr(OtherLoad, "_busy_seconds", staticmethod(lambda: 0.0))
+    assert OtherLoad().said() == "Other programs left the CPU alone meanwhile"

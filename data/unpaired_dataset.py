@@ -27,10 +27,13 @@ class UnpairedOptions(DatasetOptions):
         dataroot_lq: Folder of dark images or videos, LMDB of images, or `package:NAME/folder`.
         degradation: Darkens images that are well lit, as `SynthesisDataset` does; `type` and
             arguments. The targets are withheld.
+        dataroot_boxes: Folder of ExDark's annotation files, one for each image, by which
+            `--detector` is scored.
     """
 
     dataroot_lq: str
     degradation: dict[str, Any] | None = None
+    dataroot_boxes: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from enhancement.data.images import to_8_bit
 from enhancement.errors import UserError, hint
+from enhancement.scoring.average_precision import average_precision, check_installed
 from enhancement.scoring.lightness_order import lightness_order_error
 from enhancement.scoring.lpips import load_lpips, lpips_distance
 from enhancement.scoring.masks import dice, miou
@@ -33,7 +34,7 @@ class Metric:
         name: In option files, in CSV and JSON, and in logs.
         title: At the head of a table's column.
         function: Of the output and what it is compared with: images (1, 3, H, W) in [0, 1],
-            boolean masks (N, H, W), or what was gathered of clips.
+            boolean masks (N, H, W), or what was gathered of clips or detected in all images.
         digits: Printed behind the decimal point.
         better: Whether a "high" or a "low" score is the better one.
         compares: What `function` takes.
@@ -46,7 +47,7 @@ class Metric:
     function: Compare
     digits: int = 4
     better: Literal["high", "low"] = "high"
-    compares: Literal["image", "mask", "clip"] = "image"
+    compares: Literal["image", "mask", "clip", "objects"] = "image"
     load: Callable[[torch.device], None] | None = None
     against: Literal["truth", "input", "nothing"] = "truth"
 
@@ -109,8 +110,11 @@ DICE = Metric("dice", "Dice", _mean(dice), compares="mask")
 MIOU = Metric("miou", "mIoU", _mean(miou), compares="mask")
 FLICKER = Metric("flicker", "flicker", flicker, digits=3, better="low", compares="clip")
 WARPING = Metric("warping", "warping", warping_error, digits=3, better="low", compares="clip")
+MAP = Metric("map", "mAP", average_precision("map"), compares="objects", load=check_installed)
+MAP_50 = replace(MAP, name="map_50", title="mAP at 0.5", function=average_precision("map_50"))
 METRICS = {
-    metric.name: metric for metric in (PSNR, SSIM, LPIPS, NIQE, LOE, DICE, MIOU, FLICKER, WARPING)
+    metric.name: metric
+    for metric in (PSNR, SSIM, LPIPS, NIQE, LOE, DICE, MIOU, FLICKER, WARPING, MAP, MAP_50)
 }
 
 

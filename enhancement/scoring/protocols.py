@@ -9,6 +9,7 @@
 | `no_reference` | NIQE, and LOE against the input: neither needs a ground truth |
 | `video` | `basicsr`'s of every frame, averaged over a clip; the clip's flicker and warping error |
 | `segmentation` | Dice and mIoU of masks |
+| `detection` | mean average precision of a detector's boxes |
 
 `+gtmean` variants first scale the output's brightness to the ground truth's: they are protocols of
 their own, because they flatter. PSNR and SSIM are computed in float64, on the images' device.
@@ -28,6 +29,8 @@ from enhancement.scoring.metrics import (
     FLOAT_PSNR,
     LOE,
     LPIPS,
+    MAP,
+    MAP_50,
     MIOU,
     NIQE,
     PSNR,
@@ -81,7 +84,7 @@ class Protocol:
 
     @property
     def compares(self) -> str:
-        """What it scores: "image", "mask" or "clip"."""
+        """What it scores: "image", "mask", "clip" or "objects"."""
         return self.metrics[-1].compares
 
     @property
@@ -169,14 +172,16 @@ _PLAIN = (
     Protocol("capsule", (PSNR, UNIFORM_SSIM, LPIPS)),
 )
 NO_REFERENCE = Protocol("no_reference", (NIQE, LOE))
+DETECTION = Protocol("detection", (MAP, MAP_50))
 VIDEO = Protocol("video", (PSNR, SSIM, FLICKER, WARPING))
 SEGMENTATION = Protocol("segmentation", (DICE, MIOU))
 _FLATTERING = map(_with_gt_mean, _PLAIN)
-PROTOCOLS = {p.name: p for p in (*_PLAIN, *_FLATTERING, NO_REFERENCE, VIDEO, SEGMENTATION)}
+_OTHERS = (NO_REFERENCE, VIDEO, SEGMENTATION, DETECTION)
+PROTOCOLS = {p.name: p for p in (*_PLAIN, *_FLATTERING, *_OTHERS)}
 
 
 def protocols_for(*compares: str) -> dict[str, Protocol]:
-    """The protocols that score an "image", a "mask" or a "clip"."""
+    """The protocols that score an "image", a "mask", a "clip" or "objects"."""
     return {name: p for name, p in PROTOCOLS.items() if p.compares in compares}
 
 

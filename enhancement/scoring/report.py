@@ -15,7 +15,7 @@ from enhancement.errors import UserError
 from enhancement.files import write_text
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import METRICS
-from enhancement.scoring.protocols import VIDEO
+from enhancement.scoring.protocols import DETECTION, VIDEO
 from enhancement.terminal import text_table
 
 INPUT, MEAN = "untouched input", "mean"
@@ -37,7 +37,10 @@ def cell(metric: str, value: float | None) -> str:
 def caption(scores: Scores) -> str:
     """How, and on what, a table was scored."""
     kind = "clips" if scores.protocol == VIDEO.name else "images"
-    return f"Protocol {scores.protocol}, dataset {scores.dataset}, {len(scores.rows)} {kind}"
+    scored = f"{len(scores.rows)} {kind}"
+    if scores.protocol == DETECTION.name:  # all images make one row
+        scored = scores.rows[0].name
+    return f"Protocol {scores.protocol}, dataset {scores.dataset}, {scored}"
 
 
 def table(scores: Scores) -> str:

@@ -39,6 +39,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "and on the ground truth; default: the one that the weights were trained through"
     )
     add("--segmentation", type=Path, metavar="W", help=segmentation)
+    detector = (
+        "a torchvision detector's weights or an ONNX graph: score what it finds in the input and "
+        "in each stage's output, on a dataset with boxes (ExDark)"
+    )
+    add("--detector", metavar="FILE", help=detector)
     levels = "also score with the ground truth darkened to each of these exposures"
     add("--brightness_levels", nargs="+", type=float, metavar="L", help=levels)
     add("--self_ensemble", action="store_true", help="mean over 8 flips and rotations")

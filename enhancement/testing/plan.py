@@ -16,12 +16,15 @@ from enhancement.config.load import load_config
 from enhancement.config.named_network import NamedNetwork, named_network, one_of
 from enhancement.config.schema import Config
 from enhancement.data.blocks import DatasetBlock
+from enhancement.data.boxes import Boxes
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, hint
 from enhancement.files import check_place
 from enhancement.paths import inside
+from enhancement.scoring.detectors import Detector, load_detector
 from enhancement.scoring.protocols import (
+    DETECTION,
     Protocol,
 )
 from enhancement.scoring.report import SCORES_FILE
@@ -47,6 +50,7 @@ class Plan:
         extra: Protocols to score by as well, in tables of their own.
         device, device_note: Where, and why there.
         segmenter: The network whose masks are scored as well, or None.
+        detector, boxes: What finds objects, scored as well, and those that are there; or None.
         levels: Brightness levels to score at as well.
         rank, world_size: This process, and how many share the images.
     """
@@ -63,6 +67,8 @@ class Plan:
     device: torch.device
     device_note: str
     segmenter: nn.Module | None
+    detector: Detector | None
+    boxes: Boxes | None
     levels: list[float]
     rank: int = 0
     world_size: int = 1
@@ -148,6 +154,8 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
         device=device,
         device_note=resolve_num_gpu(num_gpu)[1],
         segmenter=segmenter.to(device) if segmenter else None,
+        boxes=_boxes(arguments, block, loader.dataset, world_size),
+        detector=load_detector(arguments.detector, device) if arguments.detector else None,
         levels=sorted(set(arguments.brightness_levels or [])),
         rank=rank,
         world_size=world_size,
@@ -221,13 +229,33 @@ def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
         return replace(block, options={**options, "dataroot": str(root)})
     moved = {}
     main = "dataroot_gt" if block.gives_truth else "dataroot_lq"
-    for key in (main, "dataroot_mask"):
+    for key in (main, "dataroot_mask", "dataroot_boxes"):
         if options.get(key):
             inside = Path(*Path(options[key]).parts[2:])  # datasets/KvasirSEG/images: "images"
             moved[key] = str(root / inside)
-    if not Path(moved[main]).is_dir() and "dataroot_mask" not in moved:
+    if not Path(moved[main]).is_dir() and len(moved) == 1:
         moved[main] = str(root)
     return replace(block, options={**options, **moved})
+
+
+def _boxes(
+    arguments: argparse.Namespace, block: DatasetBlock, dataset: Any, world_size: int
+) -> Boxes | None:
+    """The objects that `--detector` is scored by; None without it.
+
+    Raises:
+        UserError: The dataset says of none, or they cannot be scored here.
+    """
+    if not arguments.detector:
+        return None
+    root = block.options.get("dataroot_boxes")
+    if not root:
+        raise UserError(f"--detector: {block.name} has no boxes; set its dataroot_boxes")
+    if world_size > 1 or arguments.self_ensemble:
+        raise UserError("--detector: is scored by one process, without --self_ensemble")
+    for metric in DETECTION.metrics:
+        metric.prepare(torch.device("cpu"))
+    return Boxes(root, dataset.sources[0])
 
 
 def _segmenter(

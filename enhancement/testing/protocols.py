@@ -26,7 +26,7 @@ from enhancement.scoring.pyiqa_metrics import pyiqa_protocol
 ONE_BY_ONE = ("brightness_levels", "no_reference", "pyiqa")  # not for clips
 IMAGES_ONLY = (
     *("protocol", "GT_mean", "self_ensemble", "segmentation", "brightness_levels"),
-    *("no_reference", "pyiqa"),
+    *("no_reference", "pyiqa", "detector"),
 )
 
 

@@ -28,6 +28,9 @@ def report(plan: Plan, results: Results) -> None:
     if results.sides:
         about["segmentation"] = {side: found.mean() for side, found in results.sides.items()}
         tables.append(sides_table(results.sides))
+    if results.detected:
+        about["detection"] = {side: found.mean() for side, found in results.detected.items()}
+        tables.append(sides_table(results.detected))
     files = list(write_scores(plan.folder, scores, about))
     for other in results.extra:
         files += write_scores(plan.folder_of(other.protocol), other, about)

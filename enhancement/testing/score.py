@@ -14,6 +14,7 @@ from enhancement.inference.engines import WORTH_CONVERTING, engine_name, prepare
 from enhancement.paths import inside
 from enhancement.scoring.brightness import Sweep, sweep
 from enhancement.scoring.clips import evaluate_clips
+from enhancement.scoring.detection import score_detection
 from enhancement.scoring.evaluation import Row, Scorer, Scores, evaluate
 from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
 from enhancement.scoring.thumbnails import THUMBNAILS, thumbnail
@@ -32,6 +33,7 @@ class Results:
         engine: What computed the network.
         extra: By each of the plan's other protocols.
         sides: Of the masks found in the input, each stage's output and the ground truth; or None.
+        detected: Of the objects found in the input and each stage's output; or None.
         sweep: Of every brightness level; or None.
         rows: Input, output and ground truth of the first images, (1, 3, H, W) each.
         thumbnails: The same of more images, encoded and small.
@@ -41,6 +43,7 @@ class Results:
     engine: str
     extra: list[Scores] = field(default_factory=list)
     sides: Sides | None = None
+    detected: Sides | None = None
     sweep: Sweep | None = None
     rows: list[tuple[Tensor, ...]] = field(default_factory=list)
     thumbnails: list[tuple[bytes, ...]] = field(default_factory=list)
@@ -113,6 +116,10 @@ def _score_share(plan: Plan) -> Results:
     if plan.segmenter:
         loader = plan.loader
         results.sides = score_segmentation(plan.network, plan.segmenter, loader, name, plan.device)
+    if plan.detector and plan.boxes:
+        results.detected = score_detection(
+            plan.network, plan.detector, plan.loader, plan.boxes, name, plan.device
+        )
     if plan.levels:
         place = plan.rank, plan.world_size
         results.sweep = sweep(

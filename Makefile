@@ -37,7 +37,7 @@ capsule-demo: install
 	@$(BIN)/python -m enhancement.demos.capsule
 
 # a process a core, each with one thread: threads that wait for each other would only spin
-PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: install
 	@$(PYTEST) -m 'not slow'

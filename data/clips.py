@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import os
-import threading
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import av
@@ -23,8 +22,6 @@ VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".m
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
 BT601, NARROW, FULL = 5, 1, 2
-NEAR = 32  # frames: decoding so many is no dearer than starting at a key frame
-MOST_OPEN = 4  # videos a thread: an input, a ground truth, and those of the clip before
 
 
 def open_video(path: Path) -> Any:
@@ -127,58 +124,35 @@ class ClipSource:
         return self._sizes[clip]
 
     def read(self, name: str) -> Array:
-        clip, _, number = name.rpartition("/")
-        path, times, index = self.folder / clip, self._times[clip], int(Path(number).stem)
-        decoders = _decoders.by_path
-        decoder = decoders.pop(path, None) or _Decoder(path)
-        try:
-            frame = decoder.frame(times[index], times[max(0, index - NEAR)])
-        except (av.error.FFmpegError, OSError) as error:
-            raise UserError(f"{self.where(name)}: cannot be decoded ({_reason(error)})") from error
-        if frame is None:
-            raise UserError(
-                f"{self.where(name)}: cannot be decoded; the video is damaged or cut off"
-            )
-        decoders[path] = decoder
-        if len(decoders) > MOST_OPEN:
-            del decoders[next(iter(decoders))]
-        return frame
+        return next(self.walk([name]))
 
+    def walk(self, names: Sequence[str]) -> Iterator[Array]:
+        """Frames one after the other, in the order of their clips; each clip is decoded once.
 
-class _Decoder:
-    """An open video that goes on from the frame it gave last, where the next one is near."""
-
-    def __init__(self, path: Path):
-        self._path, self._last = path, -math.inf
-        self._container: Any = None
-
-    def frame(self, time: int, near: int) -> Array | None:
-        """The first frame at `time` or later; None if there is none.
-
-        Args:
-            time: Of presentation, in the stream's units.
-            near: How far behind `time` the last frame may lie to be gone on from.
+        Raises:
+            UserError: A frame cannot be decoded.
         """
-        if self._container is None:
-            self._container = open_video(self._path)
-            self._stream = self._container.streams.video[0]
-            self._colours = colours_of(self._stream.codec_context)
-        if not near <= self._last < time:
-            self._container.seek(time, stream=self._stream)  # to the key frame before it
-            self._frames = self._container.decode(self._stream)
-        for frame in self._frames:
-            if frame.pts is not None and frame.pts >= time and not frame.is_corrupt:
-                self._last = frame.pts
-                return rgb_frame(frame, *self._colours)
-        return None
+        for clip, members in groupby(names, key=lambda name: name.rpartition("/")[0]):
+            at = [int(PurePosixPath(name).stem) for name in members]
+            yield from self._decoded(clip, [(i, self._times[clip][i]) for i in at])
 
-
-class _Decoders(threading.local):
-    """The open videos of a thread, the one used last at the end."""
-
-    def __init__(self) -> None:
-        self.by_path: dict[Path, _Decoder] = {}
-
-
-_decoders = _Decoders()
-os.register_at_fork(after_in_child=lambda: _decoders.by_path.clear())  # they share their positions
+    def _decoded(self, clip: str, wanted: list[tuple[int, int]]) -> Iterator[Array]:
+        """The frames of a clip with these numbers and times, which rise."""
+        place = self.where(f"{clip}/{wanted[0][0]:06d}.png")
+        try:
+            with open_video(self.folder / clip) as container:
+                stream = container.streams.video[0]
+                colours = colours_of(stream.codec_context)
+                container.seek(wanted[0][1], stream=stream)  # to the key frame before it
+                frames = (f for f in container.decode(stream) if f.pts is not None)
+                for index, time in wanted:
+                    place = self.where(f"{clip}/{index:06d}.png")
+                    shown = (f for f in frames if f.pts >= time and not f.is_corrupt)
+                    frame = next(shown, None)
+                    if frame is None:
+                        raise UserError(
+                            f"{place}: cannot be decoded; the video is damaged or cut off"
+                        )
+                    yield rgb_frame(frame, *colours)
+        except (av.error.FFmpegError, OSError) as error:
+            raise UserError(f"{place}: cannot be decoded ({_reason(error)})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -58,9 +58,14 @@ class Images:
             raise UserError("\n".join(shortened(faults)))
         return cls(sources, names)
 
-    def read(self, names: Named) -> list[Array]:
-        """The output and its partners."""
-        return [source.read(name) for source, name in zip(self.sources, names, strict=True)]
+    def read(self) -> Iterator[tuple[Array, ...]]:
+        """Each output and its partners."""
+        columns = zip(*self.names, strict=True)
+        return zip(*map(_read, self.sources, columns), strict=True)
+
+
+def _read(source: Source, names: Sequence[str]) -> Iterator[Array]:
+    return source.walk(names) if isinstance(source, ClipSource) else map(source.read, names)
 
 
 def _pair(a: Source, b: Source) -> tuple[list[tuple[str, str]], list[str]]:
@@ -130,9 +135,9 @@ def score_folders(
     as_tensor = _mask if masks else _image
 
     def read() -> Iterator[Frame]:
-        for names in progress(images.names):
-            arrays = [as_tensor(array).to(device) for array in images.read(names)]
-            yield names[0], dict(zip(given, arrays, strict=True))
+        for names, arrays in zip(progress(images.names), images.read(), strict=True):
+            tensors = [as_tensor(array).to(device) for array in arrays]
+            yield names[0], dict(zip(given, tensors, strict=True))
 
     with torch.inference_mode():
         if protocol.compares == "clip":

@@ -1,5 +1,7 @@
 """Dark images alone: from folders, videos, or darkened on the way."""
 
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,24 @@ def test_frames_of_videos_are_images(clips):
     assert source.size(source.names[1]) == (32, 48)
     dataset = unpaired_block(clips, frame_step=5, cache="ram").build()
     assert (len(dataset), dataset[3]["name"]) == (4, "1.mp4/000005.png")
+
+
+def first_level(source, name, found):
+    found.put(source.read(name)[0, 0].tolist())
+
+
+def test_a_forked_process_reads_on_where_its_parent_has_begun(clips):
+    source = open_source(clips)
+    expected = [source.read(name)[0, 0].tolist() for name in source.names[:3]]
+    context = get_context("fork")
+    found = context.Queue()
+    for name in source.names[1:3]:
+        child = context.Process(target=first_level, args=(source, name, found))
+        child.start()
+        child.join(30)
+        assert child.exitcode == 0
+        assert found.get(timeout=5) == expected[source.names.index(name)]
+    assert source.read(source.names[2])[0, 0].tolist() == expected[2]
 
 
 def test_frames_pair_by_clip_and_number(tmp_path):

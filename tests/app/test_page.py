@@ -134,8 +134,8 @@ def test_photographs_by_two_networks(visit, dark, in_tmp, address):
     text = enhance(page, "4 of 6 done")
     assert text.count("text.png: cannot be read as an image (not an image)") == 1
     assert "Traceback" not in page.content()
-    assert page.locator("#side-by-side img").count() == 6
-    assert page.locator("tbody tr", has_text="MB").count() == 4
+    sync_api.expect(page.locator("#side-by-side img")).to_have_count(6)
+    sync_api.expect(page.locator("tbody tr", has_text="MB")).to_have_count(4)
     assert len(links(page)) == 4
     with page.expect_download() as download:
         page.locator("#downloads a[download]").first.click()

@@ -9,6 +9,7 @@ import torch
 from helpers import picture
 from PIL import Image
 
+from enhancement.data import images
 from enhancement.data.images import (
     image_size,
     read_image,
@@ -131,7 +132,7 @@ def test_whatever_the_decoder_raises_names_the_file(tmp_path, monkeypatch, kind)
         raise kind("odd")
 
     write_image(tmp_path / "a.png", picture(0))
-    monkeypatch.setattr(Image.Image, "getbands", fail)
+    monkeypatch.setattr(images, "_decode_8_bit", fail)
     with pytest.raises(UserError, match=r"a\.png: cannot be read as an image \(odd\)"):
         read_image(tmp_path / "a.png")
 

@@ -202,7 +202,7 @@ def test_every_metric_bears_its_own_name_and_belongs_to_a_protocol():
 
 
 def test_a_protocol_compares_images_masks_or_clips():
-    assert protocols_for("image", "mask", "clip") == PROTOCOLS
+    assert protocols_for("image", "mask", "clip", "objects") == PROTOCOLS
     assert list(protocols_for("clip")) == ["video"]
     assert list(protocols_for("mask")) == ["segmentation"]
     for protocol in PROTOCOLS.values():

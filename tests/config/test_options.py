@@ -18,7 +18,7 @@ from enhancement.errors import OptionError, UserError, hint, nearest
 OPTIONS = ROOT / "options"
 NETWORKS = sorted(p for p in OPTIONS.glob("*.yml") if p.stem != "quickstart")
 STAGES = sorted((OPTIONS / "capsule").glob("*.yml"))
-TESTED_ALONE = ["well_lit"]
+TESTED_ALONE = ["exdark", "well_lit"]
 FOUND = sorted(p.stem for p in (OPTIONS / "datasets").glob("*.yml"))
 DATASETS = [name for name in FOUND if name not in TESTED_ALONE]
 WITHOUT_FILES: set[str] = set()

@@ -25,7 +25,7 @@ from enhancement.training import command as train
 from enhancement.weights import state_dicts, storage
 
 NETWORKS = sorted(p.stem for p in (ROOT / "options").glob("*.yml") if p.stem != "quickstart")
-TESTED_ALONE = ["well_lit"]
+TESTED_ALONE = ["exdark", "well_lit"]
 FOUND = sorted(p.stem for p in (ROOT / "options/datasets").glob("*.yml"))
 DATASETS = [name for name in FOUND if name not in TESTED_ALONE]
 UNPAIRED = ["endoscopy_dark", "lol_v1_dark", "surgical_video_dark"]

@@ -18,7 +18,7 @@ from enhancement.errors import UserError, hint
 from enhancement.inference.enhancer import load
 from enhancement.inference.frames import Frame, FrameEnhancer
 from enhancement.inference.memory_limit import MemoryLimit
-from enhancement.inference.onnx_network import open_network
+from enhancement.inference.onnx_network import ONNX, open_network
 from enhancement.inference.strength import blend
 from enhancement.inference.tiles import PROBE
 from enhancement.registry import ARCH_REGISTRY, lookup
@@ -27,7 +27,6 @@ from enhancement.weights.shipped import PURPOSES, shipped_weights
 from enhancement.weights.tensor_files import WEIGHTS
 
 KEPT = 4  # networks that stay loaded
-ONNX = ".onnx"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from enhancement.weights.networks import build_from_file
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+ONNX = ".onnx"  # ending of the files' names
+
 
 def open_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     """A network from weights or an ONNX file alone, and what the file says about itself.
@@ -26,7 +28,7 @@ def open_network(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     Raises:
         UserError: The file cannot be read, or does not say which network it holds.
     """
-    if Path(path).suffix.lower() == ".onnx":
+    if Path(path).suffix.lower() == ONNX:
         network = OnnxNetwork(path)
         return network, network.meta
     return build_from_file(path)

@@ -30,16 +30,17 @@ def check_installed(device: torch.device) -> None:
     _mean_average_precision()
 
 
-def average_precision(which: str) -> Callable[[Sequence[Any], Sequence[Any]], float]:
-    """A function of the detections and the objects of each image.
+def average_precisions(found: Sequence[Any], truths: Sequence[Any]) -> dict[str, float]:
+    """Of the detections and the objects of each image.
 
-    Args:
-        which: "map", over overlaps of 0.5 to 0.95 (COCO's), or "map_50", for an overlap of 0.5.
+    Returns:
+        "map", over overlaps of 0.5 to 0.95 (COCO's), "map_50", for an overlap of 0.5, and others.
     """
+    metric = _mean_average_precision()
+    metric.update([one._asdict() for one in found], [one._asdict() for one in truths])
+    return {name: float(value) for name, value in metric.compute().items() if value.numel() == 1}
 
-    def score(found: Sequence[Any], truths: Sequence[Any]) -> float:
-        metric = _mean_average_precision()
-        metric.update([one._asdict() for one in found], [one._asdict() for one in truths])
-        return float(metric.compute()[which])
 
-    return score
+def average_precision(which: str) -> Callable[[Sequence[Any], Sequence[Any]], float]:
+    """The function that gives one of `average_precisions` alone."""
+    return lambda found, truths: average_precisions(found, truths)[which]

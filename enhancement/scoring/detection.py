@@ -10,6 +10,7 @@ from torch import nn
 
 from enhancement.data.boxes import Boxes, Objects
 from enhancement.inference.run import eval_mode, run_stages
+from enhancement.scoring.average_precision import average_precisions
 from enhancement.scoring.detectors import Detections, Detector
 from enhancement.scoring.evaluation import Row, Scores, samples
 from enhancement.scoring.protocols import DETECTION
@@ -46,7 +47,7 @@ def score_detection(
                 found.setdefault(side, []).append(detector(image.clamp(0, 1)))
     sides: Sides = {}
     for side, detections in found.items():
-        values = {m.name: m.function(detections, truths) for m in DETECTION.metrics}
-        row = Row(f"{len(truths)} images", {}, {**values})
+        values = average_precisions(detections, truths)
+        row = Row(f"{len(truths)} images", {}, {name: values[name] for name in DETECTION.names})
         sides[side] = Scores(DETECTION.name, dataset, [row])
     return sides

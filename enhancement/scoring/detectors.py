@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from enhancement.data.boxes import CLASSES
 from enhancement.errors import UserError
 from enhancement.files import require_file
+from enhancement.inference.onnx_network import ONNX, open_session
 from enhancement.weights.state_dicts import misfits, read_weights
 
 COCO = {  # COCO's number of each of ExDark's classes
     **{"Bicycle": 2, "Boat": 9, "Bottle": 44, "Bus": 6, "Car": 3, "Cat": 17},
     **{"Chair": 62, "Cup": 47, "Dog": 18, "Motorbike": 4, "People": 1, "Table": 67},
 }
-ONNX = ".onnx"
 COCO_CLASSES, OWN_CLASSES = 91, len(CLASSES) + 1  # with the background
 LOGITS = "head.classification_head."
 # torchvision's builders: the tensor whose first side tells the classes, and how many times each
@@ -111,10 +111,8 @@ def _of_network(network: nn.Module, classes: int) -> Detector:
 
 
 def _of_graph(path: Path) -> Detector:
-    import onnxruntime
-
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = open_session(str(path))
     except Exception as error:  # onnxruntime's errors share no base
         raise UserError(f"--detector: {path} cannot be read ({error})") from error
     entry = session.get_inputs()[0]

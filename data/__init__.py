@@ -4,6 +4,12 @@ A new dataset class is one line in this list; a layout is one entry in layouts.p
 one in degradations.py.
 """
 
-from . import mixed_dataset, paired_dataset, synthesis_dataset, unpaired_dataset
+from . import basicsr_lmdb, mixed_dataset, paired_dataset, synthesis_dataset, unpaired_dataset
 
-__all__ = ["mixed_dataset", "paired_dataset", "synthesis_dataset", "unpaired_dataset"]
+__all__ = [
+    "basicsr_lmdb",
+    "mixed_dataset",
+    "paired_dataset",
+    "synthesis_dataset",
+    "unpaired_dataset",
+]

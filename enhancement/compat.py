@@ -12,6 +12,7 @@ basicsr_import.py gives it an alias |
 | `num_gpu: 1` crashes without a GPU | it is handed a resolved number |
 | saving drops errors and is not atomic | `repair_base_model` |
 | resuming asks for CUDA and restores little | our models have their own, BasicSR's have none |
+| reads LMDBs by a library that a damaged file ends with a signal | `repair_file_client` |
 | requires tb-nightly and opencv-python | requirements.lock leaves both out |
 """
 
@@ -25,6 +26,7 @@ import basicsr  # noqa: F401  (fills the registries)
 import torch
 from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.models.base_model import BaseModel
+from basicsr.utils.file_client import FileClient
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -124,3 +126,12 @@ def repair_base_model(setup_schedulers: Any, save_network: Any) -> None:
     BaseModel.update_learning_rate = _update_learning_rate
     BaseModel.save_network = save_network
     BaseModel.save_training_state = _save_training_state
+
+
+def repair_file_client(lmdb: type) -> None:
+    """Replace what BasicSR's own dataset classes read LMDBs by.
+
+    Args:
+        lmdb: A storage backend, as data/ has it.
+    """
+    FileClient._backends["lmdb"] = lmdb

@@ -29,6 +29,8 @@ def piped(given: list[str], out: str, image_format: str | None) -> Iterator[tupl
     if PIPE not in given and out != PIPE:
         yield given, out
         return
+    if out == PIPE and sys.__stdout__ is None:
+        raise UserError(f"--out {PIPE}: standard output is closed; name a file")
     if len(given) > 1:
         raise UserError(f"'{PIPE}' stands for one image; leave out the other inputs")
     if out == PIPE and given[0] != PIPE and not Path(given[0]).is_file():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from basicsr.data.paired_image_dataset import PairedImageDataset
+from basicsr.utils.file_client import FileClient, LmdbBackend
 from helpers import make_pairs, picture, tiny_options
 
 from enhancement.data.images import read_image, write_image
@@ -14,6 +15,20 @@ from enhancement.data.near_duplicates import SAME_SCENE, fingerprint, near_pairs
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.sources import LmdbSource
 from enhancement.dataset_tools.image_sets import find_sets
+from enhancement.errors import UserError
+
+
+def their_dataset():
+    """BasicSR's own class on two LMDBs."""
+    return PairedImageDataset(
+        {
+            "io_backend": {"type": "lmdb"},
+            "dataroot_lq": "low.lmdb",
+            "dataroot_gt": "high.lmdb",
+            "phase": "val",
+            "scale": 1,
+        }
+    )
 
 
 def noisy(image):
@@ -158,19 +173,25 @@ class TestCheck:
 
 
 class TestLmdb:
-    def test_basicsr_and_we_read_it(self, in_tmp, enhance):
+    def test_basicsrs_own_dataset_reads_it_checked(self, in_tmp, enhance):
         make_pairs(in_tmp, "low", "high", count=3)
         for side in ("low", "high"):
             assert enhance("data", "lmdb", side, "-o", f"{side}.lmdb")[0] == 0
-        theirs = PairedImageDataset(
-            {
-                "io_backend": {"type": "lmdb"},
-                "dataroot_lq": "low.lmdb",
-                "dataroot_gt": "high.lmdb",
-                "phase": "val",
-                "scale": 1,
-            }
+        dataset = their_dataset()
+        np.testing.assert_allclose(
+            dataset[1]["gt"].permute(1, 2, 0) * 255, read_image("high/1.png"), atol=1e-3
         )
+        with (in_tmp / "low.lmdb/data.mdb").open("r+b") as file:
+            file.truncate(6000)
+        with pytest.raises(UserError, match=r"low\.lmdb/data\.mdb: .* cut off"):
+            their_dataset()[1]
+
+    def test_basicsr_and_we_read_it(self, in_tmp, enhance, monkeypatch):
+        monkeypatch.setitem(FileClient._backends, "lmdb", LmdbBackend)  # not ours
+        make_pairs(in_tmp, "low", "high", count=3)
+        for side in ("low", "high"):
+            assert enhance("data", "lmdb", side, "-o", f"{side}.lmdb")[0] == 0
+        theirs = their_dataset()
         np.testing.assert_allclose(
             theirs[1]["gt"].permute(1, 2, 0) * 255, read_image("high/1.png"), atol=1e-3
         )

@@ -132,6 +132,11 @@ class TestPipes:
         status, _, err = run("-", "-o", "out.png")
         assert (status, err) == (2, "error: standard input: expected one image, but got 0 bytes\n")
 
+    def test_a_standard_output_that_is_closed_is_one_line(self, run, folder, monkeypatch):
+        monkeypatch.setattr(sys, "__stdout__", None)
+        status, _, err = run("in/a.png", "-o", "-")
+        assert (status, err) == (2, "error: --out -: standard output is closed; name a file\n")
+
     def test_a_folder_does_not_fit_standard_output(self, run, folder):
         status, _, err = run("in", "-o", "-")
         assert status == 2

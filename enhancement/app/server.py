@@ -7,10 +7,12 @@ import socket
 import tempfile
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NoReturn
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from gradio import processing_utils
 
 from enhancement.app.guard import Guard
 from enhancement.app.networks import Networks
@@ -50,6 +52,10 @@ def is_this_machine_alone(host: str) -> bool:
         return False
 
 
+async def _fetch_nothing(url: str) -> NoReturn:
+    raise UserError(f"{url}: expected an upload; this server fetches no addresses")
+
+
 def build_app(networks: Networks, root: Path, max_upload: str) -> Guard:
     """The whole server as an ASGI application.
 
@@ -59,6 +65,7 @@ def build_app(networks: Networks, root: Path, max_upload: str) -> Guard:
         max_upload: The largest upload, such as "200MB".
     """
     os.environ["GRADIO_TEMP_DIR"] = str(root)
+    processing_utils.async_ssrf_protected_get = _fetch_nothing  # all its downloads use it
     visitors, limit = Visitors(root), parse_bytes(max_upload)
     app = gr.mount_gradio_app(
         FastAPI(docs_url=None, redoc_url=None, openapi_url=None),

@@ -1,5 +1,6 @@
 """`enhance app` without a browser: what it offers, enhances and refuses; whose files are whose."""
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -230,6 +231,29 @@ def test_peak_usage_sees_what_was_freed_again():
         time.sleep(0.05)
         del big
     assert 60 << 20 < usage.bytes < 200 << 20
+
+
+class TestServer:
+    def test_an_address_instead_of_an_upload_is_not_fetched(self, in_tmp, networks, monkeypatch):
+        pytest.importorskip("gradio", reason="enhance app needs Gradio")
+        import safehttpx
+        from gradio import Image, processing_utils
+
+        from enhancement.app.server import build_app
+
+        asked = []
+        monkeypatch.setattr(safehttpx, "get", lambda url, **_: asked.append(url))
+        monkeypatch.setattr(
+            processing_utils, "async_ssrf_protected_get", processing_utils.async_ssrf_protected_get
+        )
+        monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+        build_app(networks, in_tmp, "1MB")
+        address = "http://example.com/a.png"
+        with pytest.raises(UserError, match="this server fetches no addresses"):
+            processing_utils.save_url_to_cache(address, str(in_tmp))
+        with pytest.raises(UserError, match="this server fetches no addresses"):
+            asyncio.run(Image().async_move_resource_to_block_cache(address))
+        assert asked == []
 
 
 class TestCommand:

@@ -6,7 +6,7 @@ PYTHON := $(shell for p in python3 python3.12 python3.11 python3.10; do \
 endif
 BIN := .venv/bin
 
-.PHONY: help install quickstart capsule-demo test test-all fuzz lint docs lock clean
+.PHONY: help install quickstart capsule-demo test test-all fuzz lint tables docs lock clean
 
 help:
 	@echo 'make quickstart   install, then train and test on photographs (about 5 minutes)'
@@ -15,6 +15,7 @@ help:
 	@echo 'make test-all     install, then run every test'
 	@echo 'make fuzz         install, then try damaged files (EXAMPLES=5000 of each kind)'
 	@echo 'make lint         ruff and mypy'
+	@echo 'make tables       write anew what the code says of itself: docs/options.md, archs/networks.json'
 	@echo 'make docs         the documentation as a site, in build/site'
 	@echo 'make lock         pin the newest versions that fit setup.py in requirements.lock'
 
@@ -54,6 +55,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+tables: install
+	$(BIN)/enhance options --markdown > build-options.md && mv build-options.md docs/options.md
+	$(BIN)/python -m enhancement.inference.catalogue
 
 # in an environment of its own, so that .venv stays as it is pinned
 docs: install

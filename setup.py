@@ -32,6 +32,7 @@ setup(
     package_data={
         "enhancement": ["py.typed"],
         "enhancement.app": ["assets/*"],
+        "enhancement.archs": ["networks.json"],
         "enhancement.comparison": ["assets/*"],
         **{f"enhancement.{folder}": files for folder, files in WITHOUT_CODE.items()},
     },

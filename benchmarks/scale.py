@@ -1,6 +1,6 @@
 """How far `enhance run` goes: what a frame costs, two processes against one, and what a plan costs.
 
-python benchmarks/scale.py FRAMES [--count 12] [--pairs 2] [--files 20000]
+python benchmarks/scale.py FRAMES [--count 12] [--pairs 2] [--images 600] [--files 20000]
 
 FRAMES is a folder of endoscopy frames. Prints Markdown: for each network the processor's seconds a
 frame, read and written, in one process of one thread, which other work on the machine hardly
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import itertools
 import os
 import re
 import shutil
@@ -85,7 +86,7 @@ def pairs(work: Path, weights: str, count: int, runs: int) -> str:
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(runs):
         for processes, found in rates.items():
-            found.append(count / run(work / "in", work / f"out{processes}", weights, processes))
+            found.append(count / run(work / "many", work / f"out{processes}", weights, processes))
     equal = "the same bytes" if same(work / "out1", work / "out2") else "OTHER BYTES"
     one, two = (statistics.median(found) for found in rates.values())
     ratio = statistics.median(b / a for a, b in zip(*rates.values(), strict=True))
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--weights", nargs="*", default=sorted(shipped_weights()))
     parser.add_argument("--pairs", type=int, default=2, help="runs of one process and of two")
+    parser.add_argument("--images", type=int, default=600, help="of each run, frames again")
     parser.add_argument("--files", type=int, default=20000)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -138,8 +140,10 @@ def main() -> None:
             hours = seconds * MILLION / 3600
             print(f"| `{weights}` | {seconds * 1e3:.0f} | {hours:.1f} |", flush=True)
         if arguments.pairs:
-            chosen = arguments.weights[0]
-            print("\n" + pairs(work, chosen, len(frames), arguments.pairs), flush=True)
+            (work / "many").mkdir()
+            for i, frame in zip(range(arguments.images), itertools.cycle(frames)):
+                shutil.copy(frame, work / "many" / f"{i:05}{frame.suffix}")
+            print("\n" + pairs(work, arguments.weights[0], arguments.images, arguments.pairs))
     plan_of(arguments.files)
 
 

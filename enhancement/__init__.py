@@ -10,6 +10,10 @@ from typing import Any
 
 # large tensors in large pages of memory, where the system has them: PyTorch reads this once
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+# threads that wait for work sleep sooner: on busy cores the others then get on; on idle ones it
+# costs nothing (benchmarks/busy_cores.py)
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from .basicsr_import import watch
 

@@ -81,6 +81,23 @@ def test_importing_imports_no_other_package():
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["10000", "None"]),
+        ({"GOMP_SPINCOUNT": "5"}, ["5", "None"]),
+        ({"OMP_WAIT_POLICY": "passive"}, ["None", "passive"]),
+    ],
+)
+def test_waiting_threads_sleep_soon_unless_told_otherwise(monkeypatch, given, expected):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert printed_by(f"import enhancement, os; print(*map(os.getenv, {names}))") == expected
+
+
+@pytest.mark.parametrize(
     "first",
     [
         "import enhancement, basicsr",

@@ -22,7 +22,7 @@ SECTIONS = {
 }
 HEAD = """# Option files: every key
 
-Written by `enhance options --markdown > docs/options.md` from what checks option files;
+Written by `make tables` from what checks option files;
 `enhance options --schema` gives the same to editors. [README.md](../README.md#option-files) says
 how files are inherited and merged; `enhance options show FILE` prints one merged, each key with the
 file that it comes from.

@@ -1,4 +1,4 @@
-"""The list of networks, remembered on disk: shown again without PyTorch or a network."""
+"""The list of networks: as it comes with the package, or remembered, so shown without PyTorch."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from enhancement.weights.shipped import shipped_weights
 SIDE = 256  # of the image that multiply-adds are given for
 FILE = "networks.json"
 PACKAGES = ("torch", "basicsr", "spandrel", "spandrel_extra_arches", "timm")
+LOOKING = ("catalogue.py", "complexity.py", "figures.py")
+SHIPPED = NETWORKS / FILE
 COUNTING = "enhancement.inference.figures"
 
 
@@ -35,29 +37,46 @@ class Catalogue(TypedDict):
 def catalogue() -> Catalogue:
     """Every network, looked at once for each state of the code, libraries and shipped weights.
 
-    A cache that cannot be read or written does no harm.
+    The package brings the list of its own state along. A cache that cannot be read or written does
+    no harm.
     """
-    path, key = cache_folder() / FILE, _state()
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(path.read_text())
-        if content["key"] == key:
-            return Catalogue(ours=content["ours"], others=content["others"])
-    figures = import_module(COUNTING)
-    found = Catalogue(ours=figures.every_network(), others=figures.others())
+    key, remembered = state(), cache_folder() / FILE
+    for path in (SHIPPED, remembered):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            content = json.loads(path.read_text())
+            if content["key"] == key:
+                return Catalogue(ours=content["ours"], others=content["others"])
+    found = counted()
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json.dumps({"key": key, **found}, indent=1).encode())
+        remembered.parent.mkdir(parents=True, exist_ok=True)
+        _write(remembered, found, key)
     return found
 
 
-def _state() -> str:
+def counted() -> Catalogue:
+    """Every network, looked at anew."""
+    figures = import_module(COUNTING)
+    return Catalogue(ours=figures.every_network(), others=figures.others())
+
+
+def _write(path: Path, found: Catalogue, key: str) -> None:
+    replace_file(path, (json.dumps({"key": key, **found}, indent=1) + "\n").encode())
+
+
+def state() -> str:
     """SHA-256 of all that the list depends on."""
     digest = hashlib.sha256()
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
-            digest.update(f"{name} {version(name)}".encode())
+            digest.update(f"{name} {version(name).partition('+')[0]}".encode())
     for name, path in shipped_weights().items():
-        digest.update(f"{name} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-    for source in sorted([*NETWORKS.rglob("*.py"), *Path(__file__).parent.glob("*.py")]):
+        digest.update(f"{name} {path.stat().st_size}".encode())
+    for source in sorted(
+        [*NETWORKS.rglob("*.py"), *(Path(__file__).with_name(n) for n in LOOKING)]
+    ):
         digest.update(source.read_bytes())
     return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    _write(SHIPPED, counted(), state())

@@ -49,6 +49,7 @@ def test_figures_are_counted():
 
 def test_networks_are_looked_at_once_for_each_state_of_the_code(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCEMENT_CACHE", str(tmp_path))
+    monkeypatch.setattr(catalogue, "SHIPPED", tmp_path / "none.json")
     seen = []
     monkeypatch.setattr(figures, "every_network", lambda: seen.append(1) or [{"name": "A"}])
     monkeypatch.setattr(figures, "others", dict)
@@ -57,9 +58,14 @@ def test_networks_are_looked_at_once_for_each_state_of_the_code(tmp_path, monkey
     assert len(seen) == 1
     (tmp_path / catalogue.FILE).write_text("[")
     assert catalogue.catalogue() == expected
-    monkeypatch.setattr(catalogue, "_state", lambda: "another")
+    monkeypatch.setattr(catalogue, "state", lambda: "another")
     assert catalogue.catalogue() == expected
     assert len(seen) == 3
+
+
+def test_the_list_that_comes_with_the_package_is_up_to_date():
+    expected = {"key": catalogue.state(), **catalogue.counted()}
+    assert json.loads(catalogue.SHIPPED.read_text()) == expected, "write it: make tables"
 
 
 def test_networks_are_listed_again_without_pytorch(enhance):

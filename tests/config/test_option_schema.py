@@ -101,7 +101,7 @@ class TestSchema:
 
 
 def test_the_page_is_up_to_date():
-    hint = "write it: enhance options --markdown > docs/options.md"
+    hint = "write it: make tables"
     assert (ROOT / "docs/options.md").read_text() == option_page(), hint
 
 

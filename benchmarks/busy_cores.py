@@ -48,7 +48,7 @@ def measured() -> dict[str, float]:
 
     jobs = {
         "`surgery`, a frame of 720p": lambda: enhance(frame),
-        "LYT-Net, 4 cuts of 96x96": infer,
+        "LYT-Net, 4 crops of 96x96": infer,
         "LYT-Net, a training step of the same": train,
     }
     return medians(jobs, REPEATS)

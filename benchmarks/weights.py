@@ -157,11 +157,11 @@ def tables(found: dict[str, dict[str, Any]]) -> str:
     ]
     head = (
         *("name", "for", "network", "parameters", "size", "trained by", "trained on"),
-        *("one core", "commit", "SHA-256"),
+        *("training, one core", "commit", "SHA-256"),
     )
     of_scores = (
         *("weights", "test images", "protocol", "input PSNR", "SSIM", "output PSNR", "SSIM"),
-        "PSNR by other seeds",
+        "PSNR, other seeds (mean ± SD, n)",
     )
     return "\n\n".join(
         tabulate(rows, names, "github", disable_numparse=True)

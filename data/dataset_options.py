@@ -28,7 +28,8 @@ class DatasetOptions:
         use_rot: Rotate by random multiples of 90 degrees. Training only.
         cache: "ram" decodes every image once, before training.
         on_error: "skip" leaves out unreadable images and mismatched pairs, and lists them.
-        val_fraction, test_fraction: Shares of the images held out, by scene, for these subsets.
+        val_fraction, test_fraction: Shares of the images held out, by scene, for these subsets;
+            for `val` nothing is, where the layout brings images of its own.
         subset: Which of the subsets to take; None takes every image.
         include: Names (with or without extension) to take; None takes every image.
         seed: Of crops, flips and degradations, together with the epoch and the index.

@@ -15,7 +15,7 @@ MOST_THREADS = 1024
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """`--threads`, which every command has that computes much."""
-    said = "of the CPU; default: PyTorch's choice (OMP_NUM_THREADS, or one for each core)"
+    said = "CPU threads; default: PyTorch's choice (OMP_NUM_THREADS, or one for each core)"
     parser.add_argument("--threads", type=int, metavar="N", help=said)
 
 

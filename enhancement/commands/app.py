@@ -26,8 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="default: 127.0.0.1, for this machine alone")
     add("--port", type=int, default=PORT, help=f"default: {PORT}")
-    add("--folder", type=Path, metavar="DIR", help="with weights to offer, ours or published")
-    add("--max_upload", default="200MB", metavar="200MB", help="of one file; default: 200MB")
+    add(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="a folder of more weights to offer, ours or published",
+    )
+    add(
+        "--max_upload",
+        default="200MB",
+        metavar="200MB",
+        help="the largest file that is taken; default: 200MB",
+    )
     add("--max_memory", metavar="4GB", help="limit, kept by tiling; default: most of what is free")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add_threads(parser)
@@ -36,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     if find_spec("gradio") is None:
-        raise UserError("enhance app needs Gradio: pip install -e .[app]")
+        raise UserError("enhance app needs Gradio: pip install -e '.[app]'")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when it is imported
     named_device(arguments.device)
     for limit in (arguments.max_upload, arguments.max_memory or arguments.max_upload):

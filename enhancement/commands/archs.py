@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         network_page.show(arguments.network, arguments.size or f"{SIDE}x{SIDE}", as_json)
         return 0
     if arguments.size:
-        raise UserError("--size: expected the name of a network with it; give NAME --size WxH")
+        raise UserError("--size needs a network: enhance archs NAME --size WIDTHxHEIGHT")
     found = catalogue()
     if as_json:
         print(json.dumps(found["ours"], indent=2))

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The network and what is measured."""
     add = parser.add_argument
     add("arch", nargs="?", help="name of a network, with random weights")
-    add("--weights", help="or a .pth or .onnx file")
+    add("--weights", help="shipped weights by name, or a weights or .onnx file, instead of NETWORK")
     add("--sizes", nargs="+", default=list(NAMED), help="default: 720p 1080p 4K; or WIDTHxHEIGHT")
     add("--frames", type=int, default=30, help="at most, for each size; default: 30")
     add_threads(parser)
@@ -84,7 +84,7 @@ def seconds_per_frame(
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print a table."""
     if bool(arguments.arch) == bool(arguments.weights):
-        raise UserError("expected the name of a network or --weights, and not both")
+        raise UserError("expected either the name of a network or --weights")
     sizes = {text: size_of(text) for text in arguments.sizes}
     for name in ("frames", "seconds"):
         value = getattr(arguments, name)
@@ -152,7 +152,8 @@ def machine(device: torch.device) -> str:
     if device.type == "cuda":
         where = torch.cuda.get_device_name(device)
     else:
-        where = f"{processor()}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        where = f"{processor()}, {threads} thread{'s' if threads > 1 else ''}"
     return f"{where}; PyTorch {torch.__version__}"
 
 
@@ -186,6 +187,6 @@ class OtherLoad:
         seconds = time.perf_counter() - self._began
         cores = max(0.0, (self._busy_seconds() - self._busy) / seconds)
         if cores < NOTICEABLE:
-            return "Other programs left the CPU alone meanwhile"
+            return "No other program kept the CPU busy meanwhile"
         of = f"{cores:.1f} of {psutil.cpu_count()} cores"
-        return f"Other programs kept {of} busy meanwhile; the times are longer for it"
+        return f"Other programs kept {of} busy meanwhile, so these times are too long"

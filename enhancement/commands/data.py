@@ -181,7 +181,9 @@ def _darken(arguments: argparse.Namespace) -> int:
             raise UserError(f"--{name}: expected one or two values, but got {len(values)}")
     if arguments.opt:
         if given:
-            raise UserError(f"--{next(iter(given))}: stands in {arguments.opt}; leave it out")
+            raise UserError(
+                f"--{next(iter(given))} does not go with --opt; set it in {arguments.opt}"
+            )
         blocks = find_blocks(arguments.opt)
     else:
         ranges = {name: (values[0], values[-1]) for name, values in given.items()}
@@ -202,7 +204,7 @@ def _split(arguments: argparse.Namespace) -> int:
     sets = find_sets(arguments.folder)
     if sets[0].name != WHOLE:
         names = ", ".join(str(found.folder) for found in sets)
-        raise UserError(f"{arguments.folder}: is divided already; name one part of it: {names}")
+        raise UserError(f"{arguments.folder}: is divided already; name one of {names}")
     shares = {"test": arguments.test, "val": arguments.val}
     counts = split_set(sets[0], arguments.output, shares, arguments.link, _bar)
     print(f"Written: {arguments.output}: " + ", ".join(f"{k} {n}" for k, n in counts.items()))

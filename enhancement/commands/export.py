@@ -21,7 +21,7 @@ enhance export W.pth --format torchscript -o network.pt
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The weights and the file."""
-    parser.add_argument("weights", help="a .pth file, ours or published")
+    parser.add_argument("weights", help="shipped weights by name, or a weights file")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the file")
     parser.add_argument("--format", choices=sorted(FORMATS), default="onnx", help="default: onnx")
     add_threads(parser)

@@ -30,7 +30,7 @@ from enhancement.units import readable_bytes
 ENTRY = re.compile(r"^(?:Papers?:|Extension:|Published |Differs in|No link )", re.MULTILINE)
 LINK = re.compile(r"(https?://)?[\w-]+(\.[\w-]+)*\.(com|org|edu|net|io|cc|ai|de)/[^\s;,]*[\w/]")
 CODE = "github.com"
-NOT_RUN = "an image cannot be put through it alone"
+NOT_RUN = "it cannot be run on a single image"
 
 
 def show(text: str, size: str, as_json: bool) -> None:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what was asked for."""
     if arguments.action and (arguments.schema or arguments.markdown):
-        raise UserError("show: stands alone, without --schema or --markdown")
+        raise UserError("show does not go with --schema or --markdown")
     if arguments.schema:
         print(json.dumps(option_schema(), indent=1))
     elif arguments.markdown:

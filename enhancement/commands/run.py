@@ -90,12 +90,12 @@ def enhance(arguments: argparse.Namespace, given: list[str], out: str) -> int:
     """Enhance inputs and write them to an output, both by names of files or folders."""
     place = place_of(arguments.launcher)
     if place.world_size > 1 and (PIPE in arguments.input or arguments.out == PIPE):
-        raise UserError(f"'{PIPE}' stands for one image; start one process for it")
+        raise UserError(f"'{PIPE}' stands for one image; run it in one process")
     jobs, left_out = planned(arguments, given, out)
     enhancer = make_enhancer(arguments, quiet=place.rank > 0)
     if not jobs:
         if place.world_size > 1:
-            raise UserError(f"camera {given[0]}: serves one process; start one")
+            raise UserError(f"camera {given[0]}: only one process can read a camera")
         return record(Camera(int(given[0]), arguments.seconds), Path(out), enhancer)
     if worth_converting(jobs):
         convert_now(enhancer.network)

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pyiqa", nargs="+", metavar="METRIC", help="by these metrics of pyiqa, if installed")
     how = parser.add_mutually_exclusive_group()
     names = list(protocols_for("image", "clip"))
-    help_ = f"{', '.join(names)}; default: basicsr; of videos video; without truths no_reference"
+    help_ = f"{', '.join(names)}; default: basicsr (videos: video; no ground truth: no_reference)"
     how.add_argument("--protocol", choices=names, metavar="P", help=help_)
     how.add_argument(
         "--masks", action="store_true", help="Dice and mIoU of masks, thresholded at 127"

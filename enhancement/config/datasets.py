@@ -12,6 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import DatasetBlock
+from enhancement.data.layouts import LAYOUTS, layout_folders
 from enhancement.data.selection import included
 from enhancement.errors import UserError
 from enhancement.paths import locate, missing_hint
@@ -66,16 +67,36 @@ def dataset_block(key: str, options: dict[str, Any]) -> DatasetBlock:
 
 
 def derive_sets(datasets: dict[str, Any]) -> dict[str, Any]:
-    """The sets, and those that `val_fraction` and `test_fraction` hold out of `train`."""
+    """The sets, and those that `val_fraction` and `test_fraction` hold out of `train`.
+
+    Where the layout brings images to choose checkpoints by, nothing is held out for that.
+    """
     sets = {key: {"name": key, **options} for key, options in datasets.items()}
     train = sets.get("train", {})
     for subset in ("val", "test"):
         if train.get(f"{subset}_fraction"):
             held_out = {k: v for k, v in train.items() if k not in NOT_HELD_OUT}
-            held_out |= {"name": f"{train['name']}_{subset}", "subset": subset}
-            sets.setdefault(subset, held_out)
-            train["subset"] = "train"
+            held_out["name"] = f"{train['name']}_{subset}"
+            if subset == "val" and subset not in sets and _brings_val(train):
+                del train["val_fraction"]
+                own = {k: v for k, v in held_out.items() if k not in (*FRACTIONS, "include")}
+                sets["val"] = {**own, "split": "val"}
+            else:
+                sets.setdefault(subset, {**held_out, "subset": subset})
+                train["subset"] = "train"
     return sets
+
+
+def _brings_val(train: dict[str, Any]) -> bool:
+    """Whether the layout of a training set, which nothing has checked, has a `val` on the disk."""
+    layout, root = train.get("layout"), train.get("dataroot")
+    if train.get("split") != "train" or not isinstance(layout, str) or layout not in LAYOUTS:
+        return False
+    try:
+        layout_folders(layout, root if isinstance(root, str) else None, "val")
+    except (UserError, OSError):
+        return False
+    return True
 
 
 def missing_files(block: DatasetBlock) -> Iterator[Fault]:

@@ -17,7 +17,8 @@ def _mean_average_precision() -> Any:
         return MeanAveragePrecision(box_format="xyxy")
     except ImportError as error:  # of torchmetrics, or of what it computes with
         raise UserError(
-            f"--detector needs torchmetrics and pycocotools ({error}); pip install -e .[detection]"
+            f"--detector needs torchmetrics and pycocotools ({error}): "
+            "pip install -e '.[detection]'"
         ) from error
 
 

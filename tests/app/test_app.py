@@ -261,7 +261,7 @@ class TestCommand:
         monkeypatch.setattr("enhancement.commands.app.find_spec", lambda name: None)
         status, out, err = enhance("app")
         assert (status, out) == (2, "")
-        assert err == "error: enhance app needs Gradio: pip install -e .[app]\n"
+        assert err == "error: enhance app needs Gradio: pip install -e '.[app]'\n"
 
     @pytest.mark.parametrize(
         ("flags", "said"),

@@ -26,7 +26,7 @@ def test_measures_or_estimates(enhance, engine):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "expected the name of a network or --weights, and not both"),
+        ([], "expected either the name of a network or --weights"),
         (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
         (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
         (["AODNet", "--threads", "0"], "--threads: expected 1 to 1024, but got 0"),
@@ -58,9 +58,9 @@ def test_a_program_beside_is_seen():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
         time.sleep(1)
         other.kill()
-    assert "cores busy meanwhile; the times are longer for it" in load.said()
+    assert "cores busy meanwhile, so these times are too long" in load.said()
 
 
 def test_nothing_beside_is_said_too(monkeypatch):
     monkeypatch.setattr(OtherLoad, "_busy_seconds", staticmethod(lambda: 0.0))
-    assert OtherLoad().said() == "Other programs left the CPU alone meanwhile"
+    assert OtherLoad().said() == "No other program kept the CPU busy meanwhile"

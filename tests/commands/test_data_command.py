@@ -277,7 +277,7 @@ class TestDarken:
         assert len(list((in_tmp / "dark/train/low").iterdir())) == 3
         status, _, err = enhance("data", "darken", "--opt", "dark.yml", "-o", "d", "--gamma", "2")
         assert status == 2
-        assert "--gamma: stands in dark.yml; leave it out" in err
+        assert "--gamma does not go with --opt; set it in dark.yml" in err
 
     @pytest.mark.parametrize(
         ("more", "line"),
@@ -352,7 +352,7 @@ class TestSplit:
     def test_what_is_divided_already(self, pairs, enhance):
         status, _, err = enhance("data", "split", "set", "-o", "out")
         assert status == 2
-        assert "set: is divided already; name one part of it: set/train, set/test" in err
+        assert "set: is divided already; name one of set/train, set/test" in err
 
     def test_faults_come_first(self, masked, in_tmp, enhance):
         (masked / "masks/0_0.png").unlink()

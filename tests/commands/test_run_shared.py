@@ -117,8 +117,8 @@ def test_a_rank_without_files_has_nothing_to_do(process):
 @pytest.mark.parametrize(
     ("given", "out", "said"),
     [
-        ("in/0/0.png", "-", "stands for one image; start one process"),
-        ("0", "camera.mp4", "camera 0: serves one process"),
+        ("in/0/0.png", "-", "stands for one image; run it in one process"),
+        ("0", "camera.mp4", "camera 0: only one process can read a camera"),
     ],
 )
 def test_what_is_for_one_process_alone(process, enhance, given, out, said):

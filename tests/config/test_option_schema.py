@@ -157,7 +157,7 @@ class TestShow:
         ("arguments", "text"),
         [
             ([], "options: expected --schema, --markdown or show FILE"),
-            (["--schema", "show", "x.yml"], "show: stands alone"),
+            (["--schema", "show", "x.yml"], "show does not go with --schema or --markdown"),
             (["show", "x.yml"], "x.yml: no such option file"),
             (["show", OPTIONS / "hdrnet.yml", "--dataset", "lol"], "unknown dataset 'lol'"),
             (["show", OPTIONS / "hdrnet.yml", "--force_yml", "a"], "expected key:key=value"),

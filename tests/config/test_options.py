@@ -347,6 +347,31 @@ def test_a_complete_file_without_base_is_enough(in_tmp):
     assert load_config("whole.yml").network_g.type == "AODNet"
 
 
+@pytest.mark.parametrize("brought", [False, True])
+def test_images_that_a_layout_brings_to_choose_by_come_before_held_out_ones(in_tmp, brought):
+    for split in ("train", "test", *(["val"] if brought else [])):
+        make_pairs(in_tmp / "datasets/high_low", f"{split}/low", f"{split}/high", count=20)
+    sets = load_config(OPTIONS / "hdrnet.yml", dataset="high_low").datasets
+    sizes = {key: len(block.build()) for key, block in sets.items()}
+    assert sets["val"].options["name"] == "high_low_val"
+    assert sets["val"].options.get("split") == ("val" if brought else "train")
+    if brought:
+        assert sizes == {"train": 20, "val": 20, "test": 20}
+    else:
+        assert sizes["train"] + sizes["val"] == sizes["test"] == 20 > sizes["train"]
+
+
+@pytest.mark.parametrize("root", [3, ["a"]])
+def test_a_root_that_is_none_is_told_as_such(in_tmp, root):
+    block = {"layout": "high_low", "dataroot": root, "split": "train", "val_fraction": 0.1}
+    (in_tmp / "odd.yml").write_text(
+        yaml.safe_dump(
+            {**tiny_options(), "datasets": {"train": {"type": "PairedDataset", **block}}}
+        )
+    )
+    assert any("dataroot" in fault for fault in faults_of("odd.yml"))
+
+
 def test_every_schema_class_is_documented():
     for kind in (schema.Config, *sections.Section.__subclasses__()):
         assert argument_docs(kind).keys() >= kind.model_fields.keys() - {"losses"}, kind

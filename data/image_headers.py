@@ -186,5 +186,7 @@ def _chunk_of_png(stream: IO[bytes], kind: bytes) -> bytes | None:
 
 def _reason(error: Exception) -> str:
     """Why a decoder refused a file, without the names of its internals."""
+    if str(error) == "unknown pixel mode":  # Pillow's, of TIFFs whose colours are floats, say
+        return "expected 8 or 16 bits a channel, but its pixels are of another kind"
     text = getattr(error, "strerror", None) or str(error).split("<_io")[0]
     return text.strip().split("\n")[0] or type(error).__name__

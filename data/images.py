@@ -9,6 +9,7 @@ from typing import IO, Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from enhancement.errors import UserError
@@ -63,6 +64,10 @@ def decode_pixels(data: bytes, header: Header) -> Array:
 def _decode_8_bit(header: Header) -> Array:
     image = header.image
     mode = "RGBA" if image.has_transparency_data else "RGB"
+    tiles = getattr(image, "_tile_size", None)  # of a TIFF, the whole image where it has none
+    if tiles and tiles[0] * tiles[1] <= image.width * image.height:
+        # the room that Pillow would make itself, but for its limit, which knows no memory
+        image.im = Image.core.new(image.mode, tiles)
     image.load()
     return np.asarray(image if image.mode == mode else image.convert(mode))
 

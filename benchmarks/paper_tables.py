@@ -44,6 +44,7 @@ class Method:
     Attributes:
         title: In the table.
         paper: PSNR and SSIM in the paper's own table.
+        dataset: What it is trained on, where that is not the table's own.
         stages: Option files under options/, trained one after the other.
         force: Their overrides; `{previous}` is the weights file of the stage before.
         schedule: Instead of the option files' own.
@@ -53,7 +54,8 @@ class Method:
     """
 
     title: str
-    paper: str
+    paper: str = "-"
+    dataset: str | None = None
     stages: list[str] = field(default_factory=list)
     force: list[str] = field(default_factory=list)
     schedule: str | None = None
@@ -77,11 +79,14 @@ def read_methods(path: Path, only: list[str] | None = None) -> dict[str, Method]
     return {key: Method(**facts) for key, facts in found.items() if only is None or key in only}
 
 
-def add_arguments(parser: argparse.ArgumentParser, methods: Path, output: Path) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser, methods: Path, output: Path, seconds: float = 150
+) -> None:
     """What every table takes."""
     add = parser.add_argument
     known = list(read_methods(methods))
-    add("--seconds", type=float, default=150, help="of processor time to train each; default: 150")
+    said = f"of processor time to train each; default: {seconds:g}"
+    add("--seconds", type=float, default=seconds, help=said)
     add("--only", nargs="+", choices=known, metavar="NAME", help=f"of {', '.join(known)}")
     add("--output", type=Path, default=output, help=f"runs and results; default: {output}")
 

@@ -2,17 +2,20 @@
 
 python benchmarks/report.py [--take results/gastroscopy/gastroscopy.json]
 
-With --take, what a benchmark has found is put into measured/ first.
+With --take, what a benchmark has found is put into measured/ first: methods that were there and are
+not in the file stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
+import capsule_folds
 import gastroscopy
+import illumination_losses
+import lol_v1
 import surgical
 
 from enhancement.errors import UserError, command_line
@@ -20,7 +23,29 @@ from enhancement.files import replace_file
 
 HERE = Path(__file__).parent
 MEASURED, RESULTS = HERE / "measured", HERE / "results.md"
-TABLES = {"gastroscopy": gastroscopy.table, "surgical": surgical.table}
+TABLES = {
+    "lol_v1": lol_v1.table,
+    "gastroscopy": gastroscopy.table,
+    "surgical": surgical.table,
+    "capsule": capsule_folds.table,
+    "illumination_losses": illumination_losses.table,
+}
+
+
+def take(file: Path) -> None:
+    """Put what a benchmark has found into measured/.
+
+    Raises:
+        UserError: It is no benchmark's.
+    """
+    if file.stem not in TABLES:
+        raise UserError(f"{file}: expected one of {', '.join(TABLES)}, by its name")
+    measured = MEASURED / f"{file.stem}.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if measured.exists():
+        before = json.loads(measured.read_text(encoding="utf-8"))["methods"]
+        content["methods"] = before | content["methods"]
+    replace_file(measured, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def with_tables(text: str) -> str:
@@ -46,9 +71,7 @@ def main() -> None:
     taken = "what a benchmark has found, NAME.json; put into measured/ first"
     parser.add_argument("--take", nargs="+", type=Path, default=[], metavar="FILE", help=taken)
     for file in parser.parse_args().take:
-        if file.stem not in TABLES:
-            raise UserError(f"{file}: expected one of {', '.join(TABLES)}, by its name")
-        shutil.copyfile(file, MEASURED / file.name)
+        take(file)
     replace_file(RESULTS, with_tables(RESULTS.read_text(encoding="utf-8")).encode())
     print(f"Written: {RESULTS}")
 

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from enhancement.errors import UserError
 
+from .splits import folds_of
+
 LONGEST_SIDE = 2**14
 
 Options = TypeVar("Options", bound="DatasetOptions")
@@ -30,6 +32,8 @@ class DatasetOptions:
         on_error: "skip" leaves out unreadable images and mismatched pairs, and lists them.
         val_fraction, test_fraction: Shares of the images held out, by scene, for these subsets;
             for `val` nothing is, where the layout brings images of its own.
+        test_fold: Which share is tested, from 0: five folds with `test_fraction: 0.2` test every
+            image once (cross-validation).
         subset: Which of the subsets to take; None takes every image.
         include: Names (with or without extension) to take; None takes every image.
         seed: Of crops, flips and degradations, together with the epoch and the index.
@@ -46,6 +50,7 @@ class DatasetOptions:
     on_error: Literal["raise", "skip"] = "raise"
     val_fraction: float = 0.0
     test_fraction: float = 0.0
+    test_fold: int = 0
     subset: Literal["train", "val", "test"] | None = None
     include: list[str] | None = None
     seed: int = 0
@@ -69,6 +74,11 @@ class DatasetOptions:
             raise UserError(
                 f"val_fraction and test_fraction must be at least 0 and leave something to train "
                 f"on, but got {shares[0]} and {shares[1]}"
+            )
+        if not 0 <= self.test_fold < folds_of(self.test_fraction):
+            raise UserError(
+                f"test_fold: expected 0 to {folds_of(self.test_fraction) - 1} with test_fraction "
+                f"{self.test_fraction}, but got {self.test_fold}"
             )
         if self.subset in ("val", "test") and not getattr(self, f"{self.subset}_fraction"):
             raise UserError(f"subset: {self.subset} needs {self.subset}_fraction above 0")

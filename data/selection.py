@@ -58,9 +58,9 @@ def subset_of(samples: list[Sample], options: DatasetOptions, source: Source) ->
     if options.subset is None or not any(shares.values()):
         return samples
     names = [sample[-1] for sample in samples]
-    key = (source.root, tuple(names), tuple(shares.items()))
+    key = (source.root, tuple(names), tuple(shares.items()), options.test_fold)
     if key not in _divided:
-        _divided[key] = split_by_scene(source, names, shares)
+        _divided[key] = split_by_scene(source, names, shares, options.test_fold)
     chosen = _divided[key][options.subset]
     if not chosen:
         raise UserError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 
 from .near_duplicates import scenes
 from .sources import Source
 
 
 def split_by_scene(
-    source: Source, names: Sequence[str], fractions: dict[str, float]
+    source: Source, names: Sequence[str], fractions: dict[str, float], test_fold: int = 0
 ) -> dict[str, list[int]]:
     """Divide images into subsets, whole scenes at a time.
 
@@ -21,6 +22,8 @@ def split_by_scene(
         source: Where the (gt) images are.
         names: The images.
         fractions: The share of each subset; "train" takes the rest.
+        test_fold: Which share is "test". The folds from 0 to `folds_of(fractions["test"]) - 1` test
+            every image once; the last one takes what the others leave.
 
     Returns:
         The indices of each subset's images, ascending.
@@ -33,10 +36,26 @@ def split_by_scene(
         return hashlib.sha256(min(names[i] for i in group).encode()).hexdigest()
 
     ordered = sorted(groups.values(), key=rank)
-    subsets: dict[str, list[int]] = {subset: [] for subset in (*fractions, "train")}
-    for subset, fraction in fractions.items():
-        wanted = round(fraction * len(names))
-        while ordered and len(subsets[subset]) < wanted:
-            subsets[subset].extend(ordered.pop(0))
-    subsets["train"] = [index for group in ordered for index in group]
-    return {subset: sorted(indices) for subset, indices in subsets.items()}
+
+    def take(fraction: float) -> list[list[int]]:
+        """The next scenes, until the share is full."""
+        taken: list[list[int]] = []
+        while ordered and sum(map(len, taken)) < round(fraction * len(names)):
+            taken.append(ordered.pop(0))
+        return taken
+
+    share = fractions.get("test", 0)
+    tested_by_others = [scene for _ in range(test_fold) for scene in take(share)]
+    is_last = test_fold > 0 and test_fold == folds_of(share) - 1
+    subsets: dict[str, list[list[int]]] = {}
+    if "test" in fractions:
+        subsets["test"] = take(1 if is_last else share)
+    ordered += tested_by_others
+    subsets |= {name: take(fraction) for name, fraction in fractions.items() if name != "test"}
+    subsets["train"] = ordered
+    return {name: sorted(chain.from_iterable(scenes)) for name, scenes in subsets.items()}
+
+
+def folds_of(test_fraction: float) -> int:
+    """How many folds of this share there are, at least 1."""
+    return max(1, round(1 / test_fraction)) if test_fraction else 1

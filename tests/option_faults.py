@@ -164,7 +164,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
                 "test": {"split": "train", "test_fraction": 0.5, "subset": "test"},
             }
         },
-        "val_fraction and test_fraction must be those of datasets.",
+        "val_fraction, test_fraction and test_fold must be those of datasets.",
     ),
     ({"datasets": {"train": {"include": ["x"]}}}, "no image 'x'"),
     ({"datasets": {"train": {"phase": "val"}}}, "datasets.train.phase: expected 'train'"),

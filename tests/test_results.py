@@ -1,5 +1,6 @@
 """benchmarks/results.md shows what benchmarks have left in benchmarks/measured."""
 
+import json
 import sys
 
 import pytest
@@ -28,7 +29,7 @@ def test_marks_that_are_missing_are_named(report):
         report.with_tables("# Measured results\n")
 
 
-@pytest.mark.parametrize("name", ["gastroscopy", "surgical"])
+@pytest.mark.parametrize("name", ["gastroscopy", "lol_v1", "surgical"])
 def test_every_method_of_a_table_names_what_it_runs(report, name):
     table = sys.modules[name]
     for key, method in table.read_methods(table.METHODS).items():
@@ -36,3 +37,15 @@ def test_every_method_of_a_table_names_what_it_runs(report, name):
         assert sum(ways) == 1, key
         for stage in method.stages:
             assert (ROOT / "options" / f"{stage}.yml").is_file()
+
+
+def test_what_is_taken_joins_what_was_measured(report, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "MEASURED", tmp_path / "measured")
+    (tmp_path / "measured").mkdir()
+    for methods in ({"hdrnet": 1, "iat": 2}, {"iat": 3}):
+        (tmp_path / "lol_v1.json").write_text(json.dumps({"methods": methods}))
+        report.take(tmp_path / "lol_v1.json")
+    joined = json.loads((tmp_path / "measured/lol_v1.json").read_text())
+    assert joined == {"methods": {"hdrnet": 1, "iat": 3}}
+    with pytest.raises(UserError, match="expected one of lol_v1, "):
+        report.take(tmp_path / "other.json")

@@ -23,7 +23,7 @@ from .signature import Fault, refused, shown
 
 Sets = Mapping[str, DatasetBlock]
 
-FRACTIONS = ("val_fraction", "test_fraction")
+FRACTIONS = ("val_fraction", "test_fraction", "test_fold")
 NOT_HELD_OUT = {*TRAINING_ONLY, *(f.name for f in fields(CommonKeys)), "cache", "seed"} - {"name"}
 
 
@@ -128,7 +128,7 @@ def unequal_fractions(sets: Sets) -> Iterator[Fault]:
             first, fractions = splits.setdefault(images, (key, own))
             if own != fractions:
                 text = (
-                    f"val_fraction and test_fraction must be those of datasets.{first} "
+                    f"val_fraction, test_fraction and test_fold must be those of datasets.{first} "
                     f"{fractions}, which holds the same images, but got {own}"
                 )
                 yield (key,), text

@@ -10,7 +10,7 @@ from dataset_blocks import synthesis
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.images import write_image
 from enhancement.data.sources import FolderSource
-from enhancement.data.splits import split_by_scene
+from enhancement.data.splits import folds_of, split_by_scene
 from enhancement.errors import UserError
 
 
@@ -33,6 +33,25 @@ class TestSubsets:
         for part in subsets.values():
             names = [source.names[i] for i in part]
             assert {n[0] + "a.png" for n in names} | {n[0] + "b.png" for n in names} == set(names)
+
+    @pytest.mark.parametrize("share", [0.2, 0.25, 0.3])
+    def test_folds_test_every_image_once_and_never_train_on_it(self, tmp_path, share):
+        source = FolderSource(self.scenes(tmp_path) / "high")
+        fractions = {"test": share, "val": 0.2}
+        tested = []
+        for fold in range(folds_of(share)):
+            subsets = split_by_scene(source, source.names, fractions, fold)
+            assert sorted(i for part in subsets.values() for i in part) == list(range(16))
+            assert all(subsets.values())
+            tested += subsets["test"]
+        assert sorted(tested) == list(range(16))
+        assert split_by_scene(source, source.names, fractions, 0) == split_by_scene(
+            source, source.names, fractions
+        )
+
+    def test_a_fold_that_there_is_not_says_which_there_are(self, pairs):
+        with pytest.raises(UserError, match="test_fold: expected 0 to 4 with test_fraction"):
+            synthesis(pairs, "test", test_fraction=0.2, subset="test", test_fold=5)
 
     def test_another_process_divides_alike(self, tmp_path):
         root = self.scenes(tmp_path)

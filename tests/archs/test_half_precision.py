@@ -1,0 +1,29 @@
+"""Every network in bf16 and fp16, where it says that it can be computed so."""
+
+import pytest
+import torch
+from networks import OURS, build, image
+
+from enhancement.inference.run import autocast, enhance
+from enhancement.registry import ARCH_REGISTRY, lookup
+
+ON_A_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+DEVICES = [
+    pytest.param("cpu", marks=pytest.mark.slow),
+    pytest.param("cuda", marks=[pytest.mark.gpu, ON_A_GPU]),
+]
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_half_precision_comes_near(name, precision, device):
+    if precision == "fp16" and not lookup(ARCH_REGISTRY, name).fp16:
+        pytest.skip(f"{name} overflows in fp16, and says so")
+    network, x = build(name).eval().to(device), image(48, 56).to(device)
+    with torch.inference_mode():
+        expected = enhance(network, x)
+        with autocast(x.device, precision):
+            found = enhance(network, x).float()
+    assert found.isfinite().all()
+    assert (found.clamp(0, 1) - expected.clamp(0, 1)).abs().mean() < 0.03

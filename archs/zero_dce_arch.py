@@ -101,12 +101,12 @@ class ZeroDCE(Network):
         if self.scale_factor > 1:
             size = [(n + self.scale_factor - 1) // self.scale_factor for n in x.shape[-2:]]
             small = F.interpolate(x, size, mode="bilinear", align_corners=False)
-        x1 = torch.relu(self.e_conv1(small))
-        x2 = torch.relu(self.e_conv2(x1))
-        x3 = torch.relu(self.e_conv3(x2))
-        x4 = torch.relu(self.e_conv4(x3))
-        x5 = torch.relu(self.e_conv5(torch.cat((x3, x4), 1)))
-        x6 = torch.relu(self.e_conv6(torch.cat((x2, x5), 1)))
+        x1 = torch.relu_(self.e_conv1(small))
+        x2 = torch.relu_(self.e_conv2(x1))
+        x3 = torch.relu_(self.e_conv3(x2))
+        x4 = torch.relu_(self.e_conv4(x3))
+        x5 = torch.relu_(self.e_conv5(torch.cat((x3, x4), 1)))
+        x6 = torch.relu_(self.e_conv6(torch.cat((x2, x5), 1)))
         maps = torch.tanh(self.e_conv7(torch.cat((x1, x6), 1)))
         if self.scale_factor > 1:
             maps = F.interpolate(maps, x.shape[-2:], mode="bilinear", align_corners=True)

@@ -6,7 +6,8 @@ For each fold, a segmentation network is trained on well-lit frames, then IGLFM,
 weight of the fidelity term, WSGM, by options/capsule as capsule_folds.yml shortens them. A run that
 was stopped goes on. The fold's test frames are scored before, between and after the stages. Writes
 TASK.json, the table TASK.md, and TASK.png: in rows of a frame the dark input, BLGM's output, WSGM's
-by weight and the ground truth, with the outlines of the masks that are found.
+by weight and the ground truth, with the outlines of the masks that are found. With --levels,
+instead, IGLFM and BLGM of the first fold are scored over brightness levels: TASK_levels.json.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from torch import Tensor
 
 from enhancement.config.datasets import dataset_block, derive_sets
 from enhancement.config.files import OptionFile, named_files
+from enhancement.data.blocks import DatasetBlock
 from enhancement.data.images import Array, write_image
-from enhancement.data.loader import Loader, eval_loader
+from enhancement.data.loader import eval_loader
 from enhancement.errors import command_line
 from enhancement.inference.run import eval_mode, run_stages
+from enhancement.scoring.brightness import sweep
 from enhancement.scoring.evaluation import samples
 from enhancement.scoring.protocols import get_protocol
 from enhancement.scoring.segmentation import (
@@ -53,6 +56,7 @@ HEAD = (
     *("Dice above BLGM's", "PSNR above BLGM's"),
 )
 Scores = dict[str, dict[str, float]]  # of one frame, by what was segmented
+LEVELS = [0.03, 0.06, 0.12, 0.25, 0.5, 1.0]
 
 
 def train_stage(
@@ -86,11 +90,11 @@ def train_fold(
     }
 
 
-def test_frames(task: str, fold: int) -> Loader:
+def test_set(task: str, fold: int) -> DatasetBlock:
     """The test frames of a fold."""
     sets = OptionFile(named_files("datasets")[task]).options["datasets"]
     sets["train"] |= {"test_fold": fold, "cache": "none"}
-    return eval_loader(dataset_block("test", derive_sets(sets)["test"]))
+    return dataset_block("test", derive_sets(sets)["test"])
 
 
 def outlined(image: Tensor, mask: Tensor, truth: Tensor) -> Array:
@@ -114,7 +118,7 @@ def score_fold(
     networks = {weight: build_from_file(file)[0].eval() for weight, file in wsgm.items()}
     found, pictures = dict[str, Scores](), list[Array]()
     with eval_mode(segmenter):
-        for name, sample in samples(test_frames(task, fold), device):
+        for name, sample in samples(eval_loader(test_set(task, fold)), device):
             images = {INPUT: sample["lq"]}
             for weight, network in networks.items():
                 outputs = run_stages(network, sample["lq"])
@@ -172,6 +176,25 @@ def save(output: Path, task: str, found: dict[str, dict[str, Scores]], rows: lis
     write_image(output / f"{task}.png", np.concatenate(rows))
 
 
+def score_levels(task: str, runs: Path) -> dict[str, dict[str, float | None]]:
+    """The mean PSNR of the first fold's test frames at each level: input, IGLFM, BLGM."""
+    found: dict[str, dict[str, float | None]] = {f"{level:g}": {} for level in LEVELS}
+    for stage, title in (("1_iglfm", "IGLFM"), ("2_blgm", "BLGM")):
+        network = build_from_file(runs / f"{task}_0" / stage / "models/net_g_latest.pth")[0]
+        cpu, protocol = torch.device("cpu"), get_protocol("capsule")
+        for level, scores in sweep(network, test_set(task, 0), LEVELS, protocol, cpu).items():
+            row = {"dark input": scores.mean("input")["psnr"], title: scores.mean()["psnr"]}
+            found[f"{level:g}"] |= row
+    return found
+
+
+def levels_table(found: dict[str, dict[str, float | None]]) -> str:
+    """Markdown of `score_levels`: a row for each level."""
+    head = ("level", *next(iter(found.values())))
+    lines = [[level, *(f"{psnr:.3f}" for psnr in row.values())] for level, row in found.items()]
+    return tabulate(lines, head, "github", disable_numparse=True, colalign=("right",) * len(head))
+
+
 @command_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -180,10 +203,20 @@ def main() -> None:
     add("--fidelity", nargs="+", type=float, default=[0, 1, 10, 100], help="weights of its term")
     add("--folds", nargs="+", type=int, choices=range(FOLDS), default=list(range(FOLDS)))
     add("--output", type=Path, default=Path("results/capsule_folds"), help="runs and results")
+    add("--levels", action="store_true", help="score IGLFM and BLGM over brightness levels")
     arguments = parser.parse_args()
+    runs = arguments.output / "runs"
+    if arguments.levels:
+        levels = score_levels(arguments.task, runs)
+        about = {"task": TASKS[arguments.task], "protocol": "capsule", "commit": git_commit()}
+        content = json.dumps({"about": about, "methods": levels}, indent=2) + "\n"
+        path: Path = arguments.output / f"{arguments.task}_levels.json"
+        path.write_text(content, encoding="utf-8")
+        print(levels_table(levels), f"Written: {path}", sep="\n\n")
+        return
     found, rows = dict[str, dict[str, Scores]](), list[Array]()
     for fold in arguments.folds:
-        files = train_fold(arguments.task, fold, arguments.fidelity, arguments.output / "runs")
+        files = train_fold(arguments.task, fold, arguments.fidelity, runs)
         found[str(fold)], pictures = score_fold(arguments.task, fold, *files)
         rows += pictures
         save(arguments.output, arguments.task, found, rows)

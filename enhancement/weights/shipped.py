@@ -13,8 +13,9 @@ PURPOSES = {
     "hdrnet_lol_v1": "the benchmark, in real time",
     "endoscopy": "gastroscopy and capsule frames, dark or not",
     "surgery": "video of laparoscopic surgery, in real time",
+    "gastroscopy": "haze in gastroscopy, in real time",
     "lnet_gie_gastroscopy": "haze in gastroscopy, by 14 parameters",
-    "aod_net_gastroscopy": "haze in gastroscopy",
+    "aod_net_gastroscopy": "haze in gastroscopy, by 1,761 parameters",
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .parts.fourier_blocks import NO_ONNX, direction, pointwise_pair
+from .parts.fourier_blocks import NO_ONNX, direction, half_spectrum, pointwise_pair
 from .parts.normalization import ChannelNorm
 from .published import Published, Shapes, count_numbers
 
@@ -35,7 +35,7 @@ class AmplitudeMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        spectrum = torch.fft.rfft2(x)
+        spectrum = half_spectrum(x)
         return torch.fft.irfft2(self.process1(spectrum.abs()) * direction(spectrum), s=x.shape[-2:])
 
 

@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .parts.fourier_blocks import NO_ONNX, SLOPE, SpatialProcess, direction, pointwise_pair
+from .parts.fourier_blocks import (
+    NO_ONNX,
+    SLOPE,
+    SpatialProcess,
+    direction,
+    from_polar,
+    half_spectrum,
+    pointwise_pair,
+)
 from .published import Published
 
 Mode = Literal["amplitude", "phase"]
@@ -36,7 +44,7 @@ class FrequencyProcess(nn.Module):
         """(B, C, H, W // 2 + 1), complex, to the same shape."""
         if self.mode == "amplitude":
             return self.process(spectrum.abs()) * direction(spectrum)
-        return torch.polar(spectrum.abs(), self.process(spectrum.angle()))
+        return from_polar(spectrum.abs(), self.process(spectrum.angle()))
 
 
 class Interaction(nn.Module):
@@ -56,10 +64,10 @@ class Interaction(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
         size = x.shape[-2:]
-        frequency = self.frequency_process1(torch.fft.rfft2(self.fpre(x)))
+        frequency = self.frequency_process1(half_spectrum(self.fpre(x)))
         spatial = self.spatial_process1(x)
         spatial = spatial + self.frequency_spatial(torch.fft.irfft2(frequency, s=size))
-        frequency = frequency + torch.fft.rfft2(self.spatial_frequency(spatial))
+        frequency = frequency + half_spectrum(self.spatial_frequency(spatial))
         back = torch.fft.irfft2(self.frequency_process2(frequency), s=size)
         return self.cat(torch.cat((self.spatial_process2(spatial), back), 1)) + x
 
@@ -107,7 +115,7 @@ class PhaseFusion(nn.Module):
 
     def forward(self, stage: Tensor, image: Tensor) -> Tensor:
         """Of two (B, 3, H, W): (B, C, H, W)."""
-        spectrum = torch.fft.rfft2(stage).abs() * direction(torch.fft.rfft2(image))
+        spectrum = half_spectrum(stage).abs() * direction(half_spectrum(image))
         x = torch.cat((stage, torch.fft.irfft2(spectrum, s=image.shape[-2:])), 1)
         spread, mean = torch.std_mean(x, (2, 3), correction=0, keepdim=True)
         return self.cat(x * self.process(spread + mean))

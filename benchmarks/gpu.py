@@ -1,12 +1,13 @@
 """Everything that wants a GPU, on a machine that has one, PyTorch, and little else.
 
-python benchmarks/gpu.py PACK OUT [--minutes 8.5] [--only retinexformer]
+python benchmarks/gpu.py PACK OUT [--minutes 8.5] [--skip trainings] [--only retinexformer]
 
-PACK is what benchmarks/gpu_pack.py made; no network is wanted. Runs the tests marked `gpu`, times
-training and inference (gpu_speed.py), and spends what is left on the trainings of gpu.yml, each one
-its share. What comes of it goes to OUT as parts of one archive, each below 16 MB: `cat OUT/part.* |
-tar x` unpacks it. With those parts as PACK/part.* the trainings go on where they were stopped.
-Nothing but Python's own library is imported here, since the rest is still packed.
+PACK is what benchmarks/gpu_pack.py made; no network is wanted. Runs the tests marked `gpu` (for at
+most 60 % of the time), measures training and inference (gpu_speed.py, 25 %), and spends what is
+left on the trainings of gpu.yml, each one its share; parts that are skipped leave their time to the
+others. What comes of it goes to OUT as parts of one archive, each below 16 MB, what counts most
+first: `cat OUT/part.* | tar x` unpacks it. With those parts as PACK/part.* the trainings go on
+where they were stopped. Only Python's own library is imported here, since the rest is packed.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ import tarfile
 import tempfile
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PART = 15 * 2**20  # bytes of a part of the archive
-SAVING = 25.0  # seconds that ending a training and writing the archive take
-TESTS = ("tests/gpu", "tests/archs", "tests/data/test_to_device.py")  # the others want videos
-TESTING, TIMING = 0.35, 0.15  # the most of the time that tests and timing may take
+PART, MOST = 15 * 2**20, 60 * 2**20  # bytes of a part of the archive, and of all of them
+ENDING = 20.0  # seconds that ending a process and writing the archive take
+SHORTEST = 30.0  # seconds below which a training is not begun
 RESUMABLE = 75  # the exit status of a training that was asked to end
-LEFT_OUT = ("previous.state", ".lock")  # of a run's folder
+# the tests that want no videos, the slow ones last
+TESTS = ("tests/data/test_to_device.py", "tests/archs", "tests/gpu")
+SHARES = {"tests": 0.6, "speed": 0.25, "trainings": 1.0}  # of the time that is left, at most
+RECORDS = ("options.yml", "train.log")
+STATE = ("latest.state", "checksums.json")
 WITHOUT_VIDEO = '''"""Stands in for PyAV, which is larger than all the rest: no video is read."""
 
 
@@ -52,9 +57,17 @@ def unpack(pack: Path, work: Path) -> dict[str, str]:
     parts = b"".join(path.read_bytes() for path in sorted(pack.glob("part.*")))
     if parts:
         with tarfile.open(fileobj=io.BytesIO(parts)) as archive:
-            archive.extractall(work, filter="data")
-    named = {"PYTHONPATH": str(site), "ENHANCEMENT_DATA": str((pack / "data").resolve())}
-    return {**os.environ, **named, "PYTHONUNBUFFERED": "1"}
+            archive.extractall(work / "before", filter="data")
+        runs = work / "before" / "experiments"
+        if runs.is_dir():
+            runs.rename(work / "experiments")
+    named = {
+        "PYTHONPATH": str(site),
+        "PYTHONSAFEPATH": "1",  # this checkout's folders must not hide what was unpacked
+        "PYTHONUNBUFFERED": "1",
+        "ENHANCEMENT_DATA": str((pack / "data").resolve()),
+    }
+    return {**os.environ, **named}
 
 
 def run(command: list[str], log: Path, seconds: float, env: dict[str, str]) -> dict[str, Any]:
@@ -65,63 +78,78 @@ def run(command: list[str], log: Path, seconds: float, env: dict[str, str]) -> d
     """
     began = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        # -P: this checkout's folders must not hide the packages that were unpacked
+    with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-P", *command], cwd=ROOT, env=env, stdout=file, stderr=file
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=env,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
         try:
             process.wait(max(1.0, seconds))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(SAVING)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(ENDING)
+        with suppress(ProcessLookupError):  # and what it has started
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-4:]
-    print(*lines, sep="\n", flush=True)
+    print(log.stem, *lines, sep="\n", flush=True)
     spent = round(time.monotonic() - began, 1)
     return {"status": process.returncode, "seconds": spent, "output": lines}
 
 
-def training(name: str, facts: dict[str, Any], runs: Path, iterations: int | None) -> list[str]:
+def training(name: str, facts: dict[str, Any], runs: Path, given: argparse.Namespace) -> list[str]:
     """The command of a training."""
     force = [f"name={name}", f"path:experiments={runs}", "logger:save_checkpoint_freq=500"]
     force += facts["force"]
-    if iterations:
-        force += [f"train:total_iter={iterations}", f"val:val_freq={iterations}"]
+    if given.iterations:
+        force += [f"train:total_iter={given.iterations}", f"val:val_freq={given.iterations}"]
+    if given.device == "cpu":
+        force += ["num_gpu=0", "datasets:train:num_worker_per_gpu=0"]
     command = ["basicsr/train.py", "--opt", str(ROOT / facts["opt"]), "--auto_resume"]
     return [*command, "--force_yml", *force]
-
-
-def archive(work: Path, out: Path) -> None:
-    """Write logs, tables and runs to `out` as parts of one archive."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as file:
-        for folder in ("logs", "experiments"):
-            for path in sorted((work / folder).rglob("*")):
-                if path.is_file() and path.name not in LEFT_OUT:
-                    file.add(path, str(path.relative_to(work)))
-    out.mkdir(parents=True, exist_ok=True)
-    data = content.getvalue()
-    for number, start in enumerate(range(0, len(data), PART)):
-        (out / f"part.{number:03}").write_bytes(data[start : start + PART])
-    print(f"Written: {out}/part.* ({len(data) / 2**20:.1f} MB)", flush=True)
 
 
 def trainings(env: dict[str, str]) -> dict[str, dict[str, Any]]:
     """What gpu.yml says; PyYAML may be among the packages that were unpacked."""
     code = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))"
-    found = subprocess.run(
-        [sys.executable, "-P", "-c", code, str(Path(__file__).with_suffix(".yml"))],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", code, str(Path(__file__).with_suffix(".yml"))]
+    found = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
     facts: dict[str, dict[str, Any]] = json.loads(found.stdout)
     return facts
+
+
+def write_archive(work: Path, out: Path, report: dict[str, Any]) -> list[str]:
+    """Write what the processes have left to `out`: records, then best weights, then states.
+
+    Returns:
+        The files that found no room.
+    """
+    (work / "logs/report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    runs = work / "experiments"
+    unfinished = [name for name, part in report.items() if part["status"] == RESUMABLE]
+    files = sorted((work / "logs").iterdir())
+    files += [path for path in sorted(runs.rglob("*")) if path.name in RECORDS]
+    files += sorted(runs.glob("*/models/net_g_best.pth"))
+    files += [runs / name / "training_states" / file for name in unfinished for file in STATE]
+    content, left_out = io.BytesIO(), []
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for path in filter(Path.is_file, files):
+            if content.tell() + path.stat().st_size > MOST:
+                left_out.append(str(path.relative_to(work)))
+            else:
+                archive.add(path, str(path.relative_to(work)))
+    data = content.getvalue()
+    out.mkdir(parents=True, exist_ok=True)
+    for stale in out.glob("part.*"):
+        stale.unlink()
+    for number, start in enumerate(range(0, len(data), PART)):
+        (out / f"part.{number:03}").write_bytes(data[start : start + PART])
+    return left_out
 
 
 def main() -> int:
@@ -131,42 +159,50 @@ def main() -> int:
     add("out", type=Path, help="where the archive goes")
     add("--minutes", type=float, default=8.5, help="for everything; default: 8.5")
     add("--only", nargs="+", metavar="NAME", help="trainings of gpu.yml; default: all")
+    add("--skip", nargs="+", choices=SHARES, default=[], help="not these")
     add("--iterations", type=int, help="of each training, to try this script")
     add("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: to try this script")
-    add("--skip", nargs="+", choices=("tests", "speed"), default=[], help="not these")
     arguments = parser.parse_args()
-    began, seconds = time.monotonic(), 60 * arguments.minutes
+    end = time.monotonic() + 60 * arguments.minutes
     report: dict[str, Any] = {}
+
+    def left() -> float:
+        return end - time.monotonic() - ENDING
+
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         env = unpack(arguments.pack, work)
-        logs = work / "logs"
-        chosen = trainings(env)
-        if unknown := set(arguments.only or ()) - set(chosen):
-            parser.error(f"--only: expected names of {', '.join(chosen)}, but got {unknown}")
+        print((arguments.pack / "commit").read_text(encoding="utf-8").strip(), flush=True)
+        logs, chosen = work / "logs", trainings(env)
+        if unknown := sorted(set(arguments.only or ()) - set(chosen)):
+            named = ", ".join(unknown)
+            parser.error(f"--only: expected names of {', '.join(chosen)}, but got {named}")
+        names = [] if "trainings" in arguments.skip else arguments.only or list(chosen)
         if "tests" not in arguments.skip:
-            tests = ["-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *TESTS]
-            report["tests"] = run(tests, logs / "tests.log", TESTING * seconds, env)
+            tests = ["-m", "pytest", "-v", "--durations=10", "-m", "gpu", "-p", "no:cacheprovider"]
+            share = SHARES["tests"] if names or "speed" not in arguments.skip else 1.0
+            report["tests"] = run([*tests, *TESTS], logs / "tests.log", share * left(), env)
         if "speed" not in arguments.skip:
+            seconds = (SHARES["speed"] if names else 1.0) * left()
             speed = ["benchmarks/gpu_speed.py", str(logs / "speed.json")]
-            speed += ["--device", arguments.device, "--seconds", str(TIMING * seconds)]
+            speed += ["--device", arguments.device, "--seconds", str(seconds)]
             speed += [] if arguments.device == "cuda" else ["--networks", "MobileIE"]
-            report["speed"] = run(speed, logs / "speed.log", TIMING * seconds + SAVING, env)
-        names = arguments.only or list(chosen)
+            report["speed"] = run(speed, logs / "speed.log", seconds, env)
         for number, name in enumerate(names):
             shares = [chosen[other]["share"] for other in names[number:]]
-            left = seconds - (time.monotonic() - began) - SAVING * len(shares)
-            command = training(name, chosen[name], work / "experiments", arguments.iterations)
-            force = [] if arguments.device == "cuda" else ["num_gpu=0"]
-            share = left * shares[0] / sum(shares)
-            report[name] = run([*command, *force], logs / f"{name}.log", share, env)
-        (logs / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-        archive(work, arguments.out)
-    fine = {0, RESUMABLE}
-    failed = [name for name, part in report.items() if part["status"] not in fine]
+            seconds = left() * shares[0] / sum(shares) - ENDING
+            if seconds < SHORTEST:
+                print(f"{name}: no time is left", flush=True)
+                continue
+            command = training(name, chosen[name], work / "experiments", arguments)
+            report[name] = run(command, logs / f"{name}.log", seconds, env)
+            write_archive(work, arguments.out, report)
+        for path in write_archive(work, arguments.out, report):
+            print(f"no room in the archive: {path}", flush=True)
+    failed = [name for name, part in report.items() if part["status"] not in (0, RESUMABLE)]
     if report.get("speed", {}).get("status") == -signal.SIGTERM:
         failed.remove("speed")  # what it has measured until then is there
-    print(f"{time.monotonic() - began:.0f} s; failed: {', '.join(failed) or 'nothing'}")
+    print(f"Written: {arguments.out}/part.*; failed: {', '.join(failed) or 'nothing'}")
     return int(bool(failed))
 
 

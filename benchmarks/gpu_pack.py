@@ -19,20 +19,30 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from PIL import Image
 
+from enhancement.data.images import is_image
 from enhancement.errors import UserError, command_line
 from enhancement.paths import DATA_FOLDER, locate
 from enhancement.units import readable_bytes
+from enhancement.weights.provenance import git_commit
 
 ROOT = Path(__file__).resolve().parents[1]
 PLATFORMS = [f"manylinux_2_{n}_x86_64" for n in (17, 24, 27, 28)] + ["manylinux2014_x86_64"]
 WHEELS = (  # with what they ask for themselves
     *("addict", "annotated-types", "docstring-parser", "future", "imagehash", "lmdb", "lpips"),
     *("pillow", "pydantic", "pydantic-core", "pywavelets", "segmentation-models-pytorch", "shtab"),
-    *("spandrel", "tabulate", "typing-inspection", "yapf", "platformdirs", "typing-extensions"),
+    *(
+        "setuptools",
+        "spandrel",
+        "tabulate",
+        "typing-inspection",
+        "yapf",
+        "platformdirs",
+        "typing-extensions",
+    ),
 )
 BUILT = ("basicsr",)  # there is no wheel of it
 DATA = ("LOLv1", "BSDS500/train", "KvasirSEG/images", "WCEBleedGen")
-LARGEST = 54 * 2**20  # beside this checkout
+LARGEST = 54 * 2**20  # beside this checkout, where 64 MiB travel
 
 
 def pinned(names: tuple[str, ...], python: str) -> list[str]:
@@ -58,11 +68,9 @@ def pack_packages(folder: Path, python: str) -> None:
 
 
 def pack_images(folder: Path, source: Path, quality: int) -> None:
-    """Copy a folder's images, smaller."""
-    if not source.is_dir():
-        raise UserError(f"{source}: no such folder; set ENHANCEMENT_DATA to what holds it")
+    """Copy a folder's images, smaller; masks as they are, and nothing else."""
     for path in sorted(source.rglob("*")):
-        if not path.is_file():
+        if not is_image(path):
             continue
         target = folder / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,10 +93,14 @@ def main() -> None:
     pack: Path = arguments.pack
     if pack.exists():
         raise UserError(f"{pack}: is there already; expected the name of a new folder")
+    sources = {name: locate(f"{DATA_FOLDER}/{name}") for name in arguments.data}
+    for source in sources.values():
+        if not source.is_dir():
+            raise UserError(f"{source}: no such folder; set ENHANCEMENT_DATA to what holds it")
     pack_packages(pack / "wheels", arguments.python)
-    for name in arguments.data:
-        source = locate(f"{DATA_FOLDER}/{name}")
+    for name, source in sources.items():
         pack_images(pack / "data" / name, source, arguments.quality)
+    (pack / "commit").write_text(f"packed at commit {git_commit()}\n", encoding="utf-8")
     sizes = {
         name: sum(path.stat().st_size for path in (pack / name).rglob("*") if path.is_file())
         for name in ("wheels", "data")
@@ -99,6 +111,7 @@ def main() -> None:
             f"{pack}: more than {readable_bytes(LARGEST)}; pack fewer sets by --data, or take a "
             f"lower --quality"
         )
+    print(f"room for part.* of an earlier call: {readable_bytes(LARGEST - sum(sizes.values()))}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 python benchmarks/gpu_speed.py speed.json [--device cuda] [--seconds 75] [--networks HDRNet]
 
 Training iterations are those of 8 crops of 256x256 for HDRNet and of 128x128 for the others; images
-are 600x400. Each way of computing takes its turn for an equal share of the time. Prints a Markdown
-table.
+are 600x400. Each way of computing is measured for an equal share of the time; warming up and
+compiling come on top. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -96,6 +96,9 @@ def measure(name: str, way: str, device: torch.device, seconds: float) -> dict[s
 
     peak(device)
     found = {"iterations": rate(iteration, device, seconds), "training_memory": peak(device)}
+    optimizer.zero_grad(set_to_none=True)
+    optimizer.state.clear()
+    peak(device)  # images count beside the weights and a batch alone
     network.eval()
     return found | {"images": rate(inference, device, seconds), "image_memory": peak(device)}
 
@@ -119,8 +122,8 @@ def main() -> None:
                 break
             try:
                 found = measure(name, way, device, share)
-            except RuntimeError as error:  # the table says which way does not work
-                found = {"failed": str(error).splitlines()[0]}
+            except Exception as error:  # the table says which way does not work
+                found = {"failed": (str(error) or repr(error)).splitlines()[0]}
             rows.append({"network": name, "way": way, **found})
             print(rows[-1], flush=True)
             content = json.dumps({"about": about, "rows": rows}, indent=2) + "\n"

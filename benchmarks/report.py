@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import capsule_folds
 import gastroscopy
@@ -33,19 +34,33 @@ TABLES = {
 }
 
 
+def merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Methods of both; of one that is in both, the entries (for each dataset, say) of both."""
+    both = before.keys() & after.keys()
+    inner = {
+        key: before[key] | after[key]
+        for key in both
+        if all(isinstance(one[key], dict) for one in (before, after))
+    }
+    return before | after | inner
+
+
 def take(file: Path) -> None:
     """Put what a benchmark has found into measured/.
 
     Raises:
-        UserError: It is no benchmark's.
+        UserError: It is no benchmark's, or was measured in another way than what is there.
     """
     if file.stem not in TABLES:
         raise UserError(f"{file}: expected one of {', '.join(TABLES)}, by its name")
     measured = MEASURED / f"{file.stem}.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     if measured.exists():
-        before = json.loads(measured.read_text(encoding="utf-8"))["methods"]
-        content["methods"] = before | content["methods"]
+        before = json.loads(measured.read_text(encoding="utf-8"))
+        settings = [one.get("about", {}).get("settings") for one in (before, content)]
+        if settings[0] != settings[1]:
+            raise UserError(f"{file}: measured by other settings than {measured}; remove that one")
+        content["methods"] = merged(before["methods"], content["methods"])
     replace_file(measured, (json.dumps(content, indent=2) + "\n").encode())
 
 

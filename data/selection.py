@@ -65,6 +65,7 @@ def subset_of(samples: list[Sample], options: DatasetOptions, source: Source) ->
     if not chosen:
         raise UserError(
             f"{source.root}: {len(names)} images leave none for '{options.subset}' "
-            f"(val_fraction {options.val_fraction}, test_fraction {options.test_fraction})"
+            f"(val_fraction {options.val_fraction}, test_fraction {options.test_fraction}, "
+            f"test_fold {options.test_fold})"
         )
     return [samples[i] for i in chosen]

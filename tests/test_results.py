@@ -42,10 +42,14 @@ def test_every_method_of_a_table_names_what_it_runs(report, name):
 def test_what_is_taken_joins_what_was_measured(report, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "MEASURED", tmp_path / "measured")
     (tmp_path / "measured").mkdir()
-    for methods in ({"hdrnet": 1, "iat": 2}, {"iat": 3}):
+    for methods in ({"hdrnet": {"a": 1}, "iat": {"a": 2, "b": 2}}, {"iat": {"a": 3}}):
         (tmp_path / "lol_v1.json").write_text(json.dumps({"methods": methods}))
         report.take(tmp_path / "lol_v1.json")
     joined = json.loads((tmp_path / "measured/lol_v1.json").read_text())
-    assert joined == {"methods": {"hdrnet": 1, "iat": 3}}
+    assert joined == {"methods": {"hdrnet": {"a": 1}, "iat": {"a": 3, "b": 2}}}
+    other = {"about": {"settings": 1}, "methods": {}}
+    (tmp_path / "lol_v1.json").write_text(json.dumps(other))
+    with pytest.raises(UserError, match="measured by other settings"):
+        report.take(tmp_path / "lol_v1.json")
     with pytest.raises(UserError, match="expected one of lol_v1, "):
         report.take(tmp_path / "other.json")

@@ -113,7 +113,9 @@ class GammaEstimator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, 1, 1, 1) in [1e-8, 1e8]."""
         x = self.conv4_g(self.conv3_g(self.conv2_g(self.conv1_g(image))))
-        return x.mean((2, 3), keepdim=True).float().clamp(1e-8, 1e8)  # beyond fp16's range
+        mean = x.mean((2, 3), keepdim=True)
+        mean = mean.to(torch.promote_types(mean.dtype, torch.float32))  # the limits overflow fp16
+        return mean.clamp(1e-8, 1e8)
 
 
 class PlusGammaEstimator(nn.Module):

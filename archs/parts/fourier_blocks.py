@@ -11,8 +11,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .precision import full_precision
+
 NO_ONNX = "ONNX Runtime cannot compute its Fourier transforms"
 SLOPE = 0.1  # of the leaky ReLUs in all of these networks
+
+
+def half_spectrum(x: Tensor) -> Tensor:
+    """The bins that a real tensor's transform needs, (..., H, W // 2 + 1), from float32 on."""
+    with full_precision(x):
+        return torch.fft.rfft2(x.to(torch.promote_types(x.dtype, torch.float32)))
+
+
+def from_polar(amplitude: Tensor, phase: Tensor) -> Tensor:
+    """A complex tensor, from float32 on; convolutions may have given its parts in less."""
+    dtype = torch.promote_types(amplitude.dtype, torch.float32)
+    return torch.polar(amplitude.to(dtype), phase.to(dtype))
 
 
 def direction(spectrum: Tensor) -> Tensor:
@@ -55,8 +69,8 @@ class FrequencyProcess(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        spectrum = torch.fft.rfft2(self.fpre(x))  # (B, C, H, W // 2 + 1)
-        processed = torch.polar(self.process1(spectrum.abs()), self.process2(spectrum.angle()))
+        spectrum = half_spectrum(self.fpre(x))  # (B, C, H, W // 2 + 1)
+        processed = from_polar(self.process1(spectrum.abs()), self.process2(spectrum.angle()))
         return torch.fft.irfft2(processed, s=x.shape[-2:]) + x
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from networks import OURS, build, image
 
+from enhancement.archs.parts.fourier_blocks import from_polar, half_spectrum
 from enhancement.inference.run import autocast, enhance
 from enhancement.registry import ARCH_REGISTRY, lookup
 
@@ -27,3 +28,13 @@ def test_half_precision_comes_near(name, precision, device):
             found = enhance(network, x).float()
     assert found.isfinite().all()
     assert (found.clamp(0, 1) - expected.clamp(0, 1)).abs().mean() < 0.03
+
+
+def test_spectra_of_half_precision_are_computed_in_full():
+    x = torch.rand(1, 2, 6, 8).bfloat16()
+    spectrum = half_spectrum(x)
+    assert spectrum.dtype == torch.complex64
+    again = from_polar(spectrum.abs().bfloat16(), spectrum.angle().bfloat16())
+    assert again.dtype == torch.complex64
+    torch.testing.assert_close(again, spectrum, atol=0.3, rtol=0.05)
+    assert half_spectrum(x.double()).dtype == torch.complex128

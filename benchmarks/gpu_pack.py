@@ -29,16 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PLATFORMS = [f"manylinux_2_{n}_x86_64" for n in (17, 24, 27, 28)] + ["manylinux2014_x86_64"]
 WHEELS = (  # with what they ask for themselves
     *("addict", "annotated-types", "docstring-parser", "future", "imagehash", "lmdb", "lpips"),
-    *("pillow", "pydantic", "pydantic-core", "pywavelets", "segmentation-models-pytorch", "shtab"),
-    *(
-        "setuptools",
-        "spandrel",
-        "tabulate",
-        "typing-inspection",
-        "yapf",
-        "platformdirs",
-        "typing-extensions",
-    ),
+    *("pillow", "platformdirs", "pydantic", "pydantic-core", "pywavelets", "setuptools", "shtab"),
+    *("segmentation-models-pytorch", "spandrel", "tabulate", "typing-extensions"),
+    *("typing-inspection", "yapf"),
 )
 BUILT = ("basicsr",)  # there is no wheel of it
 DATA = ("LOLv1", "BSDS500/train", "KvasirSEG/images", "WCEBleedGen")

@@ -49,7 +49,7 @@ def images_of(key: str, protocol: str, output: Path) -> Path:
 def test(key: str, method: Method, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train a network, and score it by both protocols."""
     output: Path = arguments.output
-    trained_on = method.dataset or DATASET
+    trained_on = method.trained_on(DATASET)
     file, iterations = train_within(method, key, trained_on, arguments.seconds, output)
     found: dict[str, Any] = {
         "iterations": iterations,

@@ -44,7 +44,7 @@ class Method:
     Attributes:
         title: In the table.
         paper: PSNR and SSIM in the paper's own table.
-        dataset: What it is trained on, where that is not the table's own.
+        unpaired: Whether it is trained on the dark images alone.
         stages: Option files under options/, trained one after the other.
         force: Their overrides; `{previous}` is the weights file of the stage before.
         schedule: Instead of the option files' own.
@@ -55,13 +55,17 @@ class Method:
 
     title: str
     paper: str = "-"
-    dataset: str | None = None
+    unpaired: bool = False
     stages: list[str] = field(default_factory=list)
     force: list[str] = field(default_factory=list)
     schedule: str | None = None
     network: str | None = None
     published: str | None = None
     missing: str | None = None
+
+    def trained_on(self, dataset: str) -> str:
+        """The dataset that it is trained on, to be tested on this one."""
+        return f"{dataset}_dark" if self.unpaired else dataset
 
     @property
     def published_file(self) -> Path | None:

@@ -3,9 +3,9 @@
 python benchmarks/surgical.py [--seconds 150] [--only feqe hdrnet_illumination]
 
 Every method of benchmarks/surgical.yml is trained for so many seconds of processor time on pairs of
-surgical clips and on darkened Kvasir-SEG frames, and scored on what was held out: clips by the
-protocol `video`, frames by `basicsr`. Writes surgical.md, surgical.json and a picture of each
-dataset: input, every method in the table's order, ground truth.
+surgical clips and on darkened Kvasir-SEG frames, or on their dark side alone, and scored on what
+was held out: clips by the protocol `video`, frames by `basicsr`. Writes surgical.md, surgical.json
+and a picture of each dataset: input, every method in the table's order, ground truth.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def images_of(key: str, dataset: str, output: Path) -> Path:
 def test(key: str, method: Method, dataset: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train a method on a dataset, and score it."""
     output: Path = arguments.output
-    file, iterations = train_within(method, key, dataset, arguments.seconds, output)
+    trained_on = method.trained_on(dataset)
+    file, iterations = train_within(method, key, trained_on, arguments.seconds, output)
     images = images_of(key, dataset, output)
     scores = score(["--weights", str(file)], dataset, PROTOCOLS[dataset], images)
     return {

@@ -59,7 +59,8 @@ def made_data(tmp_path_factory):
     for i in range(10):
         for folder in ("KvasirSEG", "surgical", "WCEBleedGen/bleeding"):
             write_image(root / f"{folder}/images/{i}.jpg", picture(i))
-        write_image(root / f"WCEBleedGen/bleeding/masks/{i}.png", picture(i) // 128 * 255)
+        for folder in ("KvasirSEG", "WCEBleedGen/bleeding"):
+            write_image(root / f"{folder}/masks/{i}.png", picture(i) // 128 * 255)
     for folder in ("KCL", "RLE"):
         make_pairs(root / folder, "val/low", "val/high", count=2)
     for i in range(20):

@@ -146,14 +146,14 @@ def above(frames: list[Scores], side: str, metric: str) -> str:
 
 
 def table(found: dict[str, dict[str, Scores]]) -> str:
-    """Markdown of the means over all frames: a row for each output.
+    """Markdown of the means over all frames: a row for each output that every fold has.
 
     Args:
         found: Frames' scores by their names, by fold.
     """
     frames = [scores for fold in found.values() for scores in fold.values()]
     lines = []
-    for side in frames[0]:
+    for side in (side for side in frames[0] if all(side in frame for frame in frames)):
         mean = {m: statistics.fmean(f[side][m] for f in frames) for m in frames[0][side]}
         title, _, weight = side.partition(" ") if side.startswith("WSGM") else (side, "", "")
         psnr = "-" if side == TRUTH else f"{mean['psnr']:.3f}"

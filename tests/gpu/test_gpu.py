@@ -99,12 +99,6 @@ def test_a_launcher_of_one_process_equals_none(tiny):
         torch.testing.assert_close(nccl[key], value, atol=1e-5, rtol=0)
 
 
-class Pinned(list):
-    """Batches in memory that a GPU copies from while it computes."""
-
-    num_workers = 1
-
-
 def test_nccl_averages_gradients_of_one_process(tmp_path):
     store = f"file://{tmp_path / 'store'}"
     torch.distributed.init_process_group("nccl", init_method=store, rank=0, world_size=1)
@@ -117,6 +111,12 @@ def test_nccl_averages_gradients_of_one_process(tmp_path):
             torch.testing.assert_close(other.grad, one.grad, atol=1e-5, rtol=1e-3)
     finally:
         torch.distributed.destroy_process_group()
+
+
+class Pinned(list):
+    """Batches in memory that a GPU copies from while it computes."""
+
+    num_workers = 1
 
 
 def test_batches_that_are_copied_ahead_are_whole():

@@ -25,6 +25,7 @@ __all__ = [
     "gca_net_arch",
     "grid_dehaze_net_arch",
     "hdrnet_arch",
+    "hdrnet_unet_arch",
     "iat_arch",
     "iglfm_arch",
     "light_dehaze_net_arch",

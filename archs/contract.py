@@ -40,6 +40,8 @@ class Network(nn.Module):
         no_onnx: Why ONNX Runtime cannot compute it; empty where it can.
         fp16: Whether it can be computed in fp16.
         untraceable: Why no graph of it can be recorded; empty where one can.
+        has_kernels: Whether it has compiled kernels of its own, which make PyTorch the faster
+            engine on a CPU.
         family: Under which heading lists of networks have it.
         only_before_training: Constructor arguments without meaning once there are weights.
         published: How its authors' files are recognised and read; None if there are none.
@@ -54,6 +56,7 @@ class Network(nn.Module):
     no_onnx: ClassVar[str] = ""
     fp16: ClassVar[bool] = True
     untraceable: ClassVar[str] = ""
+    has_kernels: ClassVar[bool] = False
     family: ClassVar[Family] = "low light"
     only_before_training: ClassVar[tuple[str, ...]] = ()
     published: ClassVar[Published | None] = None

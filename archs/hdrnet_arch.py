@@ -167,6 +167,7 @@ class HDRNet(Network):
     """
 
     family = "video"
+    has_kernels = True
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ import capsule_folds
 import gastroscopy
 import illumination_losses
 import lol_v1
+import photo
 import surgical
 
 from enhancement.errors import UserError, command_line
@@ -31,6 +32,7 @@ TABLES = {
     "capsule": capsule_folds.table,
     "capsule_levels": capsule_folds.levels_table,
     "illumination_losses": illumination_losses.table,
+    "photo": photo.table,
 }
 
 

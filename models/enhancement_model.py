@@ -21,6 +21,7 @@ from enhancement.registry import MODEL_REGISTRY
 from enhancement.scoring.evaluation import Scores, Watch, evaluate
 from enhancement.scoring.protocols import NO_REFERENCE, get_protocol
 from enhancement.weights.parts import load_part
+from enhancement.weights.shipped import find_weights
 from enhancement.weights.state_dicts import load_weights, read_weights, weights_hash
 
 from .average import WeightAverage
@@ -77,10 +78,11 @@ class EnhancementModel(BaseModel):
     def _build_network(self) -> nn.Module:
         network, path = self.config.network_g.build(), self.config.path
         if path.pretrain_network_g:
-            weights = locate(path.pretrain_network_g)
+            weights = find_weights(locate(path.pretrain_network_g))
             load_weights(network, weights, path.param_key_g, path.strict_load_g)
         if path.init_network_g:
-            contract_of(network).initialise_from(read_weights(locate(path.init_network_g))[0])
+            state, _ = read_weights(find_weights(locate(path.init_network_g)))
+            contract_of(network).initialise_from(state)
         return network
 
     def _freeze_parts(self, network: nn.Module) -> list[str]:

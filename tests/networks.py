@@ -25,6 +25,7 @@ SMALL = {  # arguments that make large ones quick; others are tested at their de
     "GCANet": {"dim": 8},
     "GridDehazeNet": {"dim": 4, "num_layers": 2, "growth": 4},
     "HDRNet": {"low_resolution": 64},
+    "HDRNetUNet": {"low_resolution": 64, "dim": 4},
     "HVICIDNet": {"channels": [8, 8, 16, 16], "heads": [1, 2, 2, 2]},
     "IGLFM": {"width": 16, "groups": 1, "blocks": 1},
     "MSBDN": {"dim": 2, "num_blocks": 2},

@@ -58,6 +58,11 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"logger": {"print_frequency": 1}}, "logger.print_frequency: unknown key; did you mean"),
     ({"path": {"pretrain_network_g": "a.pth"}}, "path.pretrain_network_g: a.pth: no such file"),
     ({"path": {"init_network_g": "w.pth"}}, "init_network_g: AODNet takes no initial weights from"),
+    (
+        {"path": {"pretrain_network_g": "vidio"}},
+        "path.pretrain_network_g: vidio: no such file, and no weights of that name come with this "
+        "package; did you mean 'video'?",
+    ),
     ({"path": {"pretrain_network_g": "w.pth"}}, "w.pth: does not fit: lacks 10 of the network's"),
     ({"path": {"pretrain_network_g": "text.pth"}}, "text.pth: "),
     ({"network_g": {"type": "AODNett"}}, "network_g.type: unknown arch 'AODNett'; did you mean"),

@@ -29,5 +29,5 @@ def test_the_notebook_runs(tmp_path):
     counts, clip, network = done.stdout.splitlines()[-3:]
     assert counts.startswith("{0.25: ")
     assert clip == "5 (512, 512, 3)"
-    assert network.startswith("HDRNet ")
+    assert network.startswith("HDRNetUNet ")
     assert network.endswith(" (1, 3, 512, 512)")

@@ -15,6 +15,7 @@ from enhancement.app.videos import Rate
 from enhancement.app.workplace import PRIVATE, Workplace, status
 from enhancement.errors import UserError
 from enhancement.inference.frames import Frame
+from enhancement.weights.shipped import DEFAULT_FOR_VIDEO
 
 INVITATION = "Allow the camera, and press the round button to begin."
 EVERY = 0.04  # seconds between two frames, at least
@@ -24,7 +25,7 @@ AT_ONCE = 8  # cameras
 def camera_tab(place: Workplace) -> None:
     """Build the tab."""
     with gr.Row():
-        network = network_list(place, "photo")
+        network = network_list(place, DEFAULT_FOR_VIDEO)
         strength = strength_slider()
     said = gr.HTML(status(INVITATION), elem_id="camera-status")
     with gr.Row():

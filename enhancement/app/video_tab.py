@@ -14,6 +14,7 @@ from enhancement.app.workplace import PRIVATE, WAITING, Workplace, named, status
 from enhancement.errors import UserError
 from enhancement.inference.video_sink import ENCODERS
 from enhancement.units import duration
+from enhancement.weights.shipped import DEFAULT_FOR_VIDEO
 
 INVITATION = "Drop a video, choose a network, and press Enhance."
 KINDS = [*ENCODERS, ".mpg", ".mpeg", ".ts", ".wmv"]  # that the dialogue for files offers
@@ -30,7 +31,7 @@ def video_tab(place: Workplace, max_upload: str) -> None:
                 height=150,
                 elem_id="video",
             )
-            network = network_list(place, "surgery")
+            network = network_list(place, DEFAULT_FOR_VIDEO)
             strength = strength_slider()
             smoothing = gr.Slider(
                 0, 0.95, 0, step=0.05, label="Steadiness", info="of the brightness; HDRNet only"

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from torch import nn
 from tqdm import tqdm
 
 from enhancement.config.named_network import HELP as NETWORK_HELP
@@ -29,7 +30,7 @@ from enhancement.inference.strength import check_strength
 from enhancement.inference.video import enhance_camera, enhance_video
 from enhancement.inference.video_sink import check_video_name
 from enhancement.inference.video_source import Camera, VideoSource
-from enhancement.weights.shipped import DEFAULT
+from enhancement.weights.shipped import DEFAULT, DEFAULT_FOR_VIDEO
 
 CAMERA = re.compile("[0-9]{1,9}")
 ABANDONED = 3600.0  # seconds after which a file half written is nobody's any more
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     said = "folder; for a single input also the new file, or - for standard output"
     add("-o", "--out", required=True, help=said)
     said = "name of weights that come with this package, .pth file (ours or published), .onnx file"
-    add("--weights", help=f"{said}; default: {DEFAULT}")
+    add("--weights", help=f"{said}; default: {DEFAULT}; for video: {DEFAULT_FOR_VIDEO}")
     add("--network", metavar="NAME", help=NETWORK_HELP)
     add("--format", choices=sorted({name[1:] for name in FORMATS}), help="of the images written")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
@@ -92,18 +93,19 @@ def enhance(arguments: argparse.Namespace, given: list[str], out: str) -> int:
     if place.world_size > 1 and (PIPE in arguments.input or arguments.out == PIPE):
         raise UserError(f"'{PIPE}' stands for one image; run it in one process")
     jobs, left_out = planned(arguments, given, out)
-    enhancer = make_enhancer(arguments, quiet=place.rank > 0)
+    enhancers = make_enhancers(arguments, jobs, quiet=place.rank > 0)
     if not jobs:
         if place.world_size > 1:
             raise UserError(f"camera {given[0]}: only one process can read a camera")
-        return record(Camera(int(given[0]), arguments.seconds), Path(out), enhancer)
+        return record(Camera(int(given[0]), arguments.seconds), Path(out), enhancers[True])
     if worth_converting(jobs):
-        convert_now(enhancer.network)
+        for enhancer in enhancers.values():
+            convert_now(enhancer.network)
     for folder in {job.target.parent for job in jobs}:
         remove_temporaries(folder, ABANDONED)
     folder = Path(out).parent if jobs[0].target == Path(out) else Path(out)
     parts = Parts(folder, place) if place.world_size > 1 else None
-    part = done_by(arguments, share(jobs, place), enhancer, quiet=place.rank > 0)
+    part = done_by(arguments, share(jobs, place), enhancers, quiet=place.rank > 0)
     if place.rank == 0:
         part.faults, part.total = left_out + part.faults, part.total + len(left_out)
     if part.faults and len(jobs) + len(left_out) == 1:
@@ -114,26 +116,31 @@ def enhance(arguments: argparse.Namespace, given: list[str], out: str) -> int:
 
 
 def done_by(
-    arguments: argparse.Namespace, jobs: list[Job], enhancer: FrameEnhancer, quiet: bool
+    arguments: argparse.Namespace,
+    jobs: list[Job],
+    enhancers: dict[bool, FrameEnhancer],
+    quiet: bool,
 ) -> Part:
     """Enhance files, with `--resume` those that are not there yet; what was done."""
     began = time.perf_counter()
     wanted = jobs
     if arguments.resume:
         wanted = [without_existing(job) for job in jobs if not job.target.exists()]
-    limited = arguments.max_memory and enhancer.device.type == "cpu"
-    limit = MemoryLimit(enhancer) if limited else None
-    pictures = [job for job in wanted if not job.is_video]
-    faults = images(arguments, pictures, enhancer, limit, quiet)
-    for job in wanted:
-        if job.is_video:
+    faults = []
+    for is_video, enhancer in enhancers.items():
+        limited = arguments.max_memory and enhancer.device.type == "cpu"
+        limit = MemoryLimit(enhancer) if limited else None
+        files = [job for job in wanted if job.is_video == is_video]
+        if not is_video:
+            faults += images(arguments, files, enhancer, limit, quiet)
+        for job in files if is_video else []:
             faults += video(job, enhancer, limit, quiet)
     return Part(
         done=len(wanted) - len(faults),
         total=len(jobs),
         existing=len(jobs) - len(wanted),
         seconds=time.perf_counter() - began,
-        engine=engine_name(enhancer.network),
+        engine=" and ".join(sorted({engine_name(one.network) for one in enhancers.values()})),
         faults=faults,
     )
 
@@ -197,15 +204,31 @@ def planned(
     return jobs, left_out
 
 
-def make_enhancer(arguments: argparse.Namespace, quiet: bool = False) -> FrameEnhancer:
-    """The network of `--weights` or `--network`, set up as the other options say."""
+def make_enhancers(
+    arguments: argparse.Namespace, jobs: list[Job], quiet: bool
+) -> dict[bool, FrameEnhancer]:
+    """What enhances pictures (False) and video (True), as far as there are such jobs.
+
+    A camera, which is video, has no jobs.
+    """
+    kinds = sorted({job.is_video for job in jobs}) or [True]
     if arguments.network:
         one_of(arguments.weights, arguments.network)
-    elif not arguments.weights and not quiet:
-        print(f"Weights: {DEFAULT}, which come with this package", file=sys.stderr)
-    named = named_network(arguments.network).network if arguments.network else None
+        network = named_network(arguments.network).network
+        return dict.fromkeys(kinds, make_enhancer(arguments, network))
+    if arguments.weights:
+        return dict.fromkeys(kinds, make_enhancer(arguments, arguments.weights))
+    names = {kind: DEFAULT_FOR_VIDEO if kind else DEFAULT for kind in kinds}
+    if not quiet:
+        said = " and ".join(names.values())
+        print(f"Weights: {said}, which come with this package", file=sys.stderr)
+    return {kind: make_enhancer(arguments, name) for kind, name in names.items()}
+
+
+def make_enhancer(arguments: argparse.Namespace, weights: str | nn.Module) -> FrameEnhancer:
+    """A network set up as the options say."""
     return load(
-        named or arguments.weights or DEFAULT,
+        weights,
         device=arguments.device,
         engine=arguments.engine,
         precision=arguments.precision,

@@ -14,6 +14,7 @@ from enhancement.errors import UserError, hint
 from enhancement.paths import locate, missing_hint
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.parts import part_state
+from enhancement.weights.shipped import find_weights
 from enhancement.weights.state_dicts import misfits, own_names, read_weights
 
 from .blocks import Block
@@ -70,7 +71,8 @@ def network_misfits(
     tries = {"pretrain_network_g": _try_pretrained, "init_network_g": _try_initial}
     for key, path in draft.path.model_dump(include=set(tries), exclude_none=True).items():
         if key not in missing and (training or key == "pretrain_network_g"):
-            fault = constructor_fault(partial(tries[key], network, locate(path), draft.path))
+            file = find_weights(locate(path))
+            fault = constructor_fault(partial(tries[key], network, file, draft.path))
             if fault:
                 yield ("path", key), fault
 
@@ -123,9 +125,11 @@ def _missing_weights(paths: PathBlock, training: bool) -> dict[str, str]:
 
 def _missing(path: str) -> str | None:
     """Why there is no file at a path; None where there is one."""
-    if locate(path).is_file():
-        return None
-    return f"{locate(path)}: no such file; {missing_hint(path)}"
+    try:
+        file = find_weights(locate(path))
+    except UserError as error:
+        return str(error)
+    return None if file.is_file() else f"{file}: no such file; {missing_hint(path)}"
 
 
 def _frozen_misfits(

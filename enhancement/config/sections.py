@@ -210,10 +210,10 @@ class PathBlock(Section):
     """`path:`; files of weights, and the folder that runs are kept in.
 
     Attributes:
-        pretrain_network_g: Weights to start from.
+        pretrain_network_g: Weights to start from: a file, or the name of weights of this package.
         param_key_g: Which of the entries of that file; by default the average where there is one.
         strict_load_g: Whether they must fit the network exactly.
-        init_network_g: Weights of another network that this one can start from.
+        init_network_g: The same, of another network that this one can start from.
         resume_state: A training state to go on from.
         experiments: The folder that runs are kept in.
     """

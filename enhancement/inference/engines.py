@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from enhancement.archs.contract import Network, contract_of
-from enhancement.archs.hdrnet_arch import HDRNet
 from enhancement.errors import UserError
 from enhancement.inference.conversion import (
     SIZES,
@@ -92,8 +91,8 @@ def convert_now(network: nn.Module) -> None:
 
 
 def prefers_pytorch(network: nn.Module, device: torch.device) -> bool:
-    """Whether PyTorch is the right engine by itself: on a GPU, and for HDRNet's own kernels."""
-    return device.type != "cpu" or isinstance(network, HDRNet)
+    """Whether PyTorch is the right engine by itself: on a GPU, and for kernels of our own."""
+    return device.type != "cpu" or contract_of(network).has_kernels
 
 
 def engine_name(network: nn.Module) -> str:

@@ -47,8 +47,8 @@ class FrameEnhancer:
         strength: In [0, 1]: the share of the output in a blend with the input, in linear light.
 
     Raises:
-        UserError: `smoothing` with a network that has no bilateral grid, or with `ensemble`; an
-            argument is out of range.
+        UserError: `smoothing` with another network than HDRNet, or with `ensemble`; an argument
+            is out of range.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class FrameEnhancer:
         grid_network = network if isinstance(network, HDRNet) else None
         if smoothing and not grid_network:
             raise UserError(
-                f"smoothing averages a bilateral grid, but {declared.title} has none; "
-                f"use HDRNet or leave smoothing at 0"
+                f"smoothing works with HDRNet alone, but this is {declared.title}; "
+                f"use weights such as `video`, or leave smoothing at 0"
             )
         if smoothing and ensemble:
             raise UserError("smoothing and self_ensemble exclude each other; leave one of them")

@@ -6,6 +6,7 @@ import numpy as np
 import psutil
 
 from enhancement.archs.bilateral.launch import bytes_to_load
+from enhancement.archs.contract import contract_of
 from enhancement.data.image_headers import BYTES_PER_PIXEL, Header
 from enhancement.errors import UserError
 from enhancement.inference.frames import FrameEnhancer
@@ -35,7 +36,7 @@ class MemoryLimit:
         assert enhancer.bounded.max_memory
         self.enhancer, self.bounded = enhancer, enhancer.bounded
         self.limit = enhancer.bounded.max_memory
-        if enhancer.fuses:
+        if contract_of(enhancer.network).has_kernels:
             self._admit(bytes_to_load(), "the network with its compiled kernels")
         enhancer(np.zeros((PROBE, PROBE, 3), np.uint8))
         enhancer.reset()

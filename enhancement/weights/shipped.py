@@ -8,8 +8,10 @@ from enhancement.errors import UserError, hint
 from enhancement.paths import SHIPPED_WEIGHTS
 
 DEFAULT = "photo"  # what enhances where no weights are named
+DEFAULT_FOR_VIDEO = "video"
 PURPOSES = {
-    "photo": "any photograph, dark or not; the default",
+    "photo": "any photograph, dark or not, with its noise removed; the default",
+    "video": "video and photographs, dark or not, in real time; the default for video",
     "hdrnet_lol_v1": "the benchmark, in real time",
     "endoscopy": "gastroscopy and capsule frames, dark or not",
     "surgery": "video of laparoscopic surgery, in real time",

@@ -120,7 +120,7 @@ class TestVideo:
         assert [path.name for path in in_tmp.iterdir()] == ["clip.mp4"]
 
     def test_smoothing_needs_a_grid(self, in_tmp, networks):
-        with pytest.raises(UserError, match="use HDRNet or leave smoothing at 0"):
+        with pytest.raises(UserError, match="or leave smoothing at 0"):
             networks.load("Gamma", smoothing=0.5)
 
     def test_other_formats_become_mp4(self, in_tmp):

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import numpy as np
@@ -23,6 +24,7 @@ from enhancement.inference import video, video_sink, video_source
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights import networks, storage
+from enhancement.weights.shipped import DEFAULT, DEFAULT_FOR_VIDEO
 
 
 @pytest.fixture
@@ -294,6 +296,19 @@ class TestVideo:
         assert "10 frames" in out
         assert facts(f"out.{suffix}") == facts(f"in.{suffix}")
         assert len(facts(f"out.{suffix}")[2]) > 40
+
+    def test_video_has_a_default_of_its_own(self, enhance, in_tmp):
+        make_video("in.mp4", sound=False)
+        write_image(in_tmp / "in.png", picture(0))
+        said = "which come with this package\n"
+        status, _, err = enhance("run", "in.mp4", "-o", "alone.mp4")
+        assert (status, err) == (0, f"Weights: {DEFAULT_FOR_VIDEO}, {said}")
+        status, out, err = enhance("run", "in.mp4", "in.png", "-o", "out")
+        assert (status, err) == (0, f"Weights: {DEFAULT} and {DEFAULT_FOR_VIDEO}, {said}")
+        assert "2 of 2 files" in out
+        assert enhance("run", "in.png", "-o", "alone.png", "--weights", DEFAULT)[0] == 0
+        for name in ("png", "mp4"):
+            assert Path(f"out/in.{name}").read_bytes() == Path(f"alone.{name}").read_bytes()
 
     def test_odd_sizes_stay(self, run, in_tmp):
         frames = [picture(i, 45, 63) for i in range(3)]

@@ -105,8 +105,9 @@ class TestAuto:
             run(prepared, image(1, 48, 64))
             assert engine_name(prepared) == "ONNX Runtime and PyTorch"
 
-    def test_hdrnet_keeps_its_own_path(self):
-        made = network("HDRNet")
+    @pytest.mark.parametrize("name", ["HDRNet", "HDRNetUNet"])
+    def test_networks_with_kernels_keep_their_own_path(self, name):
+        made = network(name)
         assert prepare(made, CPU, at_once=True) is made
 
     def test_a_gpu_is_pytorchs(self):

@@ -133,7 +133,7 @@ def test_other_things_are_refused(bright, given, said):
         ({"device": "tpu"}, "expected auto, cpu"),
         ({"strength": 2}, "strength must be in"),
         ({"precision": "fp8"}, "precision must be fp32, bf16, fp16, but got 'fp8'"),
-        ({"smoothing": 0.5}, "smoothing averages a bilateral grid"),
+        ({"smoothing": 0.5}, "smoothing works with HDRNet alone"),
         ({"max_memory": "few"}, "expected memory as 4GB"),
     ],
 )

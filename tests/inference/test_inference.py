@@ -105,7 +105,7 @@ def test_wrong_frames_are_named(image, text):
 
 
 def test_smoothing_wants_a_grid_and_a_share():
-    with pytest.raises(UserError, match="AODNet has none; use HDRNet"):
+    with pytest.raises(UserError, match="but this is AODNet; use weights"):
         FrameEnhancer(lookup(ARCH_REGISTRY, "AODNet")(), smoothing=0.5)
     with pytest.raises(UserError, match=r"smoothing must be in \[0, 1\)"):
         FrameEnhancer(network(), smoothing=1.0)

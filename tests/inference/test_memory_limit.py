@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import memory_in_use, picture
 
-from enhancement.archs.bilateral import launch
+from enhancement.archs.bilateral import launch, slicing
 from enhancement.data.images import write_image
 from enhancement.errors import UserError
 from enhancement.inference import frames, pictures
@@ -56,12 +56,14 @@ def test_less_than_the_network_holds_is_refused():
             MemoryLimit(enhancer(50 * MIB, name))
 
 
-def test_kernels_are_refused_before_they_are_compiled(monkeypatch):
+@pytest.mark.parametrize("name", ["HDRNet", "HDRNetUNet"])
+def test_kernels_are_refused_before_they_are_compiled(monkeypatch, name):
     def compiled(*_):
         raise AssertionError("compiled")
 
-    made = enhancer(memory_in_use() + 100 * MIB, "HDRNet")
+    made = enhancer(memory_in_use() + 100 * MIB, name)
     monkeypatch.setattr(launch._Process, "used", False)
-    monkeypatch.setattr(frames, "run_kernel", compiled)
+    for module in (frames, slicing):
+        monkeypatch.setattr(module, "run_kernel", compiled)
     with pytest.raises(UserError, match="the network with its compiled kernels: needs about"):
         MemoryLimit(made)

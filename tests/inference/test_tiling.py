@@ -38,7 +38,7 @@ def changes_across(x, y, rows):
     return change[rows]
 
 
-QUICK = {"AODNet", "HDRNet", "LNetGIE", "RetinexFormer"}
+QUICK = {"AODNet", "HDRNet", "HDRNetUNet", "LNetGIE", "RetinexFormer"}
 TILED = [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in IN_TILES]
 
 
@@ -67,7 +67,7 @@ class TestEveryNetwork:
         assert across <= 2 * changes_across(whole, tiled, far).max() + 1e-5
 
 
-@pytest.mark.parametrize("name", ["AODNet", "HDRNet", "LNetGIE"])
+@pytest.mark.parametrize("name", ["AODNet", "HDRNet", "HDRNetUNet", "LNetGIE"])
 def test_networks_without_attention_are_exact(name):
     made, x = network(name), image(400, 336)
     with torch.inference_mode():

@@ -8,7 +8,7 @@ from helpers import ROOT
 
 from enhancement.errors import UserError
 from enhancement.paths import DATA_VARIABLE
-from enhancement.weights.shipped import DEFAULT, find_weights, shipped_weights
+from enhancement.weights.shipped import DEFAULT, DEFAULT_FOR_VIDEO, find_weights, shipped_weights
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def scores(benchmark):
 
 
 def test_every_file_is_known_and_scored(benchmark, scores):
-    assert DEFAULT in shipped_weights()
+    assert {DEFAULT, DEFAULT_FOR_VIDEO} <= shipped_weights().keys()
     assert shipped_weights().keys() == benchmark.facts().keys() == scores.keys()
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
+from .parts.residual import ResidualBlock
 from .published import Published, Shapes, count_numbers
 
 LEVELS = 255.0  # the network's own scale of brightness
@@ -31,19 +32,6 @@ def space_to_depth(x: Tensor) -> Tensor:
 def depth_to_space(x: Tensor) -> Tensor:
     """`space_to_depth` undone: (B, 4 C, H, W) to (B, C, 2 H, 2 W)."""
     return F.pixel_shuffle(x.unflatten(1, (4, -1)).transpose(1, 2).flatten(1, 2), 2)
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions with a ReLU between, beside the identity."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
-        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        return x + self.conv2(F.relu(self.conv1(x)))
 
 
 class Downsample(nn.Module):

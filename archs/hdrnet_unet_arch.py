@@ -22,19 +22,7 @@ from torch.nn import functional as F
 
 from .contract import Network
 from .hdrnet_arch import HDRNet
-
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions around a ReLU, added to what they were given."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
-        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        return x + self.conv2(torch.relu(self.conv1(x)))
+from .parts.residual import ResidualBlock
 
 
 class UNet(nn.Module):
@@ -52,11 +40,11 @@ class UNet(nn.Module):
         super().__init__()
         dims = (dim, 2 * dim, 4 * dim)
         self.first = nn.Conv2d(4 * in_channels, dim, 3, padding=1)
-        self.encoder = nn.ModuleList(Residual(n) for n in dims[:2])
+        self.encoder = nn.ModuleList(ResidualBlock(n) for n in dims[:2])
         self.down = nn.ModuleList(nn.Conv2d(n, 2 * n, 2, 2) for n in dims[:2])
-        self.middle = Residual(dims[2])
+        self.middle = ResidualBlock(dims[2])
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * n, n, 2, 2) for n in dims[:2])
-        self.decoder = nn.ModuleList(Residual(n) for n in dims[:2])
+        self.decoder = nn.ModuleList(ResidualBlock(n) for n in dims[:2])
         self.last = nn.Conv2d(dim, 4 * 3, 3, padding=1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]

@@ -10,8 +10,9 @@ import argparse
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,17 @@ def score(source: list[str], dataset: str, protocol: str, images: Path) -> Score
     return test_from_dataset.test(test_from_dataset.parse(given))[0]
 
 
+def test_pairs(dataset: str) -> Iterator[tuple[str, Array, Array]]:
+    """The name of each test image of a dataset, its input and its ground truth in 8 bits."""
+    sets = derive_sets(OptionFile(named_files("datasets")[dataset]).options["datasets"])
+    for sample in eval_loader(dataset_block("test", sets["test"])):
+        lq, gt = (
+            (sample[side][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            for side in ("lq", "gt")
+        )
+        yield sample["name"][0], lq, gt
+
+
 def picture(dataset: str, columns: list[Path], every: int = 1, shown: int = 4) -> Array:
     """Input, the image of each folder, ground truth: a row for each of a few test images.
 
@@ -193,17 +205,10 @@ def picture(dataset: str, columns: list[Path], every: int = 1, shown: int = 4) -
         every: Take one test image in so many.
         shown: How many.
     """
-    sets = derive_sets(OptionFile(named_files("datasets")[dataset]).options["datasets"])
     rows = []
-    for number, sample in enumerate(eval_loader(dataset_block("test", sets["test"]))):
-        if number % every or len(rows) == shown:
-            continue
-        lq, gt = (
-            (sample[side][0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-            for side in ("lq", "gt")
-        )
-        name = Path(sample["name"][0]).with_suffix(".png")
-        images = [lq, *(read_image(folder / name) for folder in columns), gt]
+    for name, lq, gt in islice(test_pairs(dataset), 0, every * shown, every):
+        file = Path(name).with_suffix(".png")
+        images = [lq, *(read_image(folder / file) for folder in columns), gt]
         height = round(WIDTH * lq.shape[0] / lq.shape[1])
         small = [cv2.resize(i, (WIDTH, height), interpolation=cv2.INTER_AREA) for i in images]
         rows.append(np.concatenate(small, 1))

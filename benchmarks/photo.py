@@ -18,20 +18,16 @@ mean, then by each of the weights, then the ground truth.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paper_tables import save, sha256
+from paper_tables import save, sha256, test_pairs
 from skimage.restoration import estimate_sigma
 from tabulate import tabulate
 
 from enhancement import load
-from enhancement.config.datasets import dataset_block
-from enhancement.config.files import OptionFile, named_files
 from enhancement.data.images import Array, write_image
-from enhancement.data.loader import eval_loader
 from enhancement.errors import command_line
 from enhancement.inference.enhancer import Enhancer
 from enhancement.weights.shipped import DEFAULT, DEFAULT_FOR_VIDEO, find_weights
@@ -43,14 +39,6 @@ HEAD = (
     *("backlit: mean of the dark half", "backlit: clipped, %"),
     *("noise: input", "brightened", "output", "ground truth"),
 )
-
-
-def pairs(dataset: str) -> Iterator[tuple[Array, Array]]:
-    """Input and ground truth of each test image, (H, W, 3) in uint8."""
-    test = OptionFile(named_files("datasets")[dataset]).options["datasets"]["test"]
-    for sample in eval_loader(dataset_block("test", test)):
-        lq, gt = (sample[side][0].permute(1, 2, 0).numpy() for side in ("lq", "gt"))
-        yield (lq * 255).round().astype(np.uint8), (gt * 255).round().astype(np.uint8)
 
 
 def psnr(error: float) -> float:
@@ -137,8 +125,8 @@ def main() -> None:
     add("--weights", nargs="+", default=[DEFAULT, DEFAULT_FOR_VIDEO], metavar="NAME")
     add("--output", type=Path, default=Path("results/photo"), help="default: results/photo")
     arguments = parser.parse_args()
-    lit = [image for image, _ in pairs("well_lit")]
-    dark, truth = (list(side) for side in zip(*pairs("lol_v1"), strict=True))
+    lit = [image for _, image, _ in test_pairs("well_lit")]
+    _, dark, truth = (list(side) for side in zip(*test_pairs("lol_v1"), strict=True))
     found, columns = {}, [[brightened(*pair) for pair in zip(dark, truth, strict=True)]]
     for name in arguments.weights:
         found[name], bright = measure(load(name), lit, dark, truth)

@@ -131,10 +131,10 @@ def done_by(
         limited = arguments.max_memory and enhancer.device.type == "cpu"
         limit = MemoryLimit(enhancer) if limited else None
         files = [job for job in wanted if job.is_video == is_video]
-        if not is_video:
+        if is_video:
+            faults += [fault for job in files for fault in video(job, enhancer, limit, quiet)]
+        else:
             faults += images(arguments, files, enhancer, limit, quiet)
-        for job in files if is_video else []:
-            faults += video(job, enhancer, limit, quiet)
     return Part(
         done=len(wanted) - len(faults),
         total=len(jobs),

@@ -10,6 +10,10 @@ Differs in: images in [0, 1] are normalised inside the network.
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -20,6 +24,24 @@ from .contract import Network
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TIMM = "tu-"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what timm and PyTorch say of each tensor of an encoder's weights.
+
+    Its classifier is left out on purpose, and a network that is built to be checked alone has no
+    memory that weights could be copied to.
+    """
+    timm = logging.getLogger("timm")
+    level = timm.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "for .*: copying from a non-meta parameter")
+        timm.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            timm.setLevel(level)
 
 
 @ARCH_REGISTRY.register()
@@ -59,9 +81,10 @@ class SegmentationNet(Network):
                 "(timm has none of that name)."
             )
         try:
-            self.network = smp.create_model(
-                decoder, TIMM + encoder, encoder_weights and True, in_channels=3, classes=1
-            )
+            with _quiet():
+                self.network = smp.create_model(
+                    decoder, TIMM + encoder, encoder_weights and True, in_channels=3, classes=1
+                )
         except OSError as error:
             raise ValueError(
                 f"The weights of `encoder` '{encoder}' cannot be downloaded; "

@@ -65,7 +65,8 @@ def train_stage(
     """Train a stage of a fold, or go on with it; its last weights."""
     folder = runs / f"{task}_{fold}"
     settings = [f"name={name}", f"path:experiments={folder}", f"datasets:train:test_fold={fold}"]
-    settings += [*SHORTENED[stage], *(f"train:frozen:{part}={at}" for part, at in frozen.items())]
+    settings += SHORTENED[stage] + SHORTENED.get(task, {}).get(stage, [])
+    settings += [f"train:frozen:{part}={at}" for part, at in frozen.items()]
     opt = ["--opt", str(OPTIONS / f"capsule/{stage}.yml"), "--dataset", task, "--auto_resume"]
     if status := train.run_training(train.parse([*opt, "--force_yml", *settings, *force])):
         raise SystemExit(status)

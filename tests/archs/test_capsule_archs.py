@@ -1,6 +1,8 @@
 """The dual-generalization framework's networks: published weights and arithmetic, safe numbers."""
 
 import json
+import logging
+import warnings
 
 import numpy as np
 import pytest
@@ -241,6 +243,30 @@ def test_laplacian_sees_nothing_in_a_flat_image():
 def test_segmentation_gives_a_mask_of_the_images_size():
     network = SegmentationNet(encoder="mobilenetv3_small_100").eval()
     assert network(torch.rand(1, 3, 64, 96)).shape == (1, 1, 64, 96)
+
+
+def test_segmentation_weights_are_loaded_quietly(monkeypatch, caplog):
+    """timm's own network stands for the download; it is built without memory, as a check does."""
+    import segmentation_models_pytorch as smp
+    import timm
+
+    state = timm.create_model("mobilenetv3_small_050").state_dict()
+    create, asked = smp.create_model, []
+
+    def downloaded(decoder, encoder, pretrained, **arguments):
+        asked.append(pretrained)
+        network = create(decoder, encoder, None, **arguments)
+        logging.getLogger("timm.models").warning("Unexpected keys (classifier.weight) found")
+        network.encoder.model.load_state_dict(state, strict=False)
+        return network
+
+    monkeypatch.setattr(smp, "create_model", downloaded)
+    with torch.device("meta"), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        SegmentationNet(encoder="mobilenetv3_small_050", encoder_weights="pretrained")
+    assert asked == [True]
+    assert not said
+    assert not caplog.records
 
 
 def test_segmentation_weights_that_cannot_be_had(monkeypatch):

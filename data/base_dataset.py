@@ -15,7 +15,7 @@ from .dataset_options import DatasetOptions
 from .images import Array, to_float
 from .masks import Masks
 from .reading import SampleReader
-from .selection import Sample, included, subset_of
+from .selection import Sample, check_divisible, included, subset_of
 from .sources import Source
 from .transforms import Frame, central_crop, random_crop, random_flips
 
@@ -52,6 +52,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         self.opt = opt
         self.options: Any = self.Options.pick(opt)
         self.sources, samples, self.skipped = self.find(self.options)
+        check_divisible(self.options, self.sources[-1])
         root = self.options.masks()
         self.masks = Masks(root, self.sources[-1]) if root else None
         if self.options.on_error == "raise":
@@ -83,6 +84,7 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         try:
             options: Any = cls.Options.pick(opt)
             sources, samples, faults = cls.find(options)
+            check_divisible(options, sources[-1])
             included(samples, options.include, sources[-1])
             if options.masks():
                 faults = faults + Masks(options.masks(), sources[-1], check=True).faults

@@ -161,7 +161,10 @@ def _collate(samples: list[Any], truth: bool) -> Any:
         if isinstance(sample, UserError):
             return sample
     expected = {"lq", "gt", "lq_path"} if truth else {"lq", "lq_path"}
-    missing = expected - samples[0].keys()
+    given = samples[0].keys()  # by all; the parts of a mixture may differ
+    for sample in samples[1:]:
+        given = given & sample.keys()
+    missing = expected - given
     if missing:
         return UserError(
             f"the dataset gives no {', '.join(sorted(missing))}; expected pairs of lq and gt"
@@ -173,7 +176,7 @@ def _collate(samples: list[Any], truth: bool) -> Any:
             f"images of one batch must have one size, but {first} gives {a[2]}x{a[1]} and "
             f"{second} {b[2]}x{b[1]}; set gt_size or resize, or batch_size_per_gpu: 1"
         )
-    return default_collate(samples)
+    return default_collate([{k: v for k, v in s.items() if k in given} for s in samples])
 
 
 def _start_worker(_: int) -> None:

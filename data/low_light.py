@@ -32,9 +32,13 @@ def quantise(x: Float) -> Float:
 
 
 def radial_distance(shape: tuple[int, int], frame: Frame) -> Float:
-    """Distance of each pixel from the centre of the whole image; 1 in its corners."""
+    """Distance of each pixel from the centre of the whole image; 1 in its corners.
+
+    Where a crop reaches beyond the image, its padding is as far away as the edge next to it.
+    """
     y = (np.arange(shape[0], dtype=np.float32) + frame.top + 0.5) / frame.height * 2 - 1
     x = (np.arange(shape[1], dtype=np.float32) + frame.left + 0.5) / frame.width * 2 - 1
+    y, x = np.clip(y, -1, 1), np.clip(x, -1, 1)
     return np.sqrt((y[:, None] ** 2 + x[None] ** 2) / 2)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -19,7 +20,7 @@ from torch.utils.data import Dataset
 from enhancement.errors import UserError
 
 # what BasicSR's datasets raise for images that are too small, unequal, damaged or gone
-UNUSABLE = (ValueError, OSError, AttributeError, TypeError)
+UNUSABLE = (ValueError, OSError, AttributeError, TypeError, cv2.error)
 
 
 @contextmanager

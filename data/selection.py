@@ -7,6 +7,7 @@ from typing import Any
 
 from enhancement.errors import UserError, hint
 
+from .clips import ClipSource
 from .dataset_options import DatasetOptions
 from .sources import Source
 from .splits import split_by_scene
@@ -41,6 +42,19 @@ def included(samples: list[Sample], wanted: list[str] | None, source: Source) ->
             both = " and ".join(sample[-1] for sample in known[name][:2])
             raise UserError(f"{source.root}: '{name}' names {both}; say which")
     return [known[name][0] for name in wanted]
+
+
+def check_divisible(options: DatasetOptions, source: Source) -> None:
+    """Refuse to hold frames of videos out of a set: neighbours are nearly alike.
+
+    Raises:
+        UserError: A share is to be held out, and the images are such frames.
+    """
+    if isinstance(source, ClipSource) and (options.val_fraction or options.test_fraction):
+        raise UserError(
+            f"{source.root}: val_fraction and test_fraction would divide a video's frames, "
+            f"which are nearly alike; give `val` and `test` clips of their own"
+        )
 
 
 def subset_of(samples: list[Sample], options: DatasetOptions, source: Source) -> list[Sample]:

@@ -11,7 +11,6 @@ from enhancement.errors import UserError
 from enhancement.registry import DATASET_REGISTRY
 
 from .base_dataset import EnhancementDataset, Found
-from .clips import ClipSource
 from .dataset_options import DatasetOptions
 from .degradations import DEGRADATIONS, Degradation, build_degradation
 from .images import Array, to_float
@@ -61,12 +60,6 @@ class UnpairedDataset(EnhancementDataset):
     @classmethod
     def find(cls, options: Any) -> Found:
         source = open_source(options.dataroot_lq, options.frame_step)
-        held_out = options.val_fraction or options.test_fraction
-        if isinstance(source, ClipSource) and held_out:
-            raise UserError(
-                f"{source.root}: val_fraction and test_fraction would divide a video's frames, "
-                f"which are nearly alike; give `val` and `test` clips of their own"
-            )
         return [source], [(name,) for name in source.names], []
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:

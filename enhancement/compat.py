@@ -10,7 +10,7 @@ basicsr_import.py gives it an alias |
 `repair_base_model` |
 | warm-up overwrites the rate that chained schedulers go on from | `repair_base_model` |
 | `num_gpu: 1` crashes without a GPU | it is handed a resolved number |
-| saving drops errors and is not atomic | `repair_base_model` |
+| saving drops errors and is not atomic; loading wants a file of its own | `repair_base_model` |
 | resuming asks for CUDA and restores little | our models have their own, BasicSR's have none |
 | reads LMDBs by a library that a damaged file ends with a signal | `repair_file_client` |
 | requires tb-nightly and opencv-python | requirements.lock leaves both out |
@@ -105,8 +105,8 @@ _step_schedulers = BaseModel.update_learning_rate
 
 
 def _update_learning_rate(self: Any, current_iter: int, warmup_iter: int = -1) -> None:
-    if self.schedulers:
-        self._set_lr([scheduler.get_last_lr() for scheduler in self.schedulers])
+    scheduled = [scheduler.get_last_lr() for scheduler in self.schedulers]
+    self._set_lr(scheduled or self._get_init_lr())
     _step_schedulers(self, current_iter, warmup_iter)
 
 
@@ -114,17 +114,19 @@ def _save_training_state(self: Any, epoch: int, current_iter: int) -> None:
     """Nothing: training/state.py refuses to resume runs of BasicSR's own models."""
 
 
-def repair_base_model(setup_schedulers: Any, save_network: Any) -> None:
+def repair_base_model(setup_schedulers: Any, save_network: Any, load_network: Any) -> None:
     """Replace what crashes off CUDA or loses options or files, in BasicSR's own models as well.
 
     Args:
-        setup_schedulers, save_network: `BaseModel`'s methods of these names, as models/ has them.
+        setup_schedulers, save_network, load_network: `BaseModel`'s methods of these names, as
+            models/ has them.
     """
     BaseModel.model_to_device = _model_to_device
     BaseModel.get_optimizer = _get_optimizer
     BaseModel.setup_schedulers = setup_schedulers
     BaseModel.update_learning_rate = _update_learning_rate
     BaseModel.save_network = save_network
+    BaseModel.load_network = load_network
     BaseModel.save_training_state = _save_training_state
 
 

@@ -16,6 +16,11 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_process(seed: int, rank: int) -> None:
+    """Seed one of several processes; each draws numbers of its own."""
+    seed_all((seed + rank) % 2**32)
+
+
 def random_states() -> dict[str, Any]:
     """The states of every random generator, as tensors and plain values."""
     kind, keys, *rest = np.random.get_state()

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from enhancement.compat import repair_base_model
+from enhancement.paths import locate
 from enhancement.registry import SCHEDULERS, lookup, run_length_arguments
 from enhancement.weights import storage
-from enhancement.weights.state_dicts import on_cpu
+from enhancement.weights.shipped import find_weights
+from enhancement.weights.state_dicts import load_weights, on_cpu
 
 
 def setup_schedulers(self: Any) -> None:
@@ -36,4 +38,11 @@ def save_network(
     storage.save(Path(self.opt["path"]["models"], name), content)
 
 
-repair_base_model(setup_schedulers, save_network)
+def load_network(
+    self: Any, net: Any, load_path: str, strict: bool = True, param_key: str | None = None
+) -> None:
+    """Load a file's weights, or those of a name, as every network here takes them."""
+    load_weights(self.get_bare_model(net), find_weights(locate(load_path)), param_key, strict)
+
+
+repair_base_model(setup_schedulers, save_network, load_network)

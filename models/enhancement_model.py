@@ -213,13 +213,20 @@ class EnhancementModel(BaseModel):
                 for name, value in whole.items():
                     setattr(self, name, None if value is None else value.chunk(parts)[index])
             terms = self.compute_losses()
+            if parts > 1:
+                terms = {n: v if self._is_sum(n) else v / parts for n, v in terms.items()}
             total = terms["l_total"] = reduce(torch.add, terms.values())
-            self.scaler.scale(total / parts if parts > 1 else total).backward()
+            self.scaler.scale(total).backward()
             for name, value in terms.items():
-                share = value.detach() / parts if parts > 1 else value.detach()
+                share = value.detach()
                 logged[name] = logged[name] + share if name in logged else share
         self.lq, self.gt, self.mask = whole.values()
         return logged
+
+    def _is_sum(self, term: str) -> bool:
+        """Whether a loss term adds up what a batch's images give, and is no mean of it."""
+        loss = term.removeprefix("l_").removesuffix("_style")
+        return loss in self.losses and getattr(self.losses[loss], "reduction", "mean") == "sum"
 
     def get_current_log(self) -> dict[str, float]:
         """The last iteration's loss terms, read back from the device only here."""

@@ -61,7 +61,9 @@ class AmplitudeLoss(NamedLoss):
         loss_weight: Factor on the loss.
     """
 
+    reduction = "sum"
+
     def forward(self, amplitude: Tensor, gt: Tensor) -> Tensor:
         """Of amplitudes and an image, (B, 3, H, W) each."""
         target = torch.fft.fft2(gt).abs()
-        return self.loss_weight * F.mse_loss(amplitude, target, reduction="sum")
+        return self.loss_weight * F.mse_loss(amplitude, target, reduction=self.reduction)

@@ -38,7 +38,7 @@ class NamedLossModel(EnhancementModel):
     needs = Needs(losses=("image", NAMED))
 
     def _prepare(self, network: nn.Module) -> nn.Module:
-        return Outputs(super()._prepare(network))
+        return super()._prepare(Outputs(network))
 
     @property
     def network(self) -> nn.Module:

@@ -8,12 +8,23 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.errors import UserError
+
 from .losses import NamedLoss
 
 # of the weights exp(-FALLOFF |difference of colours|^2): SCI's 1 / (2 sigma^2) with sigma 10, and
 # RUAS's code, in which sigma^2 / 2 with sigma 0.1 comes to the same
 FALLOFF = 0.005
 REACH = 2  # pixels; of a 5x5 window
+
+
+def check_larger(output: Tensor, side: int, name: str) -> None:
+    """Raises UserError where an image (B, C, H, W) is smaller than a square of so many pixels."""
+    if min(output.shape[-2:]) < side:
+        raise UserError(
+            f"expected images of at least {side}x{side}, the `{name}`, but got "
+            f"{output.shape[-1]}x{output.shape[-2]}; set datasets.train.gt_size to that or more"
+        )
 
 
 def variation(x: Tensor) -> Tensor:
@@ -66,6 +77,7 @@ class ExposureControlLoss(NamedLoss):
 
     def forward(self, output: Tensor) -> Tensor:
         """Of (B, 3, H, W) in [0, 1], not smaller than a patch."""
+        check_larger(output, self.patch, "patch")
         grey = F.avg_pool2d(output.mean(1, keepdim=True), self.patch)
         return self.loss_weight * (grey - self.level).square().mean()
 
@@ -92,6 +104,7 @@ class SpatialConsistencyLoss(NamedLoss):
 
     def forward(self, output: Tensor, lq: Tensor) -> Tensor:
         """Of (B, 3, H, W) in [0, 1], not smaller than a region."""
+        check_larger(output, self.region, "region")
         change = F.avg_pool2d((output - lq).mean(1, keepdim=True), self.region)
         around = F.pad(change, (1, 1, 1, 1))
         rows, columns = around[..., 1:-1].diff(dim=-2), around[..., 1:-1, :].diff(dim=-1)

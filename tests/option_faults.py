@@ -171,6 +171,21 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         },
         "val_fraction, test_fraction and test_fold must be those of datasets.",
     ),
+    (
+        {
+            "datasets": {
+                "train": {"val_fraction": None},
+                "val": {
+                    "type": "PairedDataset",
+                    "dataroot_lq": "datasets/high_low/train/low/",
+                    "dataroot_gt": "datasets/high_low/train/high/",
+                    "val_fraction": 0.25,
+                    "subset": "val",
+                },
+            }
+        },
+        "datasets.train: val_fraction, test_fraction and test_fold must be those of datasets.val",
+    ),
     ({"datasets": {"train": {"include": ["x"]}}}, "no image 'x'"),
     ({"datasets": {"train": {"phase": "val"}}}, "datasets.train.phase: expected 'train'"),
     ({"datasets": {"test": {"batch_size_per_gpu": 2}}}, "has no effect: images are tested one"),

@@ -13,6 +13,8 @@ from pydantic.json_schema import JsonSchemaValue
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.layouts import LAYOUTS, layout_folders
+from enhancement.data.mixed_dataset import PartKeys
+from enhancement.data.paired_dataset import PairedOptions
 from enhancement.data.selection import included
 from enhancement.errors import UserError
 from enhancement.paths import locate, missing_hint
@@ -75,11 +77,14 @@ def derive_sets(datasets: dict[str, Any]) -> dict[str, Any]:
     train = sets.get("train", {})
     for subset in ("val", "test"):
         if train.get(f"{subset}_fraction"):
-            held_out = {k: v for k, v in train.items() if k not in NOT_HELD_OUT}
+            held_out = _without(train, NOT_HELD_OUT)
+            if isinstance(train.get("parts"), dict):
+                once = NOT_HELD_OUT | {f.name for f in fields(PartKeys)}
+                held_out["parts"] = {k: _without(v, once) for k, v in train["parts"].items()}
             held_out["name"] = f"{train['name']}_{subset}"
             if subset == "val" and subset not in sets and _brings_val(train):
                 del train["val_fraction"]
-                own = {k: v for k, v in held_out.items() if k not in (*FRACTIONS, "include")}
+                own = _without(held_out, {*FRACTIONS, "include"})
                 sets["val"] = {**own, "split": "val"}
             else:
                 sets.setdefault(subset, {**held_out, "subset": subset})
@@ -87,10 +92,18 @@ def derive_sets(datasets: dict[str, Any]) -> dict[str, Any]:
     return sets
 
 
+def _without(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k not in names}
+
+
 def _brings_val(train: dict[str, Any]) -> bool:
     """Whether the layout of a training set, which nothing has checked, has a `val` on the disk."""
     layout, root = train.get("layout"), train.get("dataroot")
-    if train.get("split") != "train" or not isinstance(layout, str) or layout not in LAYOUTS:
+    if (
+        (train.get("split") or PairedOptions.split) != "train"
+        or not isinstance(layout, str)
+        or layout not in LAYOUTS
+    ):
         return False
     try:
         layout_folders(layout, root if isinstance(root, str) else None, "val")
@@ -118,20 +131,32 @@ def missing_files(block: DatasetBlock) -> Iterator[Fault]:
 
 def unequal_fractions(sets: Sets) -> Iterator[Fault]:
     """Sets of the same images must be split alike, or held-out ones leak into training."""
-    splits: dict[Any, tuple[str, list[float]]] = {}
+    splits: dict[Path, list[tuple[str, list[float]]]] = {}
     for key, part in ((key, part) for key, block in sets.items() for part in block.parts):
-        given = part.options
-        if any(given.get(f) for f in FRACTIONS):
-            root = given.get("dataroot_gt") or given.get("dataroot_lq")
-            images = (root, *(given.get(k) for k in ("dataroot", "layout", "split")))
-            own = [given.get(f) or 0 for f in FRACTIONS]
-            first, fractions = splits.setdefault(images, (key, own))
-            if own != fractions:
+        if folder := _folder_of_images(part.options):
+            shares = [part.options.get(f) or 0 for f in FRACTIONS]
+            splits.setdefault(folder, []).append((key, shares))
+    for found in splits.values():
+        first, fractions = next((one for one in found if any(one[1])), ("", None))
+        for key, shares in found if fractions else ():
+            if shares != fractions:
                 text = (
                     f"val_fraction, test_fraction and test_fold must be those of datasets.{first} "
-                    f"{fractions}, which holds the same images, but got {own}"
+                    f"{fractions}, which holds the same images, but got {shares}"
                 )
                 yield (key,), text
+
+
+def _folder_of_images(given: dict[str, Any]) -> Path | None:
+    """Where a set's ground truths lie, or its dark images alone; None where nothing is there."""
+    root = given.get("dataroot_gt") or given.get("dataroot_lq")
+    if not root and given.get("layout"):
+        try:
+            split = given.get("split") or PairedOptions.split
+            root = layout_folders(given["layout"], given.get("dataroot"), split)[1]
+        except UserError:  # reported with the set itself
+            return None
+    return locate(root).resolve() if root else None
 
 
 def lacks_masks(block: DatasetBlock) -> bool:

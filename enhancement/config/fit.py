@@ -52,6 +52,8 @@ def misfits(draft: Config, training: bool, files_of: set[str] | None) -> Iterato
         yield from _under(("train",), _uneven_parts(train, sets))
         yield from _under(("train",), _loss_misfits(train, draft.model_type, needs))
         yield from _under(("train",), _rehearse(train, get_device(draft.num_gpu)))
+    if model and not is_ours(model) and draft.path and draft.path.init_network_g:
+        yield ("path", "init_network_g"), f"{model.__name__} does not read it"
     yield from _under(("datasets",), _set_misfits(sets, files_of))
     trained_on = sets.get("train")
     if needs.truth and training and trained_on and not trained_on.gives_truth:

@@ -214,7 +214,8 @@ class PathBlock(Section):
         param_key_g: Which of the entries of that file; by default the average where there is one.
         strict_load_g: Whether they must fit the network exactly.
         init_network_g: The same, of another network that this one can start from.
-        resume_state: A training state to go on from.
+        resume_state: A training state to go on from. That of another run gives the weights, their
+            average and the optimiser's moments; learning rates are those of this file.
         experiments: The folder that runs are kept in.
     """
 

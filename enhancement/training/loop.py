@@ -7,7 +7,7 @@ import time
 from enhancement.errors import DataError
 
 from .run import Run
-from .state import save
+from .state import save, save_weights_of_state
 from .updates import check_update, log_iteration, next_batch
 from .validation import validate
 
@@ -19,6 +19,11 @@ def train(run: Run) -> bool:
         Whether it was asked to stop before the end; what was done by then is saved.
     """
     model, options, saved = run.model, run.config.training, run.start
+    if run.resumed:
+        save_weights_of_state(run)
+        if run.scored < run.start and run.is_due(run.config.val.val_freq):
+            validate(run)  # it was stopped in the midst of this
+            save(run)
     try:
         while run.iteration < options.total_iter:
             # a batch; every process hears of a signal or an error here, and stops with the others

@@ -29,6 +29,7 @@ class Run:
             tracker is None in every process but the first.
         start: Iterations that were done before.
         iteration: Iterations done.
+        scored: The last iteration that was validated.
         best: The best checkpoint so far: metric, value, protocol, dataset, iteration.
     """
 
@@ -42,6 +43,7 @@ class Run:
     interrupt: Interrupt
     start: int = 0
     iteration: int = 0
+    scored: int = 0
     best: dict[str, Any] | None = None
 
     @property

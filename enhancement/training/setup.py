@@ -16,7 +16,7 @@ from enhancement.data.loader import eval_loader, train_loader
 from enhancement.data.to_device import OnDevice
 from enhancement.errors import UserError
 from enhancement.models.enhancement_model import EnhancementModel
-from enhancement.randomness import seed_all
+from enhancement.randomness import seed_process
 from enhancement.scoring.metrics import get_metric
 
 from .interrupt import Interrupt
@@ -53,7 +53,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         profile = Profile(context.folder if first else None, arguments.profile, total - start)
         sets = {key: b for key, b in config.datasets.items() if b.phase == "val"}
         validation = {key: eval_loader(block, *shares) for key, block in sets.items()}
-    seed_all(seed + context.rank)
+    seed_process(seed, context.rank)
     model = build_model(context)
     with distributed.synchronised_errors():
         prepare_selection(config, model.device)
@@ -76,6 +76,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         interrupt=interrupt,
         start=start,
         iteration=start,
+        scored=start if state is None else state.get("scored", start),
         best=best,
     )
 

@@ -10,14 +10,14 @@ from enhancement import distributed
 from enhancement.config.context import RunContext
 from enhancement.errors import UserError
 from enhancement.models.enhancement_model import EnhancementModel
-from enhancement.randomness import random_states, restore_random_states, seed_all
+from enhancement.randomness import random_states, restore_random_states, seed_process
 from enhancement.weights import storage
 from enhancement.weights.provenance import git_commit
-from enhancement.weights.state_dicts import on_cpu
+from enhancement.weights.state_dicts import on_cpu, read_weights
 
 from .run import Run
 from .run_folder import latest_state, previous_state, prune
-from .stretching import advance, differs_in_length, put_back
+from .stretching import advance, differs_in_length, put_back, rates_of
 
 logger = logging.getLogger("enhancement")
 
@@ -30,12 +30,13 @@ def save(run: Run) -> None:
     Raises:
         UserError: It cannot be written, or the weights are not finite.
     """
+    random = distributed.gather([random_states()])
     with distributed.synchronised_errors():
         if run.is_first:
-            _save(run)
+            _save(run, random)
 
 
-def _save(run: Run) -> None:
+def _save(run: Run, random: list[State]) -> None:
     model = run.model
     averages = (getattr(model, name, None) for name in ("average", "net_g_ema"))
     networks = [model.net_g, *(average for average in averages if average)]
@@ -44,17 +45,38 @@ def _save(run: Run) -> None:
             f"iteration {run.iteration}: the weights are not numbers any more and are not saved; "
             f"the checkpoint before is whole. Lower train.optim_g.lr or set train.grad_clip"
         )
+    keep = run.config.logger.keep_last
     if not isinstance(model, EnhancementModel):
         model.save(0, run.iteration)
+        if keep:
+            prune(run.folder, keep)
         return
-    state = state_of(run)
-    latest, keep = latest_state(run.folder), run.config.logger.keep_last
+    state = state_of(run, random)
+    latest = latest_state(run.folder)
     storage.save(latest, state, previous=previous_state(run.folder))
     save_weights(run, "latest")
     if keep:
         storage.save(latest.with_name(f"{run.iteration}.state"), state)
         save_weights(run, str(run.iteration))
         prune(run.folder, keep)
+
+
+def save_weights_of_state(run: Run) -> None:
+    """Write the latest weights anew where a kill came between a state and its weights."""
+    path = weights_file(run, "latest")
+    with distributed.synchronised_errors():
+        if run.is_first:
+            try:
+                written = read_weights(path)[1].get("iteration") == run.iteration
+            except UserError:  # not there, or damaged
+                written = False
+            if not written:
+                save_weights(run, "latest")
+
+
+def weights_file(run: Run, label: str) -> Path:
+    """The weights file `net_g_{label}`."""
+    return run.folder / "models" / f"net_g_{label}.{run.config.logger.weights_format}"
 
 
 def save_weights(run: Run, label: str) -> Path:
@@ -75,16 +97,22 @@ def save_weights(run: Run, label: str) -> Path:
         "frozen": model.frozen,
         "selected": "best" if label == "best" else None,
     }
-    path = run.folder / "models" / f"net_g_{label}.{run.config.logger.weights_format}"
+    path = weights_file(run, label)
     storage.save(path, content)
     return path
 
 
-def state_of(run: Run) -> State:
-    """Everything that the next iteration depends on, as tensors and plain values."""
+def state_of(run: Run, random: list[State]) -> State:
+    """Everything that the next iteration depends on, as tensors and plain values.
+
+    Args:
+        run: The run.
+        random: The states of every process's random generators.
+    """
     model: EnhancementModel = run.model
     return {
         "iteration": run.iteration,
+        "scored": run.scored,
         "world_size": run.context.world_size,
         "net_g": model.network.state_dict(),
         "net_g_ema": model.average.module.state_dict() if model.average else None,
@@ -95,7 +123,7 @@ def state_of(run: Run) -> State:
         "best": run.best,
         "skipped": [model.skipped, model.skipped_in_a_row],
         "frozen": {name: about["sha256"] for name, about in model.frozen.items()},
-        "rng": random_states(),
+        "rng": random,
     }
 
 
@@ -121,8 +149,11 @@ def restore(
 ) -> dict[str, Any] | None:
     """Take over a training state.
 
+    That of another run gives the weights, their average and the optimiser's moments; rates, their
+    schedule and the best checkpoint are this run's.
+
     Args:
-        model: A model of the same options.
+        model: A model of the same network.
         state: From `read_state`.
         path: Where it was read, for messages.
         context: The run.
@@ -141,14 +172,18 @@ def restore(
             *(path, before, now),
         )
     _check_frozen(model, state.get("frozen", {}))
+    own = context.folder.resolve() in path.resolve().parents
     try:
-        stretched = any(map(differs_in_length, model.schedulers, state["schedulers"]))
-        _load(model, state)
+        stretched = own and any(map(differs_in_length, model.schedulers, state["schedulers"]))
+        _load(model, state, anew=stretched or not own)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: does not fit this run's options ({reason})") from error
-    if context.rank:  # the state holds the first process's random numbers
-        seed_all(context.config.manual_seed + context.rank + state["iteration"])
+    random = state["rng"] if isinstance(state["rng"], list) else [state["rng"]]
+    if context.rank < len(random):
+        restore_random_states(random[context.rank])
+    else:
+        seed_process(context.config.manual_seed + state["iteration"], context.rank)
     if stretched and context.rank == 0:
         logger.warning(
             "The schedule is stretched to train.total_iter %d from iteration %d on: the weights "
@@ -156,30 +191,30 @@ def restore(
             *(context.config.training.total_iter, state["iteration"]),
         )
     logger.info("Going on from iteration %d (%s)", state["iteration"], path)
-    return state["best"]
+    return state["best"] if own else None
 
 
-def _load(model: EnhancementModel, state: State) -> None:
+def _load(model: EnhancementModel, state: State, anew: bool) -> None:
+    """Load a state; `anew`: but for the learning rates, which follow from this run's options."""
     model.network.load_state_dict(state["net_g"])
     if model.average:
         model.average.module.load_state_dict(state["net_g_ema"])
         model.average.n_averaged.fill_(state.get("averaged", state["iteration"] + 1))
-    schedules = list(zip(model.schedulers, state["schedulers"], strict=True))
-    stretched = {
-        scheduler: advance(scheduler, content["last_epoch"])
-        for scheduler, content in schedules
-        if differs_in_length(scheduler, content)
-    }
-    for optimizer, content in zip(model.optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(content)
-    for scheduler, content in schedules:
-        if scheduler in stretched:
-            put_back(scheduler, stretched[scheduler])
-        else:
+    if anew:
+        for scheduler in model.schedulers:
+            advance(scheduler, max(0, state["iteration"] - 1))
+    else:
+        for scheduler, content in zip(model.schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(content)
+    for optimizer, content in zip(model.optimizers, state["optimizers"], strict=True):
+        rates = rates_of(optimizer)
+        if rates and content["param_groups"][0].keys() - {"params"} != rates[0].keys():
+            raise ValueError(f"its optimiser is no {type(optimizer).__name__}")
+        optimizer.load_state_dict(content)
+        if anew:
+            put_back(optimizer, rates)
     model.scaler.load_state_dict(state.get("scaler", {}) or model.scaler.state_dict())
     model.skipped, model.skipped_in_a_row = state.get("skipped", (0, 0))
-    restore_random_states(state["rng"])
 
 
 def _check_frozen(model: EnhancementModel, frozen: dict[str, str]) -> None:

@@ -38,6 +38,7 @@ def validate(run: Run) -> None:
                 logger.info("iteration %d  %s (%s)  %s", *about)
                 if key == "val":
                     keep_best(run, scores)
+    run.scored = run.iteration
 
 
 def _validate_basicsr(run: Run, loader: Any) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from enhancement.errors import UserError
 from enhancement.files import (
@@ -23,8 +22,6 @@ from enhancement.files import (
 from enhancement.weights import tensor_files
 from enhancement.weights.limits import ROOM, memory_limited
 
-State = dict[str, Tensor]
-WRAPPERS = ("params_ema", "params", "state_dict")
 CHECKSUMS = "checksums.json"  # {file: the SHA-256 it has, or had before its last replacement}
 
 

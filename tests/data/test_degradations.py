@@ -30,6 +30,15 @@ class TestSynthesis:
         np.testing.assert_allclose(dark, linear_to_srgb(light), atol=0.5 / 255 + 1e-6)
         np.testing.assert_allclose(dark * 255, np.round(dark * 255), atol=1e-4)
 
+    def test_falloff_goes_no_further_than_the_edge(self):
+        """A crop that is larger than its image is padded."""
+        beyond = Frame(-40, -40, 48, 64)
+        degrade = LowLight(falloff=(0.9, 0.9), shot_noise=(1e-4, 1e-4), read_noise=(0, 0))
+        white = np.ones((128, 144, 3), np.float32)
+        dark = degrade(white, beyond, np.random.default_rng(0))[0]
+        assert (dark[:40] > 0).all()
+        assert abs(dark[:40, 72].mean() - dark[40, 72].mean()) < 0.05
+
     def test_some_images_are_left_as_they_are(self):
         degrade = LowLight(exposure=(0.1, 0.1), untouched=0.5)
         image = self.image()

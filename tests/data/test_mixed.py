@@ -5,7 +5,13 @@ import torch
 from dataset_blocks import paired, synthesis
 from helpers import make_pairs
 
-from enhancement.config.datasets import missing_files, validates_on_test
+from enhancement.config.dataset_keys import set_faults
+from enhancement.config.datasets import (
+    dataset_block,
+    derive_sets,
+    missing_files,
+    validates_on_test,
+)
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.loader import train_loader
 from enhancement.data.sampler import SampleIndex
@@ -75,6 +81,32 @@ def test_batches_and_resuming(two):
     rest = list(train_loader(block, 8, 5, 0, 0, 1))
     assert [batch["lq"].shape for batch in whole] == [(3, 3, 16, 16)] * 8
     assert all(equal(a, b) for a, b in zip(whole[5:], rest, strict=True))
+
+
+def test_a_batch_has_what_all_of_its_images_have(two):
+    """A part may have masks where another has none."""
+    make_pairs(two, "masks", "unused", count=4)
+    block = mixed_block(two, gt_size=16, batch_size_per_gpu=16, repeat=1)
+    block.options["parts"]["made"]["dataroot_mask"] = str(two / "masks")
+    (batch,) = train_loader(block, 1, 0, 0, 0, 1)
+    assert batch["gt"].shape == (16, 3, 16, 16)
+    assert "mask" not in batch
+
+
+def test_what_is_held_out_is_taken_once_and_whole(two):
+    given = {"type": "MixedDataset", "name": "m", "val_fraction": 0.5, "gt_size": 16}
+    given["parts"] = parts(two) | {"real": {**parts(two)["real"], "gt_size": 8}}
+    val = dataset_block("val", derive_sets({"train": given})["val"]).build()
+    assert len(val) == 5
+    assert {tuple(val[i]["gt"].shape) for i in range(5)} == {(3, 48, 64)}
+
+
+def test_a_part_is_not_split_by_itself(two):
+    given = {"type": "MixedDataset", "gt_size": 16, "parts": parts(two)}
+    given["parts"]["real"]["val_fraction"] = 0.5
+    assert list(set_faults("train", given)) == [
+        (("parts", "real", "val_fraction"), "a mixture is split as one; set it in datasets.train")
+    ]
 
 
 def test_missing_files_are_told_by_their_part(two):

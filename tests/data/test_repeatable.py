@@ -95,6 +95,12 @@ def test_a_damaged_image_is_named(pairs):
         list(eval_loader(basicsr_block(pairs, "val")))
 
 
+def test_an_empty_image_is_named(pairs):
+    next((pairs / "low").iterdir()).write_bytes(b"")
+    with pytest.raises(DataError, match=r"low/\d+.png: cannot be used by PairedImageDataset"):
+        batches(pairs)
+
+
 def test_a_dataset_without_a_list_of_files_gives_the_number():
     class Remote:
         def __getitem__(self, index):

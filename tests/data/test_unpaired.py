@@ -11,6 +11,7 @@ from helpers import make_clip, make_pairs, picture
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.loader import eval_loader, train_loader
 from enhancement.data.sources import open_source
+from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.data.unpaired_dataset import UnpairedDataset
 from enhancement.errors import UserError
 
@@ -106,6 +107,8 @@ def test_mistakes_are_told_in_one_line(clips, pairs, tmp_path):
     assert (
         "val_fraction and test_fraction would divide a video's" in check(clips, val_fraction=0.5)[0]
     )
+    made = SynthesisDataset.check({"dataroot_gt": str(clips), "val_fraction": 0.5})
+    assert "val_fraction and test_fraction would divide a video's" in made[0]
     (text,) = check(pairs / "low", dataroot_mask="masks")
     assert text == "dataroot_mask: unpaired images have no masks; leave it out"
     assert check(pairs / "low", frame_step=0) == ["frame_step must be above 0, but got 0"]

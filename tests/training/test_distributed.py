@@ -216,7 +216,7 @@ def test_a_signal_to_torchrun_and_to_its_processes_saves_before_they_end(tiny):
 
 
 @pytest.mark.slow
-def test_each_process_ends_with_the_status_that_says_try_again(tiny):
+def test_each_process_ends_with_the_status_that_says_try_again_and_goes_on_exactly(tiny):
     interrupted = (
         "import os, signal, sys\nfrom enhancement.training import command as train\n"
         "from enhancement.training.progress import Progress\n"
@@ -228,8 +228,12 @@ def test_each_process_ends_with_the_status_that_says_try_again(tiny):
         "Progress.advance = asked\n"
         "sys.exit(train.main())\n"
     )
-    path = tiny(train={"total_iter": 50})
+    mixed = {"mixing_augs": {"mixup_beta": 1.2, "use_identity": True}}  # drawn by each process
+    path = tiny(train={"total_iter": 6, **mixed})
     done = two("-c", interrupted, "--launcher", "pytorch", "--opt", path)
     assert [status for status, *_ in done] == [EXIT_RESUMABLE, EXIT_RESUMABLE]
     assert "Stopped by another process at iteration 3" in done[0][1]
     assert latest()["iteration"] == 3
+    for name, *more in (("tiny", "--auto_resume"), ("whole",)):
+        assert not any(s for s, *_ in train_by_two(path, "--force_yml", f"name={name}", *more))
+    assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())

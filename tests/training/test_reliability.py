@@ -19,10 +19,12 @@ from helpers import ROOT, events, merge, run, run_until, weights
 from enhancement.errors import UserError
 from enhancement.registry import MODEL_REGISTRY, lookup
 from enhancement.training import command as train
+from enhancement.training import state
 from enhancement.training.interrupt import Interrupt
 from enhancement.training.progress import Progress
 from enhancement.training.run_folder import locked
 from enhancement.weights import state_dicts, storage
+from enhancement.weights.state_dicts import read_weights
 
 THREADS = torch.get_num_threads()  # the suite's, which conftest.py sets
 
@@ -92,12 +94,18 @@ def test_ctrl_c_finishes_the_iteration_and_says_so(tiny, capsys):
     assert weights("stopped")
 
 
-def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, in_tmp, monkeypatch):
-    path = tiny(train={"total_iter": 4}, logger={"save_checkpoint_freq": 1000})
-    run("--opt", path, "--force_yml", "name=whole")
+class KilledError(BaseException):
+    """Stands for a kill."""
 
-    class KilledError(BaseException):
-        pass
+
+BOTH = ("whole", "tiny")
+
+
+@pytest.mark.parametrize("val_freq", [2, 1000])
+def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, monkeypatch, val_freq):
+    often = {"val": {"val_freq": val_freq}, "logger": {"save_checkpoint_freq": 1000}}
+    path = tiny(train={"total_iter": 4}, **often)
+    run("--opt", path, "--force_yml", "name=whole")
 
     def die(*_):
         raise KilledError
@@ -106,6 +114,32 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on(tiny, in_tmp, monkeypa
         patch.setattr("enhancement.training.validation.keep_best", die)
         with pytest.raises(KilledError):
             run("--opt", path)
+    assert run("--opt", path, "--auto_resume") == 0
+    assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
+    for label in ("latest", "best"):
+        best = [read_weights(f"experiments/{n}/models/net_g_{label}.pth")[1]["best"] for n in BOTH]
+        assert best[0] == best[1] is not None
+    tag = "metrics/pairs_val/basicsr/psnr"
+    curves = [{e.step: e.value for e in events(f"experiments/{n}").Scalars(tag)} for n in BOTH]
+    assert curves[0] == curves[1]
+    assert curves[0].keys() == ({2, 4} if val_freq == 2 else {4})
+
+
+def test_a_kill_between_the_last_state_and_its_weights(tiny, monkeypatch):
+    path = tiny(train={"total_iter": 4})
+    run("--opt", path, "--force_yml", "name=whole")
+
+    def die(saved, label):
+        if saved.iteration == 4:
+            raise KilledError
+        return save_weights(saved, label)
+
+    save_weights = state.save_weights
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "save_weights", die)
+        with pytest.raises(KilledError):
+            run("--opt", path)
+    assert read_weights("experiments/tiny/models/net_g_latest.pth")[1]["iteration"] == 3
     assert run("--opt", path, "--auto_resume") == 0
     assert all(torch.equal(v, weights("whole")[k]) for k, v in weights().items())
 

@@ -1,5 +1,6 @@
 """What `--auto_resume` goes on from, and what it refuses (docs/reliability.md)."""
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -185,6 +186,28 @@ class TestResuming:
         with pytest.raises(UserError, match="does not fit this run's options"):
             run("--opt", tiny(), "--force_yml", "network_g:type=LNetGIE", "name=d", *longer[1:])
 
+    def test_another_runs_state_goes_on_at_this_ones_rates(self, tiny):
+        run_until(self.options(tiny), "first", 4)
+        kept = "path:resume_state=experiments/first/training_states/latest.state"
+        path = self.options(tiny, optim_g={"lr": 1e-5}, warmup_iter=-1)
+        assert run("--opt", path, "--force_yml", "name=second", kept) == 0
+        rates = [e.value for e in events("experiments/second").Scalars("train/learning_rate")]
+        cosine = [1e-5 * (1 + math.cos(math.pi * done / 6)) / 2 for done in (4, 5)]
+        assert rates == pytest.approx(cosine)
+        best = state_dicts.read_weights("experiments/second/models/net_g_best.pth")[1]["best"]
+        assert best["iteration"] == 6
+        sgd = self.options(tiny, optim_g={"type": "SGD", "lr": 0.1})
+        with pytest.raises(UserError, match=r"does not fit this .*its optimiser is no SGD"):
+            run("--opt", sgd, "--force_yml", "name=third", kept)
+
+    def test_another_runs_state_with_the_same_options_changes_nothing(self, tiny):
+        path = self.options(tiny)
+        run("--opt", path, "--force_yml", "name=whole")
+        run_until(path, "first", 4)
+        kept = "path:resume_state=experiments/first/training_states/latest.state"
+        assert run("--opt", path, "--force_yml", "name=second", kept) == 0
+        assert all(torch.equal(v, weights("whole")[k]) for k, v in weights("second").items())
+
     def test_another_measure_starts_a_new_best(self, tiny):
         path = self.options(tiny)
         run_until(path, "tiny", 4)
@@ -199,8 +222,9 @@ class TestResuming:
         assert run("--opt", path, "--auto_resume", "--force_yml", *free) == 0
 
     def test_basicsrs_own_models_cannot_be_continued(self, tiny):
-        path = tiny(model_type="SRModel", val={"metrics": None})
+        path = tiny(model_type="SRModel", val={"metrics": None}, logger={"keep_last": 1})
         run("--opt", path)
+        assert [p.name for p in Path("experiments/tiny/models").glob("*.pth")] == ["net_g_2.pth"]
         with pytest.raises(UserError, match="holds weights but no training state"):
             run("--opt", path, "--auto_resume")
 

@@ -14,6 +14,7 @@ import torch
 import yaml
 from helpers import ROOT, events, make_clip, make_pairs, model_of, picture, run, run_until, weights
 from networks import SMALL
+from torch import nn
 
 from enhancement.config.files import OptionFile
 from enhancement.config.load import load_config
@@ -23,6 +24,7 @@ from enhancement.models.enhancement_model import basicsr_score
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.training import command as train
 from enhancement.weights import state_dicts, storage
+from enhancement.weights.state_dicts import read_weights
 
 NETWORKS = sorted(p.stem for p in (ROOT / "options").glob("*.yml") if p.stem != "quickstart")
 TESTED_ALONE = ["exdark", "well_lit"]
@@ -172,6 +174,26 @@ def test_a_loss_goes_down(tiny, in_tmp, name):
     assert sum(curve[-5:]) < 0.9 * sum(curve[:5])
 
 
+def test_the_rate_after_warm_up_without_a_schedule(tiny):
+    run("--opt", tiny(train={"total_iter": 5, "warmup_iter": 2}))
+    rates = [e.value for e in events("experiments/tiny").Scalars("train/learning_rate")]
+    assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 1e-3, 1e-3])
+
+
+def test_basicsrs_own_models_begin_with_our_weights(tiny):
+    run("--opt", tiny())
+    own = tiny(
+        model_type="SRModel",
+        train={"total_iter": 1, "optim_g": {"lr": 0.0}},
+        path={"pretrain_network_g": "experiments/tiny/models/net_g_latest.pth"},
+    )
+    assert run("--opt", own, "--force_yml", "name=theirs", "path:param_key_g=params") == 0
+    theirs = read_weights("experiments/theirs/models/net_g_1.pth")[0]
+    assert all(torch.equal(v, weights()[k]) for k, v in theirs.items())
+    with pytest.raises(OptionError, match="init_network_g: SRModel does not read it"):
+        run("--opt", own, "--force_yml", "path:init_network_g=video")
+
+
 class TestHowItIsComputed:
     NETWORKS = {
         "AODNet": {},
@@ -218,6 +240,27 @@ class TestHowItIsComputed:
         parts = self.trained(tiny, "parts", network, accumulate=2, **sgd)
         for key, value in whole.items():
             torch.testing.assert_close(parts[key], value, atol=1e-5, rtol=1e-4)
+
+    def test_losses_that_add_up_do_so_over_the_parts(self, tiny):
+        sgd = {"optim_g": {"type": "SGD", "lr": 1e-6, "betas": None}, "total_iter": 1}
+        total = {"pixel_opt": {"type": "MSELoss", "reduction": "sum"}, **sgd}
+        self.trained(tiny, "whole", **total)
+        self.trained(tiny, "parts", accumulate=2, **total)
+        for tag in ("losses/l_pixel", "losses/grad_norm"):
+            whole, parts = (events(f"experiments/{n}").Scalars(tag) for n in ("whole", "parts"))
+            assert parts[0].value == pytest.approx(whole[0].value, rel=1e-4)
+
+    def test_named_losses_see_the_compiled_network(self, tiny, monkeypatch):
+        compiled = []
+        monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
+        model = model_of(
+            tiny(
+                model_type="NamedLossModel",
+                network_g={"type": "HDRNet", "low_resolution": 64, "mode": "illumination"},
+                train={"compile": True},
+            )
+        )
+        assert compiled == [model.net_g]
 
     @pytest.mark.slow
     def test_a_compiled_network_trains_and_its_weights_load_anywhere(self, tiny):

@@ -59,7 +59,7 @@ setup(
         "tqdm>=4.66",
         "segmentation-models-pytorch>=0.4",
         "safetensors>=0.4",
-        "av>=12",
+        "av>=16",
         "imagehash>=4.3",
         "onnx>=1.16",
         "onnxruntime>=1.18",

@@ -36,6 +36,17 @@ def open_video(path: Path) -> Any:
     return av.open(f"file:{require_file(path)}", options=only)
 
 
+def decoder_of(stream: Any, path: Path) -> Any:
+    """The codec context of a video stream.
+
+    Raises:
+        UserError: The library here knows no such codec.
+    """
+    if stream.codec_context is None:
+        raise UserError(f"{path}: its video codec is not known here; convert it to H.264, say")
+    return stream.codec_context
+
+
 def colours_of(context: Any) -> tuple[bool, int, int]:
     """Whether a codec context's frames have more than 8 bits; their colour matrix and range."""
     deep = context.format is not None and context.format.components[0].bits > 8
@@ -142,7 +153,7 @@ class ClipSource:
         try:
             with open_video(self.folder / clip) as container:
                 stream = container.streams.video[0]
-                colours = colours_of(stream.codec_context)
+                colours = colours_of(decoder_of(stream, self.folder / clip))
                 container.seek(wanted[0][1], stream=stream)  # to the key frame before it
                 frames = (f for f in container.decode(stream) if f.pts is not None)
                 for index, time in wanted:

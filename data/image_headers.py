@@ -59,7 +59,8 @@ class Header:
         """Format, bits and colours: "PNG 8-bit RGB"."""
         bits = 1 if self.image.mode == "1" else self.bits
         colours = COLOURS.get(self.image.mode.split(";")[0], self.image.mode)
-        return f"{self.image.format} {bits}-bit {colours}"
+        kind = "JPEG" if self.image.format == "MPO" else self.image.format  # with a preview
+        return f"{kind} {bits}-bit {colours}"
 
 
 def reads_heif() -> bool:

@@ -17,6 +17,9 @@ from enhancement.files import replace_file, require_file
 
 from .image_headers import Header, check_memory, open_header
 
+# of TIFF: tags, and values of theirs
+PHOTOMETRIC, WHITE_IS_ZERO, EXTRA_SAMPLES, PREMULTIPLIED = 262, 0, 338, 1
+
 # its log would put lines of its own between ours
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -53,7 +56,8 @@ def decode_pixels(data: bytes, header: Header) -> Array:
     Raises:
         Exception: Of any kind, for damaged files; `open_header` turns it into a UserError.
     """
-    pixels = _decode_16_bit(data) if header.bits == 16 else _decode_8_bit(header)
+    deep = header.bits == 16
+    pixels = _as_said(_decode_16_bit(data), header) if deep else _decode_8_bit(header)
     if header.image.format != "TIFF":  # Pillow and OpenCV turn those themselves
         pixels = upright(pixels, header.orientation)
     if pixels.shape[:2] != header.size:
@@ -86,6 +90,20 @@ def _decode_16_bit(data: bytes) -> Array:
     if array.shape[2] == 2:
         return array[..., [0, 0, 0, 1]]
     return array[..., [2, 1, 0, 3][: array.shape[2]]]
+
+
+def _as_said(pixels: Array, header: Header) -> Array:
+    """16-bit pixels by what a TIFF says of them, which OpenCV does not read."""
+    if header.image.format != "TIFF":
+        return pixels
+    tags = header.image.tag_v2  # type: ignore[attr-defined]
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        pixels[..., :3] = 65535 - pixels[..., :3]
+    if pixels.shape[2] == 4 and tags.get(EXTRA_SAMPLES) in (PREMULTIPLIED, (PREMULTIPLIED,)):
+        alpha = np.maximum(pixels[..., 3:].astype(np.float64), 1)
+        colours = np.minimum(np.round(pixels[..., :3] * (65535 / alpha)), 65535)
+        pixels[..., :3] = colours.astype(np.uint16)
+    return pixels
 
 
 def upright(image: Array, orientation: int) -> Array:

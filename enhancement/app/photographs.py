@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -64,7 +65,12 @@ def enhance_photograph(
         done, seconds, memory = measured(loaded, picture.pixels, strength)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    whole = folder / f"{path.stem}_{Path(network).stem}.png"
+    name = f"{path.stem}_{Path(network).stem}"
+    for number in count(2):  # of two networks, say W.pth and W.onnx
+        whole = folder / f"{name}.png"
+        if not whole.exists():
+            break
+        name = f"{path.stem}_{Path(network).stem}_{number}"
     before, after = folder / "before.jpg", whole.with_suffix(".jpg")
     replace_file(whole, encode_picture(replace(picture, pixels=done), whole))
     if not before.exists():
@@ -86,7 +92,8 @@ def write_shown(pixels: Frame, path: Path) -> None:
     """Write what the page shows of an image: 8 bits, at most `SHOWN` pixels a side."""
     shrunk = min(1.0, SHOWN / max(pixels.shape[:2]))
     if shrunk < 1:
-        pixels = cv2.resize(pixels, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
+        size = [max(1, round(n * shrunk)) for n in (pixels.shape[1], pixels.shape[0])]
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     if pixels.dtype == np.uint16:
         pixels = np.round(pixels / 257).astype(np.uint8)
     Image.fromarray(pixels).save(path, quality=SHOWN_QUALITY, subsampling=0)

@@ -17,7 +17,7 @@ from enhancement.units import duration
 from enhancement.weights.shipped import DEFAULT_FOR_VIDEO
 
 INVITATION = "Drop a video, choose a network, and press Enhance."
-KINDS = [*ENCODERS, ".mpg", ".mpeg", ".ts", ".wmv"]  # that the dialogue for files offers
+KINDS = [*ENCODERS, ".mpg", ".mpeg", ".ts"]  # that the dialogue for files offers
 PLAYED = (".mp4", ".webm")  # by browsers
 
 

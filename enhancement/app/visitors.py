@@ -46,7 +46,8 @@ class Session:
         """Cancel the latest job and wait for its end."""
         if self.job:
             self.job.cancel()
-            self.job.join()
+            if self.job.ident is not None:  # it has been started
+                self.job.join()
 
 
 class Visitors:

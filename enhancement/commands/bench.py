@@ -37,7 +37,7 @@ PROBE = (320, 192)  # width and height of the frame from which a larger one's ti
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The network and what is measured."""
     add = parser.add_argument
-    add("arch", nargs="?", help="name of a network, with random weights")
+    add("arch", nargs="?", metavar="NETWORK", help="name of a network, with random weights")
     add("--weights", help="shipped weights by name, or a weights or .onnx file, instead of NETWORK")
     add("--sizes", nargs="+", default=list(NAMED), help="default: 720p 1080p 4K; or WIDTHxHEIGHT")
     add("--frames", type=int, default=30, help="at most, for each size; default: 30")

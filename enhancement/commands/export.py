@@ -11,6 +11,7 @@ from enhancement.files import check_place
 from enhancement.inference.conversion import SIZES
 from enhancement.inference.export import FORMATS, export
 from enhancement.weights.networks import build_from_file
+from enhancement.weights.shipped import find_weights
 
 HELP = "write a network as an ONNX or TorchScript file, checked against PyTorch"
 EXAMPLES = """
@@ -33,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     if path.suffix.lower() != FORMATS[kind]:
         raise UserError(f"--out {path}: expected a name ending in {FORMATS[kind]} for {kind}")
     check_place(path)
+    if path.resolve() == find_weights(arguments.weights).resolve():
+        raise UserError(f"--out {path}: are the weights themselves; choose another name")
     network, meta = build_from_file(arguments.weights)
     meta = {"name": Path(arguments.weights).stem, **meta}
     meta = {key: meta[key] for key in ("name", "network_g")}

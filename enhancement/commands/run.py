@@ -195,8 +195,8 @@ def planned(
         raise UserError(f"--seconds: expected a number above 0, but got {arguments.seconds}")
     if arguments.batch < 1:
         raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
-    if arguments.compare and camera:
-        raise UserError("--compare: is for files, not for a camera; leave it out")
+    if arguments.compare and (camera or arguments.out == PIPE):
+        raise UserError("--compare: is for files, not for a camera or a pipe; leave it out")
     if arguments.smoothing and not camera and not all(job.is_video for job in jobs):
         raise UserError("--smoothing is for video, but there are images; leave it out")
     if arguments.smoothing and arguments.engine == "onnx":

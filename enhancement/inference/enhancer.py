@@ -34,7 +34,7 @@ class Enhancer:
     - NumPy: (H, W, 3), (H, W, 4) with alpha, (H, W) or (H, W, 1) grey; uint8, uint16, or floats in
       [0, 1].
     - PyTorch: (3, H, W) or (B, 3, H, W), on any device; uint8 or floats in [0, 1].
-    - Pillow: of any mode; those with a palette come back in RGB or RGBA.
+    - Pillow: of any mode; those that are neither grey, RGB nor RGBA come back in RGB or RGBA.
 
     Grey images are enhanced as colour, and come back as the luma of that; alpha stays as it is.
 
@@ -119,7 +119,8 @@ class Enhancer:
                 f"expected a Pillow image of 8 or 16 bits, but got mode {image.mode}; "
                 f"give it as an array"
             )
-        if image.mode not in ("L", "RGB", "RGBA"):
+        plain = image.mode == "RGBA" or not image.has_transparency_data
+        if image.mode not in ("L", "RGB", "RGBA") or not plain:
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         done = Image.fromarray(self._array(np.asarray(image)))
         done.info = dict(image.info)

@@ -139,7 +139,8 @@ def write(item: Item) -> None:
 
 
 def _small(image: np.ndarray) -> Tensor:
-    """(H, W, 3) to a tensor (1, 3, h, w) in [0, 1] as wide as a comparison's column."""
-    size = (COMPARED_WIDTH, max(1, round(image.shape[0] * COMPARED_WIDTH / image.shape[1])))
+    """(H, W, 3) to a tensor (1, 3, h, w) in [0, 1] no wider than a comparison's column."""
+    scale = min(1, COMPARED_WIDTH / image.shape[1])
+    size = [max(1, round(n * scale)) for n in (image.shape[1], image.shape[0])]
     small = to_float(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     return torch.from_numpy(small).permute(2, 0, 1)[None]

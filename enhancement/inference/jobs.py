@@ -119,14 +119,24 @@ def _sources(given: str, out: Path) -> list[tuple[Path, Path]]:
         if out.resolve() == path.resolve() or out.resolve() in path.resolve().parents:
             raise UserError(f"--out {out}: is or holds the input {path}; choose another folder")
         files = files_below(path)
-        return [(path, p) for p in files if out.resolve() not in p.resolve().parents]
+        return _not_below(out, [(path, p) for p in files])
     if path.is_file():
         return [(path.parent, path)]
     if path.exists():
         require_file(path)
     if any(c in given for c in WILDCARDS):
-        return _matches(path)
+        return _not_below(out, _matches(path))
     raise UserError(f"{given}: no such file or folder")
+
+
+def _not_below(out: Path, found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """Without earlier outputs, where their folder lies among the inputs."""
+    place = out.resolve()
+    return [
+        (root, path)
+        for root, path in found
+        if place not in path.resolve().parents or root.resolve() not in place.parents
+    ]
 
 
 def _matches(pattern: Path) -> list[tuple[Path, Path]]:

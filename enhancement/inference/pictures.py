@@ -34,7 +34,7 @@ SAVING: dict[str, dict[str, Any]] = {
     "BMP": {},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
-SIXTEEN_BITS, TRANSPARENT = ("PNG", "TIFF"), ("PNG", "TIFF", "WEBP")
+TRANSPARENT = ("PNG", "TIFF", "WEBP")
 # the TIFF tags that describe the picture rather than its storage; the second directory's (exposure,
 # place) are not written by Pillow
 DESCRIPTIONS = (270, 271, 272, 305, 306, 315, 33432)
@@ -76,8 +76,8 @@ def read_picture(path: Path, admit: Callable[[Header, str], None] = check_memory
     data = read_file(path)
     with open_header(io.BytesIO(data), str(path)) as header:
         image, exif = header.image, header.exif
-        # of an animated GIF the first frame is taken
-        if image.format != "GIF" and getattr(image, "n_frames", 1) > 1:
+        # of an animated GIF the first frame is taken, and of a camera's JPEG not its preview
+        if image.format not in ("GIF", "MPO") and getattr(image, "n_frames", 1) > 1:
             raise UserError(f"{path}: has several pages or frames; save each as its own file")
         admit(header, str(path))
         if image.format == "TIFF":
@@ -91,7 +91,19 @@ def read_picture(path: Path, admit: Callable[[Header, str], None] = check_memory
     for tag, size in ((EXIF_WIDTH, pixels.shape[1]), (EXIF_HEIGHT, pixels.shape[0])):
         if tag in ifd:
             ifd[tag] = size
+    _keep_texts(exif)
+    _keep_texts(ifd)
     return Picture(pixels, alpha, exif, icc if icc and icc[16:20] == b"RGB " else None, dpi)
+
+
+def _keep_texts(tags: Any) -> None:
+    """Turn texts back into the bytes that they were read from, by which they are written again.
+
+    Pillow reads them as Latin-1, though most are UTF-8, and writes ASCII alone.
+    """
+    for tag, value in list(tags.items()):
+        if isinstance(value, str) and not value.isascii():
+            tags[tag] = value.encode("latin-1", "replace")
 
 
 def _resolution(image: Image.Image) -> tuple[float, float] | None:
@@ -123,8 +135,19 @@ def encode_picture(picture: Picture, path: Path) -> bytes:
     array = picture.pixels
     if picture.alpha is not None:
         array = np.dstack((array, picture.alpha))
-    if array.dtype == np.uint16 and kind in SIXTEEN_BITS:
-        return _png_16_bit(array, picture) if kind == "PNG" else _tiff_16_bit(array, picture)
+    deep = array.dtype == np.uint16
+    try:
+        if deep and kind == "PNG":
+            return _png_16_bit(array, picture)
+        if deep and kind == "TIFF":
+            return _tiff_16_bit(array, picture)
+        return _by_pillow(array, picture, kind)
+    except Exception as error:  # odd metadata makes writers raise errors of every kind
+        raise UserError(f"{path}: cannot be written as {kind} ({error})") from error
+
+
+def _by_pillow(array: Array, picture: Picture, kind: str) -> bytes:
+    """In 8 bits."""
     if array.dtype == np.uint16:
         array = np.round(array / 257).astype(np.uint8)
     exif = _descriptions(picture.exif) if kind == "TIFF" else picture.exif
@@ -136,10 +159,7 @@ def encode_picture(picture: Picture, path: Path) -> bytes:
     if picture.dpi:
         options["dpi"] = picture.dpi
     file = io.BytesIO()
-    try:
-        Image.fromarray(array).save(file, kind, **options)
-    except Exception as error:  # odd metadata makes Pillow's writers raise errors of every kind
-        raise UserError(f"{path}: cannot be written as {kind} ({error})") from error
+    Image.fromarray(array).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -174,9 +194,9 @@ def _tiff_16_bit(array: Array, picture: Picture) -> bytes:
     import tifffile
 
     texts = [
-        (tag, 2, None, str(picture.exif[tag]), True)
+        (tag, 2, None, picture.exif[tag], True)
         for tag in DESCRIPTIONS
-        if isinstance(picture.exif.get(tag), str)
+        if isinstance(picture.exif.get(tag), str | bytes)
     ]
     file = io.BytesIO()
     tifffile.imwrite(

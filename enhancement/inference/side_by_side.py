@@ -13,6 +13,7 @@ from torch import Tensor
 from enhancement.data.images import to_8_bit, write_image
 
 COLUMNS = ("input", "enhanced", "ground truth")
+TALLEST = 4  # times a column's width
 
 
 def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.ndarray:
@@ -33,11 +34,18 @@ def side_by_side(rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> np.nda
         cv2.putText(caption, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, black, 1, cv2.LINE_AA)
     parts = [caption]
     for row in rows:
-        height = max(1, round(row[0].shape[-2] * width / row[0].shape[-1]))
         arrays = [to_8_bit(x)[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy() for x in row]
-        small = [cv2.resize(a, (width, height), interpolation=cv2.INTER_AREA) for a in arrays]
-        parts.append(np.concatenate(small, 1))
+        parts.append(np.concatenate([_column(array, width) for array in arrays], 1))
     return np.concatenate(parts, 0)
+
+
+def _column(image: np.ndarray, width: int) -> np.ndarray:
+    """An image as wide as its column or, where it is very narrow, as tall as one may be."""
+    scale = min(width / image.shape[1], TALLEST * width / image.shape[0])
+    size = [max(1, round(n * scale)) for n in (image.shape[1], image.shape[0])]
+    column = np.full((size[1], width, 3), 255, np.uint8)
+    column[:, : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return column
 
 
 def write_picture(path: Path, rows: Iterable[tuple[Tensor, ...]], width: int = 400) -> Path:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from enhancement.archs.contract import Network, contract_of
+from enhancement.archs.parts.padding import pad_to_multiple
 from enhancement.archs.parts.tile_context import Tile, tile_context
 from enhancement.errors import UserError, out_of_memory
 from enhancement.inference.engines import OnnxEngine
@@ -149,8 +150,8 @@ class BoundedMemory(Network):
         return self._bytes_per_pixel or 0.0
 
     def measure(self, image: Tensor) -> float:
-        """The network's memory use, measured on a crop of an image (1, 3, H, W)."""
-        crop = image[..., :PROBE, :PROBE].clone()
+        """The network's memory use, measured on a crop of an image (1, 3, H, W), padded to it."""
+        crop = pad_to_multiple(image[..., :PROBE, :PROBE], 1, PROBE).clone()
         with PeakMemory() as memory:
             self.in_tiles(crop, PROBE)
         return WORKSPACE * memory.peak / (crop.shape[-2] * crop.shape[-1])

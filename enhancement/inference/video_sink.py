@@ -29,6 +29,7 @@ QUALITY = {
     "libx264": {"crf": "16", "preset": "veryfast"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6"},
 }
+RGB = 0  # the colour matrix of videos that hold no YUV
 DEEP_FORMAT = "yuv420p10le"
 IN_ORDER = {".avi": {"bf": "0"}}  # no timestamps: frames must be stored in the order they are shown
 
@@ -85,6 +86,11 @@ class VideoSink:
         if self.source:
             for name, value in self.source.colours.items():
                 setattr(context, name, value)
+            if self.source.colours["colorspace"] == RGB:
+                context.colorspace = self.matrix
+            if self.source.shape:
+                lying = (width, height) == (self.source.stream.width, self.source.stream.height)
+                context.sample_aspect_ratio = self.source.shape if lying else 1 / self.source.shape
             self.container.metadata.update(self.source.texts)
         self._started = True
 

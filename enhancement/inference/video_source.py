@@ -12,7 +12,7 @@ import av
 import cv2
 import numpy as np
 
-from enhancement.data.clips import colours_of, open_video, rgb_frame
+from enhancement.data.clips import colours_of, decoder_of, open_video, rgb_frame
 from enhancement.errors import UserError
 from enhancement.inference.frames import Frame
 
@@ -30,6 +30,7 @@ class VideoSource:
     Attributes:
         stream: Its first video stream.
         colours: Its colour description, by the names of a codec context's attributes.
+        shape: Width by height of a pixel, as its frames are stored; None if it does not say.
         texts: Its metadata.
         seconds: How long the video stream lasts; None if the file does not say.
         frames_expected: How many frames it has; 0 if the file does not say.
@@ -49,12 +50,17 @@ class VideoSource:
             self.container.close()
             raise UserError(f"{path}: has no video in it")
         self.stream = self.container.streams.video[0]
+        try:
+            context = decoder_of(self.stream, path)
+        except UserError:
+            self.container.close()
+            raise
         self.stream.thread_type = "AUTO"
-        context = self.stream.codec_context
         self.deep, self.matrix, self.range = colours_of(context)
         self.time_base = self.stream.time_base or Fraction(1, av.time_base)
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.colours = {name: getattr(context, name) for name in COLOURS}
+        self.shape = self.stream.sample_aspect_ratio
         self.texts = dict(self.container.metadata)
         self.seconds = self._seconds()
         self.frames_read = 0
@@ -87,7 +93,7 @@ class VideoSource:
             self.close()
 
     def _frames(self) -> Iterator[Timed]:
-        last, size = 0, None
+        last, shown, size = 0, 0, None
         start = self.stream.start_time or 0
         tick = max(1, round(1 / self.rate / self.time_base))
         times = self._times_of_avi() if self.container.format.name == "avi" else None
@@ -101,14 +107,14 @@ class VideoSource:
                 rgb: Frame = rgb_frame(frame, self.deep, self.matrix, self.range)
                 if rgb.shape != (size or rgb.shape):
                     raise UserError(f"{self.path}: its frames change size; split it there")
-                last, size = frame.pts, rgb.shape
+                last, shown, size = frame.pts, frame.duration or tick, rgb.shape
                 self.frames_read += 1
                 yield frame.pts, rgb
         except av.error.FFmpegError as error:
             raise self._fault(error) from error
         if size is None:
             raise UserError(f"{self.path}: has no frame that can be decoded")
-        ends = (last - start) * self.time_base + 1 / self.rate
+        ends = (last + max(shown, tick) - start) * self.time_base
         if self.seconds and ends < self.seconds - max(0.5, float(3 / self.rate)):
             raise self._cut_off(last)
 

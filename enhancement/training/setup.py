@@ -76,7 +76,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         interrupt=interrupt,
         start=start,
         iteration=start,
-        scored=start if state is None else state.get("scored", start),
+        scored=state["scored"] if state and "scored" in state else start,
         best=best,
     )
 

@@ -109,6 +109,17 @@ class TestImages:
         assert "1 there already" in out
         assert np.array_equal(read_image("out/a.png"), picture(9))
 
+    def test_resuming_a_pattern_takes_no_output_as_input(self, run, folder):
+        assert run("in/**/*.png", "-o", "in/out")[0] == 0
+        status, out, _ = run("in/**/*.png", "-o", "in/out", "--resume")
+        assert status == 0
+        assert "0 of" in out
+
+    def test_a_very_narrow_image_has_a_comparison_of_bounded_size(self, run, in_tmp):
+        write_image(in_tmp / "narrow.png", picture(0, 600, 1))
+        assert run("narrow.png", "-o", "out", "--compare")[0] == 0
+        assert read_image("out/narrow.png_comparison.png").shape == (28 + 2400, 1200, 3)
+
     def test_comparisons(self, run, folder):
         assert run("in/a.png", "-o", "out", "--compare")[0] == 0
         assert read_image("out/a.png_comparison.png").shape[1] == 1200
@@ -124,10 +135,10 @@ class TestImages:
         status, _, err = run("in", "-o", "out", "--compare")
         assert status == 2
         assert "out/a.png_comparison.png: would come of both in/a.png and in/a.png_comp" in err
-        write_image("out/in/d.tif_comparison.png", picture(6))
-        status, _, err = run("**/d.tif*", "-o", "out", "--compare")
+        write_image("out/d.tif_comparison.png", picture(6))
+        status, _, err = run("in/d.tif", "out/d.tif_comparison.png", "-o", "out", "--compare")
         assert status == 2
-        assert "out/in/d.tif_comparison.png: is an input; choose another --out" in err
+        assert "out/d.tif_comparison.png: is an input; choose another --out" in err
 
     def test_resuming_keeps_a_comparison_that_is_there(self, run, folder):
         write_image("out/a.png_comparison.png", picture(9))
@@ -198,6 +209,7 @@ MISTAKES = [
     (["in", "-o", "in/notes.txt/deep"], "(in/notes.txt is not a folder)"),
     (["in/d.tif", "-o", "."], "d.tif: cannot be written (is a folder)"),
     (["0", "-o", "in/notes.txt/x.mp4"], "(in/notes.txt is not a folder)"),
+    (["in/a.png", "-o", "-", "--compare"], "--compare: is for files, not for a camera or a pipe"),
 ]
 
 
@@ -309,6 +321,42 @@ class TestVideo:
         assert enhance("run", "in.png", "-o", "alone.png", "--weights", DEFAULT)[0] == 0
         for name in ("png", "mp4"):
             assert Path(f"out/in.{name}").read_bytes() == Path(f"alone.{name}").read_bytes()
+
+    def test_the_shape_of_pixels_stays(self, run, in_tmp):
+        with av.open("in.mp4", "w") as file:
+            stream = file.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture(0), "rgb24")))
+            file.mux(stream.encode(None))
+        assert run("in.mp4", "-o", "out.mkv")[0] == 0
+        with av.open("out.mkv") as file:
+            assert file.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+    def test_a_last_frame_that_is_shown_long_is_no_damage(self, run, in_tmp):
+        with av.open("in.mkv", "w") as file:
+            stream = file.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            packets = [
+                p
+                for i in range(20)
+                for p in stream.encode(av.VideoFrame.from_ndarray(picture(i), "rgb24"))
+            ]
+            packets += stream.encode(None)
+            max(packets, key=lambda p: p.pts).duration = 30 * 10
+            file.mux(packets)
+        source = video_source.VideoSource(in_tmp / "in.mkv")
+        assert source.seconds > 10
+        assert len(list(source)) == 20
+
+    def test_an_unknown_codec_is_one_line_and_the_rest_is_done(self, run, folder):
+        make_video("in/odd.mp4", sound=False)
+        data = Path("in/odd.mp4").read_bytes()
+        Path("in/odd.mp4").write_bytes(data.replace(b"avc1", b"zzzz"))
+        status, out, err = run("in", "-o", "out")
+        assert status == 1
+        assert "in/odd.mp4: its video codec is not known here" in err
+        assert "4 of 5 files" in out
 
     def test_odd_sizes_stay(self, run, in_tmp):
         frames = [picture(i, 45, 63) for i in range(3)]

@@ -5,6 +5,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from helpers import picture
 from PIL import Image
@@ -150,3 +151,19 @@ def test_the_lab_colours_of_a_tiff_have_no_alpha(tmp_path):
     found = read_picture(tmp_path / "a.tif")
     assert found.alpha is None
     assert found.pixels.shape == (6, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("tags", "stored", "meant"),
+    [
+        ({"photometric": "miniswhite"}, [60000], [5535] * 3),
+        ({"photometric": "rgb", "extrasamples": ["assocalpha"]}, [300, 200, 100, 32768], None),
+    ],
+)
+def test_16_bit_tiffs_are_read_as_their_tags_say(tmp_path, tags, stored, meant):
+    pixels = np.full((4, 5, len(stored)), stored, np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", pixels.squeeze(), **tags)
+    read = read_image(tmp_path / "x.tif")
+    expected = meant or [round(n * 65535 / 32768) for n in stored[:3]]
+    assert read.dtype == np.uint16
+    assert (read == expected).all()

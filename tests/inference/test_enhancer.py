@@ -86,6 +86,14 @@ class TestPillow:
         done = bright(Image.fromarray(image).convert(mode))
         assert (done.mode, done.size) == (back, (32, 24))
 
+    def test_a_transparent_colour_stays_transparent(self, bright, image):
+        given = Image.fromarray(image)
+        given.info["transparency"] = tuple(map(int, image[0, 0]))
+        done = bright(given)
+        assert done.mode == "RGBA"
+        assert done.getpixel((0, 0))[3] == 0
+        assert "transparency" not in done.info
+
     def test_colours(self, bright, image, expected):
         np.testing.assert_array_equal(np.asarray(bright(Image.fromarray(image))), expected)
 

@@ -152,6 +152,14 @@ class TestCommand:
             )
         assert abs(read_image("a.png").astype(int) - read_image("b.png")).max() <= 1
 
+    def test_weights_are_not_overwritten(self, enhance, tmp_path):
+        source = weights(tmp_path).rename(tmp_path / "w.pt")
+        before = source.read_bytes()
+        status, _, err = enhance("export", source, "--format", "torchscript", "-o", source)
+        assert status == 2
+        assert "w.pt: are the weights themselves; choose another name" in err
+        assert source.read_bytes() == before
+
     def test_meta_comes_along(self, enhance, tmp_path):
         enhance("export", weights(tmp_path), "-o", tmp_path / "a.onnx")
         assert open_network(tmp_path / "a.onnx")[1] == {

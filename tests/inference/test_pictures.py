@@ -144,3 +144,29 @@ def test_a_profile_of_other_colours_is_dropped(tmp_path):
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     Image.fromarray(picture(0)).save(tmp_path / "in.png", icc_profile=lab)
     assert read_picture(tmp_path / "in.png").icc is None
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_texts_beyond_ascii_stay(tmp_path, suffix, deep):
+    """Most are UTF-8, which EXIF does not know."""
+    text = "© 2024 Jürgen Größe".encode()
+    made = exif()
+    made[0x8298] = text  # copyright
+    Image.fromarray(picture(0)).save(tmp_path / "in.jpg", exif=made)
+    read = read_picture(tmp_path / "in.jpg")
+    if deep:
+        read.pixels = read.pixels.astype(np.uint16) * 257
+    target = tmp_path / f"out.{suffix}"
+    target.write_bytes(encode_picture(read, target))
+    with Image.open(target) as image:
+        assert image.getexif()[0x8298].encode("latin-1").rstrip(b"\0") == text
+
+
+def test_a_cameras_preview_is_no_second_page(tmp_path):
+    photograph, preview = (Image.fromarray(picture(i)) for i in range(2))
+    path = tmp_path / "in.jpg"
+    photograph.save(path, "MPO", save_all=True, append_images=[preview], quality=95)
+    read = read_picture(path)
+    assert np.abs(read.pixels.astype(int) - picture(0)).mean() < 5
+    assert read_picture(through(path, "out.jpg")).pixels.shape == read.pixels.shape

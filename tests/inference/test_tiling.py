@@ -227,3 +227,10 @@ def test_frames_of_one_size_go_together():
 def test_float16_wants_a_gpu():
     with pytest.raises(UserError, match="fp16 needs a GPU; use bf16 or fp32"):
         FrameEnhancer(network("AODNet"), precision="fp16")
+
+
+def test_the_first_images_size_does_not_spoil_the_estimate():
+    """HDRNet looks at 256 x 256 pixels of the smallest image."""
+    made = network("HDRNet")
+    small, large = (BoundedMemory(made).measure(image(n, n)) for n in (8, 480))
+    assert small == pytest.approx(large, rel=0.1)

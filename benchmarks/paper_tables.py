@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from enhancement.config.datasets import dataset_block, derive_sets
 from enhancement.config.files import OptionFile, named_files
 from enhancement.data.images import Array, read_image
 from enhancement.data.loader import eval_loader
+from enhancement.errors import UserError
 from enhancement.paths import locate
 from enhancement.scoring.evaluation import Scores
 from enhancement.testing import command as test_from_dataset
@@ -98,8 +100,9 @@ def add_arguments(
 
 @dataclass(frozen=True)
 class Stage:
-    """One training of a table: an option file with overrides, under a name."""
+    """One training of a table: an option file with overrides, under a name, below `runs`."""
 
+    runs: Path
     name: str
     opt: Path
     dataset: str
@@ -119,14 +122,25 @@ class Stage:
 
     def iterations(self, seconds: float) -> int:
         """How many fit into so many seconds of processor time."""
-        few = self.run(PROBES[0], f"_probe_{PROBES[0]}")
+        self._probe(1)  # the first run of a process does more
+        few = self._probe(PROBES[0])
         for before, n in pairwise(PROBES):
-            more = self.run(n, f"_probe_{n}")
+            more = self._probe(n)
             each = (more - few) / (n - before)
             if more - few > LONG_ENOUGH:
                 break
             few = more
         return max(1, round(seconds / max(each, 1e-4)))
+
+    def _probe(self, iterations: int) -> float:
+        """The seconds that a run of its own takes, of which nothing is kept."""
+        ending = f"_probe_{iterations}"
+        for folder in self.runs.glob(f"{self.name}{ending}*"):
+            shutil.rmtree(folder)
+        seconds = self.run(iterations, ending)
+        for folder in self.runs.glob(f"{self.name}{ending}*"):
+            shutil.rmtree(folder)
+        return seconds
 
 
 def train_within(
@@ -134,10 +148,13 @@ def train_within(
 ) -> tuple[Path, int]:
     """Train every stage of a method, each for its share of so many seconds of processor time.
 
-    A stage that was trained before is taken as it is.
+    A stage that was trained before is taken as it is, and one that was stopped goes on.
 
     Returns:
         The last stage's weights, and the iterations of all stages.
+
+    Raises:
+        UserError: It was trained for another time.
     """
     runs, weights, total = output / "runs", Path(), 0
     for number, opt in enumerate(method.stages):
@@ -145,13 +162,19 @@ def train_within(
         force = [text for text in given if number or "train:frozen" not in text]
         name = f"{dataset}_{key}_{number + 1}"
         force += [COSINE, f"path:experiments={runs}"]
-        stage = Stage(name, OPTIONS / f"{opt}.yml", dataset, method.schedule, force)
-        done = runs / f"{name}.iterations"
-        if not done.exists():
+        stage = Stage(runs, name, OPTIONS / f"{opt}.yml", dataset, method.schedule, force)
+        planned = runs / f"{name}.json"
+        if not planned.exists():
             iterations = stage.iterations(seconds / len(method.stages))
-            stage.run(iterations)
-            done.write_text(str(iterations))
-        total += int(done.read_text())
+            planned.write_text(json.dumps({"seconds": seconds, "iterations": iterations}))
+        plan = json.loads(planned.read_text())
+        if plan["seconds"] != seconds:
+            raise UserError(
+                f"{runs / name}: was trained for {plan['seconds']:g} seconds, not {seconds:g}; "
+                f"remove it and {planned.name}, or choose another --output"
+            )
+        stage.run(plan["iterations"])
+        total += plan["iterations"]
         weights = runs / name / "models" / "net_g_latest.pth"
     return weights, total
 

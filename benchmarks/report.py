@@ -36,6 +36,9 @@ TABLES = {
 }
 
 
+SETTINGS = ("settings", "seconds", "dataset", "datasets", "protocol", "protocols")  # of a table
+
+
 def merged(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Methods of both; of one that is in both, the entries (for each dataset, say) of both."""
     both = before.keys() & after.keys()
@@ -59,8 +62,10 @@ def take(file: Path) -> None:
     content = json.loads(file.read_text(encoding="utf-8"))
     if measured.exists():
         before = json.loads(measured.read_text(encoding="utf-8"))
-        settings = [one.get("about", {}).get("settings") for one in (before, content)]
-        if settings[0] != settings[1]:
+        how = [
+            {name: one.get("about", {}).get(name) for name in SETTINGS} for one in (before, content)
+        ]
+        if how[0] != how[1]:
             raise UserError(f"{file}: measured by other settings than {measured}; remove that one")
         content["methods"] = merged(before["methods"], content["methods"])
     replace_file(measured, (json.dumps(content, indent=2) + "\n").encode())

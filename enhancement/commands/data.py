@@ -165,19 +165,20 @@ def _darken_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--opt", metavar="FILE", help="an option file with a SynthesisDataset")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     parser.add_argument("--count", type=int, metavar="N", help="write at most N images")
-    parser.add_argument("--seed", type=int, default=0, help="of the random parameters; default: 0")
+    parser.add_argument("--seed", type=int, metavar="N", help="of what is drawn; default: 0")
     for name, (low, high) in RANGES.items():
         range_ = f"one value, or the lowest and the highest; default: {low:g} {high:g}"
         parser.add_argument(f"--{name}", type=float, nargs="+", metavar="X", help=range_)
 
 
 def _darken(arguments: argparse.Namespace) -> int:
-    given = {name: getattr(arguments, name) for name in RANGES}
+    given = {name: getattr(arguments, name) for name in ("seed", *RANGES)}
     given = {name: values for name, values in given.items() if values is not None}
-    if arguments.seed < 0:
-        raise UserError(f"--seed: expected a number from 0, but got {arguments.seed}")
+    seed = arguments.seed or 0
+    if seed < 0:
+        raise UserError(f"--seed: expected a number from 0, but got {seed}")
     for name, values in given.items():
-        if len(values) > 2:
+        if name in RANGES and len(values) > 2:
             raise UserError(f"--{name}: expected one or two values, but got {len(values)}")
     if arguments.opt:
         if given:
@@ -186,8 +187,8 @@ def _darken(arguments: argparse.Namespace) -> int:
             )
         blocks = find_blocks(arguments.opt)
     else:
-        ranges = {name: (values[0], values[-1]) for name, values in given.items()}
-        blocks = {"": folder_block(arguments.folder, ranges, arguments.seed)}
+        ranges = {name: (v[0], v[-1]) for name, v in given.items() if name in RANGES}
+        blocks = {"": folder_block(arguments.folder, ranges, seed)}
     synthesize(blocks, arguments.output, arguments.count)
     return 0
 

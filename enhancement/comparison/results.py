@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from enhancement.comparison.curves import Training
@@ -102,8 +102,7 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
     """What a scores.json holds, checked on the way."""
     trained = content.get("trained") or {}
     name = str(content.get("name") or trained.get("name") or folder.name)
-    if run is None:
-        run = _run_of(name, str(content.get("weights") or ""))
+    run = _run_of(name, str(content.get("weights") or ""), run)
     result = Result(
         folder=folder,
         name=name,
@@ -122,8 +121,18 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
     return result
 
 
-def _run_of(name: str, weights: str) -> Path | None:
-    """The run's folder by what a scores.json says; None where it is not below the current one."""
+def _run_of(name: str, weights: str, known: Path | None) -> Path | None:
+    """The folder of the run that gave the weights; None where that is not known.
+
+    Args:
+        name: What a scores.json says was scored.
+        weights: The file that it names; shipped and published ones are of no run here.
+        known: The run that the scores were looked up for.
+    """
+    if weights and Path(weights).parent.parent.name != (known.resolve().name if known else name):
+        return None
+    if known:
+        return known
     for folder, below in ((Path(), f"{Path(weights).parent.parent}"), (RUNS, name)):
         with suppress(UserError, OSError):
             run = inside(folder, below)
@@ -223,12 +232,17 @@ def _refuse_to_mix(rows: list[Result]) -> None:
                 f"{', '.join(values)}; choose one with --{key}"
             )
     for row in rows:
-        if row.images != rows[0].images:
+        if _stems(row) != _stems(rows[0]):
             raise UserError(
                 f"{row.folder}: was scored on other images than {rows[0].folder} "
                 f"({len(row.images)} and {len(rows[0].images)}), though both are {row.dataset}; "
                 f"test one of them again"
             )
+
+
+def _stems(row: Result) -> list[str]:
+    """The names of its images; outputs may be files of another kind than inputs."""
+    return [str(PurePath(name).with_suffix("")) for name in row.images]
 
 
 def _label(rows: list[Result]) -> None:

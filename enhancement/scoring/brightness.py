@@ -67,16 +67,17 @@ def sweep(
     levels: list[float],
     protocol: Protocol,
     device: torch.device,
-    ensemble: bool = False,
     place: tuple[int, int] = (0, 1),
+    **how: Any,
 ) -> Sweep:
     """Score a network at each brightness level of a dataset's ground truth.
 
-    `place` is this process's rank and the number of processes that share the images.
+    `place` is this process's rank and the number of processes that share the images; `how` is as
+    `enhanced` takes it.
     """
     loaders = {level: eval_loader(at_level(block, level), *place) for level in levels}
     return {
-        level: evaluate(network, loader, protocol, block.name, device, ensemble=ensemble)
+        level: evaluate(network, loader, protocol, block.name, device, **how)
         for level, loader in loaders.items()
     }
 

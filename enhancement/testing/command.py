@@ -51,7 +51,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     no_reference = "also score by NIQE and LOE, which need no ground truth, in a table of its own"
     add("--no_reference", action="store_true", help=no_reference)
     add("--pyiqa", nargs="+", metavar="METRIC", help="also score by pyiqa's metrics, if installed")
-    images = "write the enhanced images there"
+    images = "write the enhanced images there, with --GT_mean as bright as they are scored"
     add("--save_images", "--output_dir", metavar="DIR", help=images)
     engine = "what computes; auto, the default, is ONNX Runtime on a CPU and PyTorch on a GPU"
     add("--engine", choices=ENGINES, default="auto", help=engine)

@@ -21,8 +21,10 @@ from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
 from enhancement.errors import UserError, hint
 from enhancement.files import check_place
-from enhancement.paths import inside
+from enhancement.paths import DATA_VARIABLE, inside
+from enhancement.scoring.brightness import at_level
 from enhancement.scoring.detectors import Detector, load_detector
+from enhancement.scoring.metrics import PSNR
 from enhancement.scoring.protocols import (
     DETECTION,
     Protocol,
@@ -96,8 +98,14 @@ class Plan:
         return self.folder_of(self.protocol.name)
 
     def folder_of(self, protocol: str) -> Path:
-        """Where the results by a protocol go."""
+        """Where the results by a protocol go.
+
+        Published files often share a name; those that say nothing of themselves are told apart by
+        their weights' hash.
+        """
         weights = self.named.settings if self.named else Path(self.arguments.weights).stem
+        if not (self.named or self.config or "name" in self.meta):
+            weights += f"_{weights_hash(self.network)[:8]}"
         weights += "_self_ensemble" if self.arguments.self_ensemble else ""
         names = self.label, self.block.name, protocol, weights
         return inside(self.arguments.result_dir, *names, said="the folder for the results")
@@ -132,6 +140,11 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
     protocol = choose_protocol(arguments, config, network, meta, block)
     if protocol.compares == "clip" and world_size > 1:
         raise UserError(f"protocol {protocol.name} follows clips in one process; start one")
+    levels = sorted(set(arguments.brightness_levels or []))
+    if levels:
+        at_level(block, levels[0])
+        if PSNR.name not in protocol.names:
+            raise UserError(f"--brightness_levels: protocol {protocol.name} has no {PSNR.name}")
     loader = eval_loader(block, rank, world_size)
     if len(loader.dataset) < world_size:
         raise UserError(f"{block.name}: {len(loader.dataset)} images for {world_size} processes")
@@ -156,7 +169,7 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
         segmenter=segmenter.to(device) if segmenter else None,
         boxes=_boxes(arguments, block, loader.dataset, world_size),
         detector=load_detector(arguments.detector, device) if arguments.detector else None,
-        levels=sorted(set(arguments.brightness_levels or [])),
+        levels=levels,
         rank=rank,
         world_size=world_size,
     )
@@ -227,6 +240,11 @@ def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
         )
     if "layout" in options:
         return replace(block, options={**options, "dataroot": str(root)})
+    if block.parts != [block]:
+        raise UserError(
+            f"--data_root: {block.name} is made of several sets, each with a root of its own; set "
+            f"{DATA_VARIABLE} to the folder that holds them"
+        )
     moved = {}
     main = "dataroot_gt" if block.gives_truth else "dataroot_lq"
     for key in (main, "dataroot_mask", "dataroot_boxes"):

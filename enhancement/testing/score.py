@@ -13,7 +13,7 @@ from enhancement.data.images import save_picture
 from enhancement.inference.engines import WORTH_CONVERTING, engine_name, prepare
 from enhancement.paths import inside
 from enhancement.scoring.brightness import Sweep, sweep
-from enhancement.scoring.clips import evaluate_clips
+from enhancement.scoring.clips import clip_of, evaluate_clips
 from enhancement.scoring.detection import score_detection
 from enhancement.scoring.evaluation import Row, Scorer, Scores, evaluate
 from enhancement.scoring.segmentation import Sides, score_masks, score_segmentation
@@ -80,6 +80,7 @@ def _score_share(plan: Plan) -> Results:
     rows: list[tuple[Tensor, ...]] = []
     thumbnails: list[tuple[bytes, ...]] = []
 
+    by_clip, clips = plan.protocol.compares == "clip", set[str]()
     others = [Scorer(protocol, plan.device) for protocol in plan.extra]
     extra = [Scores(o.protocol.name, plan.block.name, notes=o.notes) for o in others]
 
@@ -90,7 +91,9 @@ def _score_share(plan: Plan) -> Results:
             table.rows.append(Row(name, scorer(lq, gt, lq), scorer(output, gt, lq)))
         if len(rows) < ROWS_SHOWN:
             rows.append(tuple(image.cpu() for image in images))
-        if len(thumbnails) < THUMBNAILS:
+        new = not by_clip or clip_of(name) not in clips
+        clips.add(clip_of(name))
+        if new and len(thumbnails) < THUMBNAILS:  # one for each row of the table
             thumbnails.append(tuple(map(thumbnail, images)))
         if plan.arguments.save_images:
             path = inside(plan.arguments.save_images, name).with_suffix(".png")
@@ -99,11 +102,8 @@ def _score_share(plan: Plan) -> Results:
     hidden = not (plan.is_first and sys.stderr.isatty())
     batches = tqdm(plan.loader, desc="Testing", unit="image", disable=hidden)
     name, ensemble = plan.block.name, plan.arguments.self_ensemble
-    how = {
-        "watch": watch,
-        "ensemble": ensemble,
-        "multiple": plan.config.val.window_size if plan.config else 1,
-    }
+    multiple = plan.config.val.window_size if plan.config else 1
+    how = {"watch": watch, "ensemble": ensemble, "multiple": multiple}
     if plan.protocol.compares == "mask":
         scores = score_masks(network, batches, name, plan.device, watch)
     elif plan.protocol.compares == "clip":
@@ -123,6 +123,7 @@ def _score_share(plan: Plan) -> Results:
     if plan.levels:
         place = plan.rank, plan.world_size
         results.sweep = sweep(
-            network, plan.block, plan.levels, plan.protocol, plan.device, ensemble, place
+            *(network, plan.block, plan.levels, plan.protocol, plan.device, place),
+            **{"ensemble": ensemble, "multiple": multiple},
         )
     return results

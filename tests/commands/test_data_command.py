@@ -273,6 +273,8 @@ class TestDarken:
             }
         }
         (in_tmp / "dark.yml").write_text(yaml.safe_dump(options))
+        status, _, err = enhance("data", "darken", "--opt", "dark.yml", "-o", "x", "--seed", "7")
+        assert (status, "--seed does not go with --opt" in err) == (2, True)
         assert enhance("data", "darken", "--opt", "dark.yml", "-o", "dark")[0] == 0
         assert len(list((in_tmp / "dark/train/low").iterdir())) == 3
         status, _, err = enhance("data", "darken", "--opt", "dark.yml", "-o", "d", "--gamma", "2")

@@ -34,6 +34,7 @@ def result(
     network="LNetGIE",
     images=None,
     pictures=True,
+    weights_file=None,
     **about,
 ):
     """Write what test_from_dataset writes for a run."""
@@ -44,6 +45,7 @@ def result(
     ]
     folder = Path("results", name.replace("/", "_"), dataset, protocol, weights)
     about = {"name": name, "network_g": {"type": network}, "parameters": 14, **about}
+    about |= {"weights": weights_file} if weights_file else {}
     write_scores(folder, Scores(protocol, dataset, rows), about)
     if pictures:
         image = torch.from_numpy(picture(1) / 255.0).permute(2, 0, 1)[None]
@@ -71,6 +73,17 @@ class TestCollect:
         by_run, by_results = collect([run]), collect([in_tmp / "results/a"])
         assert [r.label for r in by_run] == [r.label for r in by_results] == ["a"]
         assert by_run[0].run == by_results[0].run == run
+
+    def test_shipped_weights_are_not_a_run_of_their_name(self, in_tmp):
+        run = run_folder("video")
+        result("video", weights="video", weights_file="video")
+        result("video", weights="net_g_best", weights_file=f"{run}/models/net_g_best.pth")
+        found = {r.folder.name: r.run for r in collect([run])}
+        assert found == {"video": None, "net_g_best": run}
+
+    def test_outputs_may_be_files_of_another_kind(self, in_tmp):
+        a, b = result("a", images=["0.jpg", "1.jpg"]), result("b", images=["0.png", "1.png"])
+        assert len(collect([a, b])) == 2
 
     def test_the_same_scores_named_twice_are_one_row(self, in_tmp):
         folder = result("a")

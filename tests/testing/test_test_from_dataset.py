@@ -4,10 +4,13 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from helpers import ROOT, make_pairs, picture, run
+import yaml
+from helpers import ROOT, make_clip, make_pairs, picture, run
 
 from enhancement.config.files import named_files
 from enhancement.data.images import read_image, write_image
@@ -200,6 +203,61 @@ def test_thumbnails_are_kept_for_the_comparison_page(tiny, weights, monkeypatch)
     score("--opt", tiny(), "--weights", weights)
     assert len(list((folder / "pictures").iterdir())) == 6
     assert json.loads((folder / "scores.json").read_text())["name"] == "tiny"
+
+
+def test_thumbnails_of_clips_are_one_a_row(tiny, weights, in_tmp):
+    for side, gain in (("low", 6), ("high", 1)):
+        for clip in range(2):
+            frames = [picture(3 * clip + i) // gain for i in range(3)]
+            make_clip(in_tmp / f"datasets/SurgicalVideo/test/{side}/{clip}.mp4", frames)
+    scores, folder = score("--opt", tiny(), "--weights", weights, "--dataset", "surgical_video")
+    assert [row.name for row in scores.rows] == ["0.mp4", "1.mp4"]
+    kept = sorted((folder / "pictures").glob("*_gt.webp"))
+    assert [p.name for p in kept] == ["00_gt.webp", "01_gt.webp"]
+    for clip, path in enumerate(kept):
+        assert np.abs(read_image(path).astype(int) - picture(3 * clip)).mean() < 12
+
+
+def test_published_files_of_one_name_do_not_share_their_results(tiny, in_tmp):
+    folders = set()
+    for seed in range(2):
+        torch.manual_seed(seed)
+        torch.save(lookup(ARCH_REGISTRY, "AODNet")().state_dict(), "Epoch99.pth")
+        tiny()
+        at = ("--dataset", "high_low", "--data_root", "datasets/high_low")
+        folders.add(score("--weights", "Epoch99.pth", *at)[1])
+    assert len(folders) == 2
+    assert {f.parent.as_posix() for f in folders} == {"results/Epoch99/high_low/basicsr"}
+
+
+MIXED = """datasets:
+  test:
+    type: MixedDataset
+    parts:
+      a: {type: SynthesisDataset, dataroot_gt: datasets/high_low/test/high}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--brightness_levels", "0.1"], "darkens a ground truth, which MixedDataset does not"),
+        (["--data_root", "away"], "--data_root: test is made of several sets"),
+    ],
+)
+def test_what_a_mixture_cannot_do_is_told_before_any_work(tiny, weights, arguments, text):
+    path = tiny(datasets={"test": None})
+    options = yaml.safe_load(Path(path).read_text())
+    options["datasets"] |= yaml.safe_load(MIXED)["datasets"]
+    Path(path).write_text(yaml.safe_dump(options))
+    with pytest.raises(UserError, match=text):
+        score("--opt", path, "--weights", weights, *arguments)
+
+
+def test_levels_need_a_protocol_with_psnr(tiny, weights):
+    levels = ["--protocol", "no_reference", "--brightness_levels", "0.1"]
+    with pytest.raises(UserError, match="--brightness_levels: protocol no_reference has no psnr"):
+        score("--opt", tiny(), "--weights", weights, *levels)
 
 
 def test_basicsrs_datasets_can_be_tested_on(tiny, in_tmp):

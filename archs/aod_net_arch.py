@@ -20,7 +20,7 @@ from .published import Published
 class AODNet(Network):
     """Estimates K(x), which joins transmission and airlight, and solves for the clear image.
 
-    1761 parameters; an output pixel depends on the 8 pixels around it in each direction.
+    1761 parameters; an output pixel depends on the 7 pixels around it in each direction.
     """
 
     family = "dehazing"

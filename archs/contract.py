@@ -34,6 +34,7 @@ class Network(nn.Module):
         size_multiple: Height and width are padded to multiples of it before `forward` sees them.
         smallest_size: They are padded to at least this, so that a 1x1 image works.
         square: They are padded to the same size.
+        smallest_batch: How many images training computes at once at least.
         gives: What `forward` returns: an "image", or the logits of a "mask" (B, 1, H, W).
         extra_outputs: What `outputs` gives beside the output.
         whole_image: It must be given the whole image; it cannot be run in tiles.
@@ -50,6 +51,7 @@ class Network(nn.Module):
     size_multiple: int = 1
     smallest_size: ClassVar[int] = 1
     square: ClassVar[bool] = False
+    smallest_batch: int = 1
     gives: Literal["image", "mask"] = "image"
     extra_outputs: tuple[str, ...] = ()
     whole_image: bool = False

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from .contract import Network
 from .parts.fourier_blocks import NO_ONNX, direction, half_spectrum, pointwise_pair
 from .parts.normalization import ChannelNorm
+from .parts.precision import full_precision
 from .published import Published, Shapes, count_numbers
 
 DILATIONS = (1, 4, 9)  # of the decoder's branches
@@ -49,8 +50,14 @@ class DilatedBranch(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
-        return self.branch(x)
+        """(B, C, H, W) to the same shape.
+
+        In float32 on a CPU, where PyTorch's gradient of this convolution in bf16 is wrong.
+        """
+        if x.device.type != "cpu":
+            return self.branch(x)
+        with full_precision(x):
+            return self.branch(x.float()).to(x.dtype)
 
 
 class Block(nn.Module):
@@ -143,8 +150,8 @@ class DarkIR(Network):
         middle_blocks: Encoder blocks and decoder blocks at the bottom.
 
     Raises:
-        ValueError: The levels of encoder and decoder differ in number, or `middle_blocks` has not
-            2 entries.
+        ValueError: `dim` is below 1, the levels of encoder and decoder differ in number, or
+            `middle_blocks` has not 2 entries.
     """
 
     whole_image = True
@@ -168,6 +175,8 @@ class DarkIR(Network):
         middle_blocks: tuple[int, ...] = (2, 2),
     ) -> None:
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"Expected `dim` from 1, but got {dim}.")
         if len(encoder_blocks) != len(decoder_blocks) or len(middle_blocks) != 2:
             raise ValueError(
                 "Expected as many `decoder_blocks` as `encoder_blocks` and 2 `middle_blocks`, "
@@ -204,7 +213,10 @@ class DarkIR(Network):
         return (self.ending(x) + padded)[..., :height, :width], light
 
     def outputs(self, lq: Tensor, gt: Tensor | None = None) -> dict[str, Tensor]:
-        """The output; the small image that training compares as well, (B, 3, H / 8, W / 8)."""
+        """The output; the small image that training compares as well, (B, 3, H / 2^L, W / 2^L).
+
+        L is the number of levels; sizes are rounded up.
+        """
         output, light = self._restore(lq)
         return {"output": output, "side": self.side_out(light)}
 

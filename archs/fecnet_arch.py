@@ -166,6 +166,9 @@ class FECNet(Network):
 
     Args:
         dim: Channels of the first stage at full size; the second stage has twice as many.
+
+    Raises:
+        ValueError: `dim` is below 1.
     """
 
     smallest_size = 4
@@ -181,6 +184,8 @@ class FECNet(Network):
 
     def __init__(self, dim: int = 8) -> None:
         super().__init__()
+        if dim < 1:
+            raise ValueError(f"Expected `dim` from 1, but got {dim}.")
         self.AmplitudeNet = AmplitudeNet(dim)
         self.PhaseNet = PhaseNet(2 * dim)
 

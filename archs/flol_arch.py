@@ -106,6 +106,9 @@ class FLOL(FourierFrame):
     Args:
         dim: Channels of the denoiser.
         num_blocks: Frequency processes of its far branch.
+
+    Raises:
+        ValueError: `dim` or `num_blocks` is below 1.
     """
 
     size_multiple = 8
@@ -115,4 +118,8 @@ class FLOL(FourierFrame):
     )
 
     def __init__(self, dim: int = 16, num_blocks: int = 4) -> None:
+        if dim < 1 or num_blocks < 1:
+            raise ValueError(
+                f"Expected `dim` and `num_blocks` from 1, but got {dim} and {num_blocks}."
+            )
         super().__init__(dim, AmplitudeNet(AMPLITUDE_DIM), FrequencyBranch(dim, num_blocks))

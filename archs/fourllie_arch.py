@@ -66,6 +66,9 @@ class FourLLIE(FourierFrame):
 
     Args:
         dim: Channels of the second stage.
+
+    Raises:
+        ValueError: `dim` is below 1.
     """
 
     smallest_size = 8
@@ -75,4 +78,6 @@ class FourLLIE(FourierFrame):
     )
 
     def __init__(self, dim: int = 16) -> None:
+        if dim < 1:
+            raise ValueError(f"Expected `dim` from 1, but got {dim}.")
         super().__init__(dim, AmplitudeNet(AMPLITUDE_DIM), FrequencyBranch(dim))

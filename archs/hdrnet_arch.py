@@ -75,7 +75,7 @@ class CoefficientBranch(nn.Module):
         width_multiplier: Scales every channel count.
         fusion: "add" local and global features, or "concat" and project them.
         deep: deepUPE's twelve global and six local convolutions instead of two and two.
-        batch_norm: After every convolution but the first and the last before the fusion.
+        batch_norm: After every convolution but the first and the plain ones before the fusion.
         start: The transform that every cell starts at, (3, 4).
     """
 
@@ -151,8 +151,7 @@ class HDRNet(Network):
 
     Args:
         low_resolution: Side of the copy that the grid is predicted from: a multiple of 64.
-        grid_depth: Cells along the guidance; the grid is
-            low_resolution / 16 squared by this.
+        grid_depth: Cells along the guidance, in each of (low_resolution / 16)^2 places.
         width_multiplier: Scales the channels of the coefficient branch.
         mode: "affine" (HDRNet): the transformed image is the output. "illumination" (deepUPE): it
             is the illumination map S, constrained to I <= S <= 1, and the output is I / S.
@@ -198,6 +197,8 @@ class HDRNet(Network):
                 )
         self.mode = mode
         self.extra_outputs = ("illumination",) if mode == "illumination" else ()
+        # the global branch ends in one pixel, which batch norm cannot normalise by itself
+        self.smallest_batch = 2 if batch_norm and low_resolution == 64 else 1
         start = torch.eye(3, 4)
         if mode == "illumination":
             start = torch.tensor([0, 0, 0, 0.5]).expand(3, 4)

@@ -28,8 +28,9 @@ from .parts.residual import ResidualBlock
 class UNet(nn.Module):
     """A residual U-Net at three scales, beginning at half the image's size.
 
-    Its last convolution starts at zero, so that nothing is corrected before training. It sees 48
-    pixels around each pixel, as far as tiles allow (`tile_context.REACH`).
+    Its last convolution starts at zero, so that nothing is corrected before training. It sees up
+    to 51 pixels around each pixel, and 46 at the border of a tile, which begins where its
+    pooling does (`tile_context.REACH`).
 
     Args:
         in_channels: Channels of the input at full size.

@@ -61,10 +61,11 @@ class LIME(Classic):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to the same shape and range."""
+        kind = x.dtype
         with full_precision(x):
             x = x.float().clamp(0, 1)
             light = self.refine(x.amax(1, keepdim=True)).clamp(DARKEST, 1)
-            return (x / light.pow(self.gamma)).clamp(0, 1)
+            return (x / light.pow(self.gamma)).clamp(0, 1).to(kind)
 
     def weights(self, initial: Tensor) -> Tensor:
         """W for an initial map (B, 1, H, W): (B, 2, H, W)."""

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 from .contract import Network
 from .parts.haze import haze_free, start_at_identity
 
+FINEST = 1000  # of whole numbers whose share the resolution is
+
 
 @ARCH_REGISTRY.register()
 class LNetGIE(Network):
@@ -43,9 +45,10 @@ class LNetGIE(Network):
                 f"Expected `width_multiplier` to leave 1 or 3 channels (1/3 to below 2/3, or 1), "
                 f"but got {width_multiplier}, which leaves {dim}."
             )
-        if not 0 < resolution_multiplier <= 1:
+        if not 1 / FINEST <= resolution_multiplier <= 1:
             raise ValueError(
-                f"Expected `resolution_multiplier` in (0, 1], but got {resolution_multiplier}."
+                f"Expected `resolution_multiplier` in [{1 / FINEST}, 1], but got "
+                f"{resolution_multiplier}."
             )
         self.resolution_multiplier = resolution_multiplier
         self.e_conv1 = nn.Conv2d(3, dim, 1)
@@ -80,7 +83,7 @@ class LNetGIE(Network):
         small = x
         if self.resolution_multiplier != 1:
             # in whole numbers and rounded up, so that an exported graph can follow
-            share = Fraction(self.resolution_multiplier).limit_denominator(1000)
+            share = Fraction(self.resolution_multiplier).limit_denominator(FINEST)
             p, q = share.as_integer_ratio()
             size = [(n * p + q - 1) // q for n in x.shape[-2:]]
             small = F.interpolate(x, size, mode="bilinear", antialias=True)

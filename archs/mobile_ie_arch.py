@@ -156,6 +156,7 @@ class MobileIE(Network):
         if form not in ("training", "slim"):
             raise ValueError(f'Expected `form` to be "training" or "slim", but got {form!r}.')
         self.dim, self.form = dim, form
+        self.smallest_batch = 1 if form == "slim" else 2  # whose means are normalised over it
 
         def conv(n_in: int, n_out: int, kernel_size: int) -> nn.Module:
             if form == "slim":

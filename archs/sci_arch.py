@@ -102,6 +102,10 @@ class SCI(Network):
             elif isinstance(module, nn.BatchNorm2d):
                 nn.init.normal_(module.weight, 1, 0.02)
 
+    def own_names(self, state: State) -> State:
+        """A state dict without the calibrator where the network has none."""
+        return self.from_published(state)
+
     def from_published(self, state: State) -> State:
         """A published state dict as the network's own, without the calibrator where it has none."""
         own = super().from_published(state)

@@ -104,7 +104,8 @@ class FourierFrame(SNRFrame):
 
     Args:
         dim: Channels of the frame.
-        amplitude: Predicts the map that amplitudes are divided by, in (0, 1), from an image.
+        amplitude: Predicts the map that amplitudes are divided by, before its sigmoid, from an
+            image.
         transformer: The far branch.
     """
 

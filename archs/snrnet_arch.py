@@ -14,6 +14,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .parts.precision import full_precision
 from .parts.tile_context import global_statistics
 from .published import Published, Shapes, count_numbers
 from .snr_frame import SNRFrame, snr_map
@@ -42,8 +43,10 @@ class Attention(nn.Module):
             for layer in (self.w_qs, self.w_ks, self.w_vs)
         )
         k, v = global_statistics(lambda: k), global_statistics(lambda: v)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=hidden)
-        return self.fc(attended.transpose(1, 2).flatten(2)) + x
+        with full_precision(x):  # in fp16 the mask would be infinite, and attention to none be 0
+            q, k, v = q.float(), k.float(), v.float()
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=hidden.float())
+        return self.fc(attended.to(x.dtype).transpose(1, 2).flatten(2)) + x
 
 
 class FeedForward(nn.Module):
@@ -105,6 +108,9 @@ class SNRNet(SNRFrame):
     Args:
         dim: Channels at every scale; a patch has 16 times as many.
         num_layers: Of the transformer.
+
+    Raises:
+        ValueError: `dim` or `num_layers` is below 1.
     """
 
     size_multiple = 16
@@ -119,6 +125,10 @@ class SNRNet(SNRFrame):
     )
 
     def __init__(self, dim: int = 64, num_layers: int = 6) -> None:
+        if dim < 1 or num_layers < 1:
+            raise ValueError(
+                f"Expected `dim` and `num_layers` from 1, but got {dim} and {num_layers}."
+            )
         super().__init__(3, dim, Transformer(dim, num_layers), [1.0] * 5)
 
     def far(self, features: Tensor, mask: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ class ZeroDCE(Network):
                 f"Expected `width` and `scale_factor` from 1, but got {width} and {scale_factor}."
             )
         self.scale_factor = scale_factor
+        self.whole_image = scale_factor > 1  # whose reduced copy has other pixels in a tile
 
         def conv(in_channels: int, out_channels: int) -> nn.Module:
             if variant == "plus_plus":

@@ -13,17 +13,20 @@ basicsr_import.py gives it an alias |
 | saving drops errors and is not atomic; loading wants a file of its own | `repair_base_model` |
 | resuming asks for CUDA and restores little | our models have their own, BasicSR's have none |
 | reads LMDBs by a library that a damaged file ends with a signal | `repair_file_client` |
+| PerceptualLoss asks PyTorch for a loss `L2loss`, which it never had | `CRITERIA` |
 | requires tb-nightly and opencv-python | requirements.lock leaves both out |
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from typing import Any
 
 import basicsr  # noqa: F401  (fills the registries)
 import torch
+from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.models.base_model import BaseModel
 from basicsr.utils.file_client import FileClient
@@ -128,6 +131,21 @@ def repair_base_model(setup_schedulers: Any, save_network: Any, load_network: An
     BaseModel.save_network = save_network
     BaseModel.load_network = load_network
     BaseModel.save_training_state = _save_training_state
+
+
+CRITERIA = ("l1", "l2", "fro")  # of PerceptualLoss
+_init_perceptual_loss = PerceptualLoss.__init__
+
+
+@functools.wraps(_init_perceptual_loss)
+def _with_l2(self: Any, *given: Any, criterion: str = "l1", **options: Any) -> None:
+    squared = criterion == "l2"
+    _init_perceptual_loss(self, *given, criterion="l1" if squared else criterion, **options)
+    if squared:
+        self.criterion_type, self.criterion = criterion, torch.nn.MSELoss()
+
+
+PerceptualLoss.__init__ = _with_l2
 
 
 def repair_file_client(lmdb: type) -> None:

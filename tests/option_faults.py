@@ -30,6 +30,15 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         "train.pixel_opt.weight: unknown key; did you mean 'loss_weight'?",
     ),
     ({"train": {"tv_opt": {"type": "WeightedTVLoss"}}}, "WeightedTVLoss does not compare output"),
+    (
+        {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {}, "criterion": "mse"}}},
+        "train.vgg_opt.criterion: expected l1, l2, fro, but got 'mse'",
+    ),
+    (
+        {"network_g": {"type": "MobileIE"}, "train": {"accumulate": 2}},
+        "network_g: expected batches of 2 images or more at once for this network, but got 1",
+    ),
+    ({"network_g": {"type": "FECNet", "dim": 0}}, "Expected `dim` from 1, but got 0"),
     ({"train": {"ssim_opt": {"type": "SSIMMAELoss", "alpha": 2}}}, "Expected `alpha` in [0, 1]"),
     (
         {"train": {"map_opt": {"type": "IlluminationSmoothnessLoss"}}},

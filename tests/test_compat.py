@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import ROOT
 
 from enhancement.errors import UserError
@@ -116,3 +117,11 @@ def test_basicsr_finds_ours_when_it_is_asked(first):
         "print(type(build_network({'type': 'LNetGIE'})).__module__)\n"
     )
     assert printed_by(code)[-1] == "enhancement.archs.lnet_gie_arch"
+
+
+def test_a_perceptual_loss_may_be_squared(monkeypatch):
+    from basicsr.losses import basic_loss
+
+    monkeypatch.setattr(basic_loss, "VGGFeatureExtractor", lambda **_: torch.nn.Identity())
+    loss = lookup(LOSS_REGISTRY, "PerceptualLoss")({"relu1_1": 1.0}, criterion="l2")
+    assert isinstance(loss.criterion, torch.nn.MSELoss)

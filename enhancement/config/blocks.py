@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from enhancement.compat import Registry
+from enhancement.compat import CRITERIA, Registry
 from enhancement.errors import UserError
 from enhancement.registry import (
     ARCH_REGISTRY,
@@ -160,7 +160,12 @@ def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
     if given.get("reduction") == "none":
         return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
     if kind.__name__ == "PerceptualLoss":  # its weights are fetched when training starts
-        return argument_faults(kind, given)
+        found, criterion = argument_faults(kind, given), given.get("criterion", "l1")
+        if not found and criterion not in CRITERIA:
+            found = [
+                (("criterion",), f"expected {', '.join(CRITERIA)}, but got {shown(criterion)}")
+            ]
+        return found
     return buildable(kind, given)
 
 

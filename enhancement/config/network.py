@@ -62,6 +62,7 @@ def network_misfits(
     if training and draft.train and draft.train.precision == "fp16" and not declared.fp16:
         text = f"{found.type} is not known to compute in fp16; expected bf16 or fp32"
         yield ("train", "precision"), text
+    yield from _small_batches(draft, declared.smallest_batch) if training else ()
     if declared.gives != needs.gives and (training or needs.gives == "mask"):
         mask = needs.gives == "mask"
         expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"
@@ -83,6 +84,19 @@ def _taken(draft: Config, needs: Needs) -> Iterator[tuple[str, tuple[str, ...]]]
     for loss in draft.train.losses.values() if draft.train else ():
         if compared_by(loss.kind) == NAMED and NAMED in needs.losses:
             yield loss.type, taken_by(loss.kind)
+
+
+def _small_batches(draft: Config, smallest: int) -> Iterator[Fault]:
+    """Batches, or the parts that they are computed in, of fewer images than a network trains on."""
+    sets, train = draft.datasets or {}, draft.train
+    for stage in sets["train"].loading.stages if "train" in sets and train else ():
+        computed = stage.batch_size // (train.accumulate if train else 1)
+        if computed < smallest:
+            text = f"expected batches of {smallest} images or more at once for this network"
+            yield (
+                ("network_g",),
+                f"{text}, but got {computed}; set datasets.train.batch_size_per_gpu",
+            )
 
 
 def _build(block: Block) -> nn.Module:

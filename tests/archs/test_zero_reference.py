@@ -37,6 +37,12 @@ def test_sci_trains_a_cascade_that_shares_its_weights_and_runs_the_first_stage()
 
 
 @pytest.mark.parametrize("stages", [1, 3])
+def test_sci_takes_what_was_trained_here_with_or_without_its_calibrator(stages):
+    network, state = build("SCI", stages=stages), build("SCI", stages=3).state_dict()
+    network.load_state_dict(network.own_names(state), strict=True)
+
+
+@pytest.mark.parametrize("stages", [1, 3])
 def test_sci_takes_the_authors_file_with_or_without_its_calibrator(stages):
     state = build("SCI", stages=3).state_dict()
     copies = {"enhance.conv.": "enhance.blocks.0.", "calibrate.convs.": "calibrate.blocks.0."}

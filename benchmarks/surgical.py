@@ -63,7 +63,7 @@ def test(key: str, method: Method, dataset: str, arguments: argparse.Namespace) 
 
 
 def table(found: dict[str, Found]) -> str:
-    """Markdown: the untouched input first, then every method."""
+    """Markdown: the untouched input first, then every method, then the ground truth's warping."""
 
     def cells(of: Found, side: str) -> list[str]:
         values = []
@@ -77,6 +77,9 @@ def table(found: dict[str, Found]) -> str:
         [method.title, *cells(found[key], "output"), method.paper]
         for key, method in read_methods(METHODS, list(found)).items()
     ]
+    notes = next(iter(found.values()))["surgical_video"]["notes"]
+    truth = next(note.rsplit(" ", 1)[1] for note in notes if note.startswith("the ground truth's"))
+    rows.append(["ground truth", *["-"] * 4, truth, *["-"] * 4])
     align = ("left", *["right"] * 9)
     return tabulate([first, *rows], HEAD, "github", disable_numparse=True, colalign=align)
 

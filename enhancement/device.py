@@ -50,7 +50,8 @@ def resolve_num_gpu(num_gpu: int | str) -> tuple[int, str]:
     wanted = there if num_gpu == "auto" else int(num_gpu)
     if wanted == 0 or there == 0:
         why = "" if wanted == 0 else f"; num_gpu is {num_gpu}, but there is no CUDA device"
-        return 0, f"Using the CPU ({torch.get_num_threads()} threads{why})"
+        threads = torch.get_num_threads()
+        return 0, f"Using the CPU ({threads} thread{'s' * (threads != 1)}{why})"
     more = "; one a process, more by torchrun and --launcher pytorch" if there > 1 else ""
     return 1, f"Using {torch.cuda.get_device_name()} (1 of {there} GPUs{more})"
 

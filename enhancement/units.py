@@ -1,4 +1,4 @@
-"""Bytes and seconds, as people write and read them."""
+"""Numbers, bytes and seconds, as people write and read them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def parse_bytes(text: str) -> int:
     if not 0 < count < MOST:
         raise UserError(f"expected memory as 4GB or 500MB, but got '{text}'")
     return int(count)
+
+
+def counted(count: int, what: str) -> str:
+    """How many there are of something: "1 image", "2 images"."""
+    return f"{count} {what}" + "s" * (count != 1)
 
 
 def readable_bytes(count: float) -> str:

@@ -24,6 +24,7 @@ from enhancement.dataset_tools.report import Report, SetReport
 from enhancement.dataset_tools.split import split_set
 from enhancement.dataset_tools.synthesize import find_blocks, folder_block, synthesize
 from enhancement.errors import UserError
+from enhancement.units import counted
 
 RANGES = {f.name: f.default for f in fields(LowLight) if isinstance(f.default, tuple)}
 HELP = "check a dataset; make an LMDB, dark images or a split"
@@ -111,14 +112,10 @@ def _counted(found: dict[str, int], limit: int = 3) -> str:
     return ", ".join(shown + rest)
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" + "s" * (count != 1)
-
-
 def _show_set(found: SetReport) -> None:
     what = "pair" if len(found.sides) > 1 else "image"
     largest = f", up to {found.largest_scene} of one" if found.largest_scene > 1 else ""
-    print(f"{found.name}: {_many(found.count, what)}, {_many(found.scenes, 'scene')}{largest}")
+    print(f"{found.name}: {counted(found.count, what)}, {counted(found.scenes, 'scene')}{largest}")
     for side, bright in found.brightness.items():
         print(
             f"  {side:<6} {_counted(found.kinds[side])}  {_counted(found.sizes[side])}\n"

@@ -18,6 +18,7 @@ from enhancement.data.images import read_file
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.report import INPUT, cell, heading
 from enhancement.scoring.thumbnails import SIDE, THUMBNAILS, as_webp, thumbnail_path
+from enhancement.units import counted
 
 LIMIT = 14_000_000  # bytes of the page
 SIDES = (SIDE, 480, 360, 256)  # of thumbnails in pixels; the first that fits is taken
@@ -59,10 +60,11 @@ def page_data(rows: list[Result]) -> dict[str, Any]:
     given = untouched(rows)
     if given:
         lines.insert(0, _line(rows, INPUT, given, None))
+    scored = counted(len(first.images), first.of)
     title = first.label if len(rows) == 1 else f"{len(rows)} runs"
     return {
         "title": f"{title} on {first.dataset}",
-        "caption": f"Scored by protocol {first.protocol} on {len(first.images)} images.",
+        "caption": f"Scored by protocol {first.protocol} on {scored}.",
         "notes": list(dict.fromkeys(f"{r.label}: {n}" for r in rows for n in r.notes)),
         "columns": heads,
         "rows": lines,

@@ -16,6 +16,7 @@ from enhancement.comparison.curves import Training
 from enhancement.errors import UserError, hint
 from enhancement.files import files_below, require_file
 from enhancement.paths import inside
+from enhancement.scoring.protocols import VIDEO
 from enhancement.scoring.report import SCORES_FILE
 
 RUNS, OPTIONS = Path("experiments"), "options.yml"
@@ -63,6 +64,11 @@ class Result:
     def network(self) -> str:
         """Its type; "-" where it is not known."""
         return str((self.network_g or {}).get("type", "-"))
+
+    @property
+    def of(self) -> str:
+        """What a row of scores is of."""
+        return "clip" if self.protocol == VIDEO.name else "image"
 
     @property
     def metrics(self) -> list[str]:

@@ -13,7 +13,7 @@ from enhancement.comparison.costs import SIDE
 from enhancement.comparison.results import ImageScores, Result, mean_and_spread
 from enhancement.scoring.report import INPUT, cell, heading
 from enhancement.terminal import text_table
-from enhancement.units import duration
+from enhancement.units import counted, duration
 
 NAMES = 2  # columns of names: run and network
 
@@ -77,8 +77,8 @@ def caption(rows: list[Result]) -> str:
     """What the scores of a table stand for."""
     first = rows[0]
     return (
-        f"Protocol {first.protocol}, dataset {first.dataset}, {len(first.images)} images; "
-        f"mean ± standard deviation over images"
+        f"Protocol {first.protocol}, dataset {first.dataset}, "
+        f"{counted(len(first.images), first.of)}; mean ± standard deviation over {first.of}s"
     )
 
 

@@ -17,6 +17,7 @@ from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.protocols import DETECTION, VIDEO
 from enhancement.terminal import text_table
+from enhancement.units import counted
 
 INPUT, MEAN = "untouched input", "mean"
 SCORES_FILE = "scores.json"
@@ -36,8 +37,7 @@ def cell(metric: str, value: float | None) -> str:
 
 def caption(scores: Scores) -> str:
     """How, and on what, a table was scored."""
-    kind = "clips" if scores.protocol == VIDEO.name else "images"
-    scored = f"{len(scores.rows)} {kind}"
+    scored = counted(len(scores.rows), "clip" if scores.protocol == VIDEO.name else "image")
     if scores.protocol == DETECTION.name:  # all images make one row
         scored = scores.rows[0].name
     return f"Protocol {scores.protocol}, dataset {scores.dataset}, {scored}"

@@ -13,6 +13,7 @@ PURPOSES = {
     "photo": "any photograph, dark or not, with its noise removed; the default",
     "video": "video and photographs, dark or not, in real time; the default for video",
     "hdrnet_lol_v1": "the benchmark, in real time",
+    "lol_v1_small": "the benchmark, by 45 thousand parameters",
     "endoscopy": "gastroscopy and capsule frames, dark or not",
     "surgery": "video of laparoscopic surgery, in real time",
     "gastroscopy": "haze in gastroscopy, in real time",

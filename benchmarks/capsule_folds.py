@@ -50,6 +50,7 @@ from enhancement.weights.provenance import git_commit
 
 SHORTENED = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 TASKS = {"capsule": "bleeding, WCEBleedGen", "polyps": "polyps, Kvasir-SEG"}
+STAGES = "segmentation", "1_iglfm", "2_blgm", "3_wsgm"
 FOLDS, SHOWN = 5, 1  # SHOWN frames of each fold stand in the picture
 HEAD = (
     *("output", "fidelity", "PSNR", "SSIM", "Dice", "mIoU"),
@@ -59,13 +60,19 @@ Scores = dict[str, dict[str, float]]  # of one frame, by what was segmented
 LEVELS = [0.03, 0.06, 0.12, 0.25, 0.5, 1.0]
 
 
+def shortened(task: str) -> dict[str, list[str]]:
+    """What is changed of each stage's option file for a task."""
+    more = SHORTENED.get(task, {})
+    return {stage: SHORTENED[stage] + more.get(stage, []) for stage in STAGES}
+
+
 def train_stage(
     stage: str, task: str, fold: int, runs: Path, name: str, frozen: dict[str, Path], *force: str
 ) -> Path:
     """Train a stage of a fold, or go on with it; its last weights."""
     folder = runs / f"{task}_{fold}"
     settings = [f"name={name}", f"path:experiments={folder}", f"datasets:train:test_fold={fold}"]
-    settings += SHORTENED[stage] + SHORTENED.get(task, {}).get(stage, [])
+    settings += shortened(task)[stage]
     settings += [f"train:frozen:{part}={at}" for part, at in frozen.items()]
     opt = ["--opt", str(OPTIONS / f"capsule/{stage}.yml"), "--dataset", task, "--auto_resume"]
     if status := train.run_training(train.parse([*opt, "--force_yml", *settings, *force])):
@@ -169,7 +176,7 @@ def table(found: dict[str, dict[str, Scores]]) -> str:
 def save(output: Path, task: str, found: dict[str, dict[str, Scores]], rows: list[Array]) -> None:
     """Write what was found so far."""
     about: dict[str, Any] = {"task": TASKS[task], "protocol": "capsule", "commit": git_commit()}
-    about |= {"torch": torch.__version__, "settings": SHORTENED}
+    about |= {"torch": torch.__version__, "settings": shortened(task)}
     content = {"about": about, "methods": found}
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{task}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -30,6 +30,7 @@ TABLES = {
     "gastroscopy": gastroscopy.table,
     "surgical": surgical.table,
     "capsule": capsule_folds.table,
+    "polyps": capsule_folds.table,
     "capsule_levels": capsule_folds.levels_table,
     "illumination_losses": illumination_losses.table,
     "photo": photo.table,

@@ -27,6 +27,7 @@ class Run:
         validation: Loaders of the validation sets by key, each process's share.
         progress, tracker, profile, interrupt: What is shown, recorded, traced and listened to; the
             tracker is None in every process but the first.
+        resumed: Whether it goes on from a state of its own folder.
         start: Iterations that were done before.
         iteration: Iterations done.
         scored: The last iteration that was validated.
@@ -41,6 +42,7 @@ class Run:
     tracker: Tracker | None
     profile: Profile
     interrupt: Interrupt
+    resumed: bool = False
     start: int = 0
     iteration: int = 0
     scored: int = 0
@@ -60,11 +62,6 @@ class Run:
     def is_first(self) -> bool:
         """Whether this is the process that writes."""
         return self.context.rank == 0
-
-    @property
-    def resumed(self) -> bool:
-        """Whether it goes on from a state."""
-        return self.start > 0
 
     def is_due(self, frequency: int) -> bool:
         """Whether something happens at this iteration that does so every `frequency`."""

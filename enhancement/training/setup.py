@@ -24,7 +24,7 @@ from .profiling import Profile
 from .progress import Progress
 from .run import Run
 from .run_folder import find_state, open_run
-from .state import read_state, restore
+from .state import is_own, read_state, restore
 from .tracking import Tracker
 
 logger = logging.getLogger("enhancement")
@@ -49,6 +49,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         path = find_state(context, arguments.auto_resume, arguments.debug, arguments.extend)
         state = read_state(path, context) if path else None
         start = state["iteration"] if state else 0
+        resumed = path is not None and is_own(path, context)
         loader = train_loader(context.training_set, total, start, seed, *place)
         profile = Profile(context.folder if first else None, arguments.profile, total - start)
         sets = {key: b for key, b in config.datasets.items() if b.phase == "val"}
@@ -74,9 +75,10 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         tracker=tracker,
         profile=profile,
         interrupt=interrupt,
+        resumed=resumed,
         start=start,
         iteration=start,
-        scored=state["scored"] if state and "scored" in state else start,
+        scored=state["scored"] if state and resumed and "scored" in state else start,
         best=best,
     )
 

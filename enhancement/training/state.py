@@ -144,6 +144,11 @@ def read_state(path: Path, context: RunContext) -> State:
     return state
 
 
+def is_own(path: Path, context: RunContext) -> bool:
+    """Whether a state is of this run, and not of another that it begins with."""
+    return context.folder.resolve() in path.resolve().parents
+
+
 def restore(
     model: EnhancementModel, state: State, path: Path, context: RunContext
 ) -> dict[str, Any] | None:
@@ -172,7 +177,7 @@ def restore(
             *(path, before, now),
         )
     _check_frozen(model, state.get("frozen", {}))
-    own = context.folder.resolve() in path.resolve().parents
+    own = is_own(path, context)
     try:
         stretched = own and any(map(differs_in_length, model.schedulers, state["schedulers"]))
         _load(model, state, anew=stretched or not own)
@@ -208,7 +213,7 @@ def _load(model: EnhancementModel, state: State, anew: bool) -> None:
             scheduler.load_state_dict(content)
     for optimizer, content in zip(model.optimizers, state["optimizers"], strict=True):
         rates = rates_of(optimizer)
-        if rates and content["param_groups"][0].keys() - {"params"} != rates[0].keys():
+        if content["param_groups"][0].keys() - {"params"} - rates[0].keys():
             raise ValueError(f"its optimiser is no {type(optimizer).__name__}")
         optimizer.load_state_dict(content)
         if anew:

@@ -51,7 +51,7 @@ def test_scoring_alone_sees_the_targets(dark, capsys):
     testing.test(testing.parse(arguments))
     assert "Protocol basicsr, dataset pairs, 4 images" in capsys.readouterr().out
     testing.test(testing.parse([*arguments, "--dataset", "val"]))
-    assert "Protocol no_reference, dataset pairs_val, 1 images" in capsys.readouterr().out
+    assert "Protocol no_reference, dataset pairs_val, 1 image" in capsys.readouterr().out
     with pytest.raises(UserError, match="--protocol: basicsr compares with ground truths, which"):
         testing.test(testing.parse([*arguments, "--dataset", "val", "--protocol", "basicsr"]))
 

@@ -24,7 +24,7 @@ SETS = ("train", "val", "test")
 MORE_SETS = r"^(val|test)_\w+$"
 SET_KEY = re.compile(rf"train|val|test|{MORE_SETS}")
 PROGRESSIVE = ("gt_sizes", "mini_batch_sizes", "iters")
-SPLITS = ("val_fraction", "test_fraction", "test_fold", "subset")
+FRACTIONS = ("val_fraction", "test_fraction", "test_fold")
 TRAINING_ONLY = ("gt_size", "use_hflip", "use_rot")
 LONGEST_FOLDER = 200  # bytes, so that a label and an extension can follow
 
@@ -183,7 +183,9 @@ def set_faults(key: str, given: Any) -> Iterator[Fault]:
                 yield (name,), f"missing; {given['type']} reads it"
     yield from _loading_faults(ours, key, own)
     for name, part in (own.get("parts") or {}).items() if kind is MixedDataset else ():
-        for split in (split for split in SPLITS if isinstance(part, dict) and split in part):
+        for split in (
+            split for split in (*FRACTIONS, "subset") if isinstance(part, dict) and split in part
+        ):
             yield ("parts", name, split), f"a mixture is split as one; set it in datasets.{key}"
 
 

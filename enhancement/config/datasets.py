@@ -20,12 +20,20 @@ from enhancement.errors import UserError
 from enhancement.paths import locate, missing_hint
 
 from .building import constructor_fault
-from .dataset_keys import MORE_SETS, SET, SETS, TRAINING_ONLY, CommonKeys, phase_of, set_faults
+from .dataset_keys import (
+    FRACTIONS,
+    MORE_SETS,
+    SET,
+    SETS,
+    TRAINING_ONLY,
+    CommonKeys,
+    phase_of,
+    set_faults,
+)
 from .signature import Fault, refused, shown
 
 Sets = Mapping[str, DatasetBlock]
 
-FRACTIONS = ("val_fraction", "test_fraction", "test_fold")
 NOT_HELD_OUT = {*TRAINING_ONLY, *(f.name for f in fields(CommonKeys)), "cache", "seed"} - {"name"}
 
 

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     network, meta = build_from_file(arguments.weights)
     meta = {"name": Path(arguments.weights).stem, **meta}
     meta = {key: meta[key] for key in ("name", "network_g")}
-    difference, _ = export(network, kind, path, meta)
+    difference = export(network, kind, path, meta).difference
     sizes = ", ".join(f"{b}x3x{h}x{w}" for b, h, w in SIZES)
     print(
         f"{path}: {path.stat().st_size / 1e6:.1f} MB, any batch and size; "

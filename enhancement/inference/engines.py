@@ -15,9 +15,8 @@ from enhancement.archs.contract import Network, contract_of
 from enhancement.errors import UserError
 from enhancement.inference.conversion import (
     SIZES,
-    TOLERANCE,
     AnySize,
-    largest_difference,
+    compare,
     onnx_by_tracing,
     reason_of,
 )
@@ -211,10 +210,8 @@ def _cached_session(network: nn.Module) -> InferenceSession:
         session = open_session(converted, optimised)
         content = optimised.read_bytes()
     with torch.no_grad():
-        difference, where = largest_difference(
-            wrapped, lambda image: run_session(session, image), SIZES[:2]
-        )
-    if difference > TOLERANCE:
-        raise ValueError(f"its ONNX graph differs by {difference:.2g} {where}")
+        found = compare(wrapped, lambda image: run_session(session, image), SIZES[:2])
+    if not found.equal:
+        raise ValueError(f"its ONNX graph differs by {found.difference:.2g} {found.where}")
     write_graph(key, content)
     return session

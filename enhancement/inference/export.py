@@ -13,9 +13,9 @@ from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 from enhancement.files import replace_file
 from enhancement.inference.conversion import (
-    TOLERANCE,
     AnySize,
-    largest_difference,
+    Comparison,
+    compare,
     load_torchscript,
     onnx_by_dynamo,
     onnx_by_tracing,
@@ -29,7 +29,7 @@ FORMATS = {"onnx": ".onnx", "torchscript": ".pt"}
 Exporter = Callable[[AnySize], tuple[bytes, Callable[[Tensor], Tensor]]]
 
 
-def export(network: nn.Module, kind: str, path: Path, meta: dict[str, Any]) -> tuple[float, str]:
+def export(network: nn.Module, kind: str, path: Path, meta: dict[str, Any]) -> Comparison:
     """Write a file that takes images of any size, and check it against PyTorch.
 
     Args:
@@ -39,7 +39,7 @@ def export(network: nn.Module, kind: str, path: Path, meta: dict[str, Any]) -> t
         meta: Kept in the file, `network_g` and `name` among it.
 
     Returns:
-        The largest difference of outputs at `conversion.SIZES`, and where it is.
+        How far its outputs at `conversion.SIZES` are from PyTorch's.
 
     Raises:
         UserError: It cannot be exported, computes something else, or cannot be written.
@@ -51,12 +51,12 @@ def export(network: nn.Module, kind: str, path: Path, meta: dict[str, Any]) -> t
     faults: list[UserError] = []
     for exporter in _exporters(kind, meta):
         try:
-            content, difference, where = _checked(wrapped, exporter, kind, path)
+            content, found = _checked(wrapped, exporter, kind, path)
         except UserError as fault:
             faults.append(fault)
         else:
             _write(path, content)
-            return difference, where
+            return found
     raise faults[-1]
 
 
@@ -79,8 +79,8 @@ def _exporters(kind: str, meta: dict[str, Any]) -> list[Exporter]:
 
 def _checked(
     network: AnySize, exporter: Exporter, kind: str, path: Path
-) -> tuple[bytes, float, str]:
-    """A file's content, how far its outputs are from the network's, and where.
+) -> tuple[bytes, Comparison]:
+    """A file's content, and how far its outputs are from the network's.
 
     Raises:
         UserError: It cannot be exported, or computes something else.
@@ -88,16 +88,16 @@ def _checked(
     try:
         content, loaded = exporter(network)
         with torch.no_grad():
-            difference, where = largest_difference(network, loaded)
+            found = compare(network, loaded)
     except Exception as error:  # the exporters' own kinds of error share no base
         name = type(network.network).__name__
         raise UserError(f"{name} cannot be exported as {kind}: {reason_of(error)}") from error
-    if difference > TOLERANCE:
+    if not found.equal:
         raise UserError(
-            f"{path}: not kept, because it differs from PyTorch by up to {difference:.2g} "
-            f"(allowed: {TOLERANCE:g}); {where}"
+            f"{path}: not kept, because it differs from PyTorch by up to {found.difference:.2g} "
+            f"(allowed: {found.allowed:.2g}); {found.where}"
         )
-    return content, difference, where
+    return content, found
 
 
 def _write(path: Path, content: bytes) -> None:

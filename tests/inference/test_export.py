@@ -6,7 +6,7 @@ from networks import OURS
 from networks import SMALL as SMALL_SIZES
 
 from enhancement.errors import UserError
-from enhancement.inference import export
+from enhancement.inference import conversion, export
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.onnx_network import OnnxNetwork, open_network
 from enhancement.inference.run import enhance as enhanced
@@ -52,7 +52,7 @@ class TestEveryNetwork:
                 export.export(made, "onnx", path, {})
             return
         meta = {"name": "n", "network_g": {"type": name}}
-        difference, _ = export.export(made, "onnx", path, meta)
+        difference = export.export(made, "onnx", path, meta).difference
         assert difference <= 1e-5
         loaded = OnnxNetwork(path)
         assert loaded.meta == meta
@@ -68,7 +68,7 @@ class TestEveryNetwork:
             with pytest.raises(UserError, match=f"{name} cannot be exported as torchscript: "):
                 export.export(made, "torchscript", path, {})
             return
-        assert export.export(made, "torchscript", path, {})[0] <= 1e-5
+        assert export.export(made, "torchscript", path, {}).difference <= 1e-5
 
 
 class Wrong(torch.nn.Module):
@@ -89,12 +89,39 @@ def test_a_file_that_differs_is_not_kept(tmp_path, kind):
     assert not list(tmp_path.iterdir())
 
 
+class TestWhatIsAllowed:
+    """Ten times what noise of 1e-7 does, where that is more than 1e-4; at most 1e-3."""
+
+    @staticmethod
+    def compared(factor, offset):
+        def steep(x):
+            return (factor * x).sin()
+
+        return conversion.compare(steep, lambda x: steep(x) + offset)
+
+    def test_well_conditioned(self):
+        found = self.compared(1, 2e-4)
+        assert not found.equal
+        assert found.allowed == 1e-4
+        assert found.difference == pytest.approx(2e-4, rel=0.01)
+        assert self.compared(1, 5e-5).equal
+
+    def test_ill_conditioned(self):
+        assert self.compared(200, 5e-4).equal  # noise moves it by 8e-5 at 4 standard deviations
+        assert not self.compared(200, 2e-3).equal
+        assert self.compared(1e4, 2e-3).allowed == 1e-3
+
+    def test_not_a_number(self):
+        assert not self.compared(1e4, float("nan")).equal
+        assert not self.compared(float("nan"), 0).equal
+
+
 def test_the_newer_exporter_takes_what_cannot_be_traced(tmp_path, monkeypatch):
     def fail(_):
         raise RuntimeError("Exporting the operator is not supported")
 
     monkeypatch.setattr(export, "onnx_by_tracing", fail)
-    assert export.export(network("AODNet"), "onnx", tmp_path / "a.onnx", {})[0] <= 1e-5
+    assert export.export(network("AODNet"), "onnx", tmp_path / "a.onnx", {}).difference <= 1e-5
     made = OnnxNetwork(tmp_path / "a.onnx").session
     assert made.get_inputs()[0].shape == ["batch", 3, "height", "width"]
     assert made.get_outputs()[0].shape == ["batch", 3, "height", "width"]

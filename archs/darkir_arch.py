@@ -52,12 +52,12 @@ class DilatedBranch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape.
 
-        In float32 on a CPU, where PyTorch's gradient of this convolution in bf16 is wrong.
+        In float32 at least on a CPU, where PyTorch's gradient of this convolution in bf16 is wrong.
         """
         if x.device.type != "cpu":
             return self.branch(x)
         with full_precision(x):
-            return self.branch(x.float()).to(x.dtype)
+            return self.branch(x.to(torch.promote_types(x.dtype, torch.float32))).to(x.dtype)
 
 
 class Block(nn.Module):

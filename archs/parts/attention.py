@@ -38,11 +38,12 @@ def channel_attention(
     """
     with full_precision(products):
         queries, keys = queries.to(products.dtype), keys.to(products.dtype)
-        of_queries, of_keys = queries @ products[:, None], keys @ products[:, None]
+        products = products.unsqueeze(1)
+        of_queries, of_keys = queries @ products, keys @ products
         query_norm = (of_queries * queries).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
         key_norm = (of_keys * keys).sum(-1).clamp_min(0).sqrt().clamp_min(1e-12)
         score = of_queries @ keys.transpose(-1, -2)
-        score = score / query_norm[..., None] / key_norm[..., None, :]
+        score = score / query_norm.unsqueeze(-1) / key_norm.unsqueeze(-2)
         return (score * temperature).softmax(-1)
 
 
@@ -83,8 +84,9 @@ def channels_by_head(count: int, num_heads: int, like: Tensor) -> Tensor:
     Returns:
         (heads, count / heads, count), for `channel_attention`.
     """
+    count = int(count)  # a constant, in a traced graph too
     identity = torch.eye(count, device=like.device, dtype=like.dtype)
-    return identity.unflatten(0, (num_heads, -1))
+    return identity.view(num_heads, count // num_heads, count)
 
 
 def block_diagonal(attention: Tensor) -> Tensor:
@@ -96,10 +98,10 @@ def block_diagonal(attention: Tensor) -> Tensor:
     Returns:
         (B, heads d, heads d).
     """
-    heads = attention.shape[1]
-    own = torch.eye(heads, device=attention.device, dtype=attention.dtype)
-    spread = attention[:, :, :, None] * own[:, None, :, None]  # (B, heads, d, heads, d)
-    return spread.flatten(3).flatten(1, 2)
+    heads, size = (int(n) for n in attention.shape[1:3])  # constants, in a traced graph too
+    head = torch.arange(heads * size, device=attention.device) // size
+    own = (head.unsqueeze(1) == head).to(attention.dtype)
+    return attention.reshape(-1, heads * size, size).repeat(1, 1, heads) * own
 
 
 def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
@@ -107,12 +109,12 @@ def mix_channels(x: Tensor, matrix: Tensor) -> Tensor:
 
     Args:
         x: (B, C, H, W).
-        matrix: (B, D, C).
+        matrix: (B, C, C).
 
     Returns:
-        (B, D, H, W).
+        (B, C, H, W).
     """
-    return (matrix.to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[-2:])
+    return (matrix.to(x.dtype) @ x.flatten(2)).view_as(x)
 
 
 class SpatialAttention(nn.Module):

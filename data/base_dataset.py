@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -91,6 +92,11 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         except UserError as error:
             return str(error).splitlines()
         return shortened(faults) if options.on_error == "raise" else []
+
+    def folders(self) -> list[Path]:
+        """Where its images and masks lie."""
+        masks = [self.masks.source] if self.masks else []
+        return [source.folder for source in [*self.sources, *masks]]
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
         """What the dataset gives (`gives`: lq and gt) from the cropped images.

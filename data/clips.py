@@ -113,8 +113,11 @@ class ClipSource:
         """When each frame is shown, read without decoding any."""
         try:
             with open_video(path) as container:
+                if not container.streams.video:
+                    raise UserError(f"{path}: has no video in it")
                 stream = container.streams.video[0]
-                times = sorted(p.pts for p in container.demux(stream) if p.pts is not None)
+                packets = (p for p in container.demux(stream) if not p.is_discard)
+                times = sorted(p.pts for p in packets if p.pts is not None)
         except (av.error.FFmpegError, OSError, IndexError) as error:
             raise UserError(f"{path}: cannot be read as a video ({_reason(error)})") from error
         if not times:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from annotated_types import Gt, Le
@@ -74,6 +75,9 @@ class MixedDataset(EnhancementDataset):
         shared = {f.name for f in fields(DatasetOptions)}
         inherited = {k: v for k, v in opt.items() if k in shared}
         return {name: {**inherited, **part} for name, part in opt["parts"].items()}
+
+    def folders(self) -> list[Path]:
+        return [folder for dataset in self.datasets for folder in dataset.folders()]
 
     def __len__(self) -> int:
         return len(self._places)

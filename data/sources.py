@@ -21,6 +21,7 @@ class Source(Protocol):
     """Named images. `names` are relative, sorted, with "/" between folders."""
 
     root: str
+    folder: Path
     names: list[str]
 
     def where(self, name: str) -> str:
@@ -139,6 +140,7 @@ def open_source(root: str | Path, frame_step: int = 1) -> Source:
     if is_video(folder) and folder.is_file():
         return ClipSource(root, frame_step)
     with suppress(OSError):  # FolderSource says what is wrong with it
-        if not any(map(is_image, folder.rglob("*"))) and videos_in(folder):
+        images = (path for path in folder.rglob("*") if is_image(path))
+        if all(path.name.startswith(".") for path in images) and videos_in(folder):
             return ClipSource(root, frame_step)
     return FolderSource(root)

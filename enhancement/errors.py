@@ -7,8 +7,8 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from enhancement.terminal import ending_in_order, give_up, printable, printable_streams
 
@@ -64,6 +64,15 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or bool(NO_MEMORY.search(str(error)))
 
 
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Put what is worked on before the text of a UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from error
+
+
 def command_line(main: Callable[[], int | None]) -> Callable[[], int]:
     """Make a UserError, an OSError or a lack of memory in `main` a line and exit status 2.
 
@@ -85,8 +94,21 @@ def command_line(main: Callable[[], int | None]) -> Callable[[], int]:
     return run
 
 
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuse an empty argument, which as a path would be the current folder.
+
+    Raises:
+        UserError: There is one; `--gpus ""` alone means something.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if not argument and before != "--gpus":
+            after = f" after {before}" if before else ""
+            raise UserError(f"expected something{after}, but got an empty text")
+
+
 def _status_of(main: Callable[[], int | None]) -> int:
     try:
+        _refuse_empty(sys.argv[1:])
         return main() or 0
     except SystemExit as ended:  # by argparse, or a signal
         return ended.code if isinstance(ended.code, int) else EXIT_USER_ERROR

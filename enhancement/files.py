@@ -14,6 +14,8 @@ from pathlib import Path
 
 from enhancement.errors import UserError
 
+LONGEST_NAME = 255  # bytes, on most file systems
+
 
 def require_file(path: str | Path) -> Path:
     """Refuse to read what is no file: a pipe keeps its reader waiting, and a device never ends.
@@ -70,7 +72,9 @@ def flush_to_disk(path: Path) -> None:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Everything in a folder and its subfolders that is not a folder, sorted; links stay links.
+    """Everything in a folder and its subfolders that is not a folder, sorted.
+
+    Links stay links: those to folders are given, not followed.
 
     Raises:
         UserError: A folder cannot be read.
@@ -80,12 +84,22 @@ def files_below(folder: Path) -> list[Path]:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
     walk = os.walk(folder, onerror=refuse)
-    return sorted(Path(at, name) for at, _, names in walk for name in names)
+    return sorted(
+        Path(at, name)
+        for at, folders, names in walk
+        for name in (*names, *(folder for folder in folders if Path(at, folder).is_symlink()))
+    )
 
 
 def temporary_for(path: Path) -> Path:
-    """The name under which a file is written until it is whole, with the file's own suffix."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    """The name under which a file is written until it is whole, with the file's own suffix.
+
+    A name that is too long for that is cut, and told from others by its hash.
+    """
+    ending, name = f".{os.getpid()}.tmp{path.suffix}", os.fsencode(path.name)
+    if len(name) + len(ending) >= LONGEST_NAME:
+        name = hashlib.sha256(name).hexdigest().encode()
+    return path.with_name(f".{os.fsdecode(name)}{ending}")
 
 
 def remove_temporaries(folder: Path, idle: float = 0) -> None:

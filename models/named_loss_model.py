@@ -45,18 +45,28 @@ class NamedLossModel(EnhancementModel):
         """The trained network itself."""
         return self.get_bare_model(self.net_g).network
 
+    def run(self, lq: Tensor) -> Tensor:
+        """The trained network's fp32 output, computed in `train.precision`."""
+        return self._outputs(lq, None)["output"]
+
     def named_tensors(self) -> dict[str, Tensor]:
         """What losses may take of the fed batch, by name; all float32."""
-        lq = pad_for(self.network, self.lq)
-        gt = None if self.gt is None else pad_for(self.network, self.gt)
-        with autocast(self.device, self.train_options.precision):
-            outputs = self.net_g(lq, gt)
-        height, width = self.lq.shape[-2:]
         given = {"lq": self.lq} if self.gt is None else {"lq": self.lq, "gt": self.gt}
-        for name, value in outputs.items():
-            whole = value.shape[-2:] == lq.shape[-2:]
-            given[name] = (value[..., :height, :width] if whole else value).float()
-        return given
+        return given | self._outputs(self.lq, self.gt)
+
+    def _outputs(self, lq: Tensor, gt: Tensor | None) -> dict[str, Tensor]:
+        """What the network gives for images of any size, by name; float32."""
+        height, width = lq.shape[-2:]
+        padded = pad_for(self.network, lq)
+        truth = None if gt is None else pad_for(self.network, gt)
+        with autocast(self.device, self.train_options.precision):
+            outputs = self.net_g(padded, truth)
+        return {
+            name: (
+                value[..., :height, :width] if value.shape[-2:] == padded.shape[-2:] else value
+            ).float()
+            for name, value in outputs.items()
+        }
 
     def compute_losses(self) -> dict[str, Tensor]:
         """The weighted loss terms of the fed batch, by name."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import gradio as gr
+from gradio.data_classes import ImageData
 
 from enhancement.app.photograph_tab import strength_slider
 from enhancement.app.video_tab import network_list
@@ -20,6 +22,21 @@ from enhancement.weights.shipped import DEFAULT_FOR_VIDEO
 INVITATION = "Allow the camera, and press the round button to begin."
 EVERY = 0.04  # seconds between two frames, at least
 AT_ONCE = 8  # cameras
+
+
+def frames_alone(preprocess: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What an image component makes of a camera's frames, and None of a file that a request names.
+
+    Args:
+        preprocess: Of the component.
+    """
+
+    def take(payload: ImageData | None) -> Any:
+        if payload is None or payload.path or not (payload.url or "").startswith("data:"):
+            return None
+        return preprocess(payload)
+
+    return take
 
 
 def camera_tab(place: Workplace) -> None:
@@ -36,6 +53,7 @@ def camera_tab(place: Workplace) -> None:
             webcam_options=gr.WebcamOptions(mirror=False),
             elem_id="camera",
         )
+        camera.preprocess = frames_alone(camera.preprocess)  # type: ignore[method-assign, assignment]
         live = gr.HTML("<p>Enhanced frames come here.</p>", container=True, elem_id="live")
     rate = gr.State(None)
 

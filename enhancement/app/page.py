@@ -42,6 +42,7 @@ def build_page(place: Workplace, max_upload: str) -> gr.Blocks:
             place.page(request)
 
         page.load(arrive, queue=False, **PRIVATE)
+        page.has_launched = True  # or Gradio takes any path on this disk as an input
         page.unload(place.leave)
     page.queue(api_open=False, default_concurrency_limit=None)
     return page

@@ -36,7 +36,8 @@ def bind(host: str, port: int) -> socket.socket:
         taken = socket.socket(family)
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)
-    except (OSError, OverflowError) as error:
+        taken.listen()
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"{host}:{port}: the page cannot be served there ({reason}); choose another --port"

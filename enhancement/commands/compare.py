@@ -15,7 +15,7 @@ from enhancement.comparison.results import RUNS, Result, collect
 from enhancement.comparison.tables import as_csv, as_markdown, as_text
 from enhancement.device import add_threads, get_device, resolve_num_gpu
 from enhancement.errors import UserError
-from enhancement.files import write_text
+from enhancement.files import check_place, write_text
 from enhancement.scoring.protocols import PROTOCOLS
 
 HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     a_run = "a run's folder (experiments/NAME), or a folder of results"
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=a_run)
     parser.add_argument("--dataset", metavar="NAME", help="take the scores on this dataset")
-    by_this = f"take the scores by this one: {', '.join(PROTOCOLS)}"
-    parser.add_argument("--protocol", choices=PROTOCOLS, metavar="P", help=by_this)
+    by_this = f"take the scores by this one: {', '.join(PROTOCOLS)}, pyiqa"
+    parser.add_argument("--protocol", choices=[*PROTOCOLS, "pyiqa"], metavar="P", help=by_this)
     scored = "where runs were scored; default: results"
     parser.add_argument("--result_dir", type=Path, default=Path("results"), help=scored)
     here = f"measure it here, on {SIDE}x{SIDE} pixels"
@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare."""
+    wanted = {"markdown": as_markdown, "csv": as_csv, "html": build_page}
+    given = [path for option in wanted if (path := getattr(arguments, option))]
+    for path in given:
+        check_place(path)
+        if given.count(path) > 1:
+            raise UserError(f"{path}: is to hold several tables; name a file for each")
     rows = collect(arguments.runs, arguments.result_dir, arguments.dataset, arguments.protocol)
     device = None
     if arguments.latency:
@@ -57,7 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
         device = get_device("auto")
     measure(rows, device)
     print(as_text(rows))
-    wanted = {"markdown": as_markdown, "csv": as_csv, "html": build_page}
     for option, build in wanted.items():
         if path := getattr(arguments, option):
             write(path, build(rows))

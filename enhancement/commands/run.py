@@ -125,7 +125,8 @@ def done_by(
     began = time.perf_counter()
     wanted = jobs
     if arguments.resume:
-        wanted = [without_existing(job) for job in jobs if not job.target.exists()]
+        missing = [job for job in jobs if not all(path.exists() for path in job.outputs)]
+        wanted = [without_existing(job) for job in missing]
     faults = []
     for is_video, enhancer in enhancers.items():
         limited = arguments.max_memory and enhancer.device.type == "cpu"

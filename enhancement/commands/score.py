@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from enhancement.data.clips import is_video
 from enhancement.device import add_threads, get_device, resolve_num_gpu
+from enhancement.files import check_place
 from enhancement.scoring.folders import Named, score_folders
 from enhancement.scoring.protocols import (
     NO_REFERENCE,
@@ -21,7 +22,7 @@ from enhancement.scoring.protocols import (
     protocols_for,
 )
 from enhancement.scoring.pyiqa_metrics import pyiqa_protocol
-from enhancement.scoring.report import as_csv, as_json, table, write_scores
+from enhancement.scoring.report import SCORES_FILE, as_csv, as_json, table, write_scores
 
 HELP = "score images or a video, against ground truths or without"
 EXAMPLES = """
@@ -73,6 +74,8 @@ def protocol_of(arguments: argparse.Namespace, device: torch.device) -> Protocol
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, print, write."""
+    if arguments.output:
+        check_place(arguments.output / SCORES_FILE)
     print(resolve_num_gpu("auto")[1], file=sys.stderr)
 
     def progress(names: list[Named]) -> tqdm:

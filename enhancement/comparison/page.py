@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from enhancement.comparison.results import ImageScores, Result, mean_and_spread
-from enhancement.comparison.tables import columns, untouched
+from enhancement.comparison.tables import columns, metrics_of, untouched
 from enhancement.data.image_headers import check_memory, open_header
 from enhancement.data.images import read_file
 from enhancement.scoring.metrics import METRICS
@@ -53,7 +53,7 @@ def page_data(rows: list[Result]) -> dict[str, Any]:
     heads = [
         {"key": "run", "title": "Run", "text": True},
         {"key": "network", "title": "Network", "text": True},
-        *({"key": m, "title": heading(m), "best": _better(m)} for m in first.metrics),
+        *({"key": m, "title": heading(m), "best": _better(m)} for m in metrics_of(rows)),
         *({"key": c.key, "title": c.title.capitalize(), "best": "low"} for c in more),
     ]
     lines = [{**_line(rows, r.label, r.outputs, r), "index": i} for i, r in enumerate(rows)]
@@ -78,8 +78,8 @@ def page_data(rows: list[Result]) -> dict[str, Any]:
 
 
 def _better(metric: str) -> str:
-    """Which scores are the better ones, "high" or "low"; of metrics that are not ours, high."""
-    return METRICS[metric].better if metric in METRICS else "high"
+    """Which scores are the better ones, "high" or "low"; "" of metrics that are not ours."""
+    return METRICS[metric].better if metric in METRICS else ""
 
 
 def _line(
@@ -88,7 +88,7 @@ def _line(
     """One line of the table, of a run or (without one) of the untouched input."""
     network = row.network if row else "-"
     cells: dict[str, Any] = {"run": {"text": label}, "network": {"text": network}}
-    for metric in rows[0].metrics:
+    for metric in metrics_of(rows):
         mean, spread = mean_and_spread(scores, metric)
         cells[metric] = {"text": cell(metric, mean), "value": mean}
         if spread is not None:

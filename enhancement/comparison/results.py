@@ -134,10 +134,18 @@ def _run_of(name: str, weights: str, known: Path | None) -> Path | None:
         name: What a scores.json says was scored.
         weights: The file that it names; shipped and published ones are of no run here.
         known: The run that the scores were looked up for.
+
+    Raises:
+        UserError: They are those of another run of its name.
     """
     if weights and Path(weights).parent.parent.name != (known.resolve().name if known else name):
         return None
     if known:
+        theirs = Path(weights).parent.parent
+        if weights and (theirs / OPTIONS).is_file() and not theirs.samefile(known):
+            raise UserError(
+                f"{known}: its scores are those of {theirs}, a run of the same name; test it again"
+            )
         return known
     for folder, below in ((Path(), f"{Path(weights).parent.parent}"), (RUNS, name)):
         with suppress(UserError, OSError):
@@ -244,6 +252,22 @@ def _refuse_to_mix(rows: list[Result]) -> None:
                 f"({len(row.images)} and {len(rows[0].images)}), though both are {row.dataset}; "
                 f"test one of them again"
             )
+    given = [row for row in rows if row.inputs[0]]
+    for row in given[1:]:
+        if not all(map(_alike, row.inputs, given[0].inputs)):
+            raise UserError(
+                f"{row.folder}: its untouched inputs have other scores than those of "
+                f"{given[0].folder}, though both are {row.dataset}; test one of them again"
+            )
+
+
+def _alike(one: ImageScores, other: ImageScores) -> bool:
+    """Whether two scores of the same image agree, but for the rounding of devices."""
+    pairs = [(one[m], other[m]) for m in one.keys() & other.keys()]
+    return all(
+        a is None or b is None or math.isclose(a, b, rel_tol=1e-3, abs_tol=0.01) or a != a or b != b
+        for a, b in pairs
+    )
 
 
 def _stems(row: Result) -> list[str]:

@@ -73,6 +73,11 @@ def untouched(rows: list[Result]) -> list[ImageScores] | None:
     return next((row.inputs for row in rows if row.inputs[0]), None)
 
 
+def metrics_of(rows: list[Result]) -> list[str]:
+    """The metrics by which any row is scored."""
+    return list(dict.fromkeys(metric for row in rows for metric in row.metrics))
+
+
 def caption(rows: list[Result]) -> str:
     """What the scores of a table stand for."""
     first = rows[0]
@@ -84,7 +89,7 @@ def caption(rows: list[Result]) -> str:
 
 def cells(rows: list[Result]) -> tuple[list[str], list[list[str]]]:
     """The table's head and its lines as texts: the untouched input, then the runs."""
-    metrics, more = rows[0].metrics, columns(rows)
+    metrics, more = metrics_of(rows), columns(rows)
     head = ["run", "network", *map(heading, metrics), *(column.title for column in more)]
     given = untouched(rows)
     scored: list[tuple[str, str, list[ImageScores], Result | None]]
@@ -120,7 +125,7 @@ def as_markdown(rows: list[Result]) -> str:
 
 def as_csv(rows: list[Result]) -> str:
     """One line a run, in plain numbers."""
-    metrics, more = rows[0].metrics, columns(rows)
+    metrics, more = metrics_of(rows), columns(rows)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     scores = [name for metric in metrics for name in (metric, f"{metric}_std")]

@@ -151,7 +151,10 @@ def buildable(kind: Any, given: dict[str, Any]) -> list[Fault]:
 def _no_loss(kind: Any) -> str | None:
     """A loss names what it takes, or compares an output with a target."""
     if compared_by(kind) != NAMED and taken_by(kind)[1:2] not in (("target",), ("gt",)):
-        return f"{kind.__name__} does not compare output and gt"
+        return (
+            f"{kind.__name__} does not compare output and gt; expected forward(pred, target), "
+            f"or a NamedLoss"
+        )
     return None
 
 

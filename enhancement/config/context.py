@@ -11,7 +11,7 @@ from enhancement.data.blocks import DatasetBlock
 from enhancement.device import resolve_num_gpu
 from enhancement.paths import inside
 
-from .datasets import validates_on_test
+from .datasets import choosing, validates_on_test
 from .schema import Config
 
 
@@ -48,7 +48,8 @@ class RunContext:
     def selects_on_test(self) -> bool:
         """Whether checkpoints are chosen on images of a test set."""
         sets = self.config.datasets
-        held_out = "val" in sets and sets["val"].options.get("subset")
+        by = choosing(sets)
+        held_out = by is not None and sets[by].options.get("subset")
         return (self.config.val.select_on_test and not held_out) or validates_on_test(sets)
 
     def as_basicsr(self) -> dict[str, Any]:

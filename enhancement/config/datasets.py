@@ -199,11 +199,29 @@ def _gt_files_of(kind: Any, given: dict[str, Any]) -> set[str]:
     return {sources[-1].where(sample[-1]) for sample in samples}
 
 
+def choosing(sets: Mapping[str, Any]) -> str | None:
+    """The key of the set that checkpoints are chosen by: `val`, or else the first of its kind."""
+    return "val" if "val" in sets else next((k for k in sets if phase_of(k) == "val"), None)
+
+
+def shared_names(sets: Sets) -> Iterator[Fault]:
+    """Sets of one kind that share a name, under which their scores and pictures would mix."""
+    known: dict[tuple[str, str], str] = {}
+    for key, block in sets.items():
+        first = known.setdefault((block.phase, block.name), key)
+        if first != key:
+            yield (
+                (key, "name"),
+                f"{shown(block.name)} is datasets.{first}'s name too; choose another",
+            )
+
+
 def validates_on_test(sets: Sets) -> bool:
     """Whether the set that checkpoints are chosen on holds images of a test set."""
-    if "val" not in sets:
+    chosen_by = choosing(sets)
+    if chosen_by is None:
         return False
-    val = sets["val"]
+    val = sets[chosen_by]
     if "test" in (val.options.get("split"), val.options.get("subset")):
         return True
     chosen_on = _gt_files(val)

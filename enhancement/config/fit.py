@@ -21,9 +21,11 @@ from .blocks import Block
 from .building import constructor_fault
 from .datasets import (
     Sets,
+    choosing,
     lacks_masks,
     largest_batch,
     missing_files,
+    shared_names,
     unequal_fractions,
     validates_on_test,
 )
@@ -158,6 +160,7 @@ def _set_misfits(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
         if files_of is None or key in files_of:
             yield from _under((key,), missing_files(block))
     yield from unequal_fractions(sets)
+    yield from shared_names(sets)
     if "train" in sets:
         needed, there = largest_batch(sets["train"]), psutil.virtual_memory().total
         if needed > there / 2:  # the next one is read ahead
@@ -171,8 +174,9 @@ def _set_misfits(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
 def _selection_misfits(val: Val, model_type: str, needs: Needs, sets: Sets) -> Iterator[Fault]:
     """`val.select_by` is a metric that validation scores, on images that are no test set."""
     protocol, chosen = get_protocol(val.protocol), val.select_by
-    chosen_on = sets.get("val")
-    if not chosen_on and "train" in sets and sets["train"].options.get("val_fraction"):
+    by = choosing(sets)
+    chosen_on = sets[by] if by else None
+    if by != "val" and "train" in sets and sets["train"].options.get("val_fraction"):
         chosen_on = sets["train"]  # of which it will be held out
     if needs.gives == "image" and chosen_on and not chosen_on.gives_truth:
         protocol = NO_REFERENCE
@@ -190,4 +194,4 @@ def _selection_misfits(val: Val, model_type: str, needs: Needs, sets: Sets) -> I
             "is a test set, and checkpoints are chosen on it; leave it out and set "
             "datasets.train.val_fraction, or say val.select_on_test: true"
         )
-        yield ("datasets", "val"), text
+        yield ("datasets", by or "val"), text

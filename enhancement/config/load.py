@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from enhancement.errors import OptionError
+from enhancement.weights.shipped import find_weights
 
 from .datasets import derive_sets
 from .dialect import is_dialect, translate
@@ -45,7 +46,7 @@ def load_config(
     file = OptionFile(path, {"dataset": dataset, "schedule": schedule})
     file.force(force or [])
     if weights is not None:
-        file.set(["path", "pretrain_network_g"], str(Path(weights).absolute()), "--weights")
+        file.set(["path", "pretrain_network_g"], str(find_weights(weights).absolute()), "--weights")
     if is_dialect(file.options):
         for note in translate(file.options):
             print(f"note: {note}")

@@ -91,7 +91,7 @@ def _small_batches(draft: Config, smallest: int) -> Iterator[Fault]:
     sets, train = draft.datasets or {}, draft.train
     for stage in sets["train"].loading.stages if "train" in sets and train else ():
         computed = stage.batch_size // (train.accumulate if train else 1)
-        if computed < smallest:
+        if 0 < computed < smallest:
             text = f"expected batches of {smallest} images or more at once for this network"
             yield (
                 ("network_g",),

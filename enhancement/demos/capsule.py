@@ -91,7 +91,7 @@ def frames() -> Path:
 
 def settings(stage: str, folder: Path) -> list[str]:
     """What the demo changes of a stage's option file."""
-    names = sorted(p.stem for p in (folder / "images").iterdir())[:COUNT]
+    names = sorted(p.stem for p in (folder / "images").glob("[!.]*"))[:COUNT]
     kept = {"2_blgm": ["iglfm"], "3_wsgm": ["iglfm", "blgm", "segmentation"]}.get(stage, [])
     runs = {"iglfm": "1_iglfm", "blgm": "2_blgm", "segmentation": "segmentation"}
     return [

@@ -31,6 +31,10 @@ NAMES = {"pytorch": "PyTorch", "onnx": "ONNX Runtime"}
 WORTH_CONVERTING = 256 * 256  # pixels of a run; fewer are computed sooner than a graph is made
 
 
+def _print(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def prepare(
     network: nn.Module,
     device: torch.device,
@@ -39,7 +43,7 @@ def prepare(
     precision: str = "fp32",
     max_memory: int | None = None,
     at_once: bool = False,
-    say: Callable[[str], Any] = lambda line: print(line, file=sys.stderr),
+    say: Callable[[str], Any] = _print,
 ) -> nn.Module:
     """A network in its form for inference, computed by an engine.
 
@@ -60,8 +64,11 @@ def prepare(
         A network that is used as the one given; its outputs differ by at most 1e-4.
 
     Raises:
-        UserError: The engine was asked for by name and cannot compute the network.
+        UserError: There is no such engine, or it was asked for by name and cannot compute the
+            network.
     """
+    if engine not in ENGINES:
+        raise UserError(f"engine must be {', '.join(ENGINES)}, but got {engine!r}")
     name = contract_of(network).title
     if isinstance(network, OnnxNetwork):
         if engine == "pytorch":
@@ -132,12 +139,17 @@ class OnnxEngine(Network):
     def __init__(self, network: nn.Module, say: Callable[[str], Any]) -> None:
         super().__init__()
         declared = contract_of(network)
-        for attribute in Network.__annotations__:
+        for attribute in Network.__annotations__.keys() - {"published"}:
             setattr(self, attribute, getattr(declared, attribute))
         self.network, self.say = network, say
         self.used: set[str] = set()
         self._session: InferenceSession | None = None
         self.started, self._said, self._pixels = False, False, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the session, which cannot be copied: a copy reads the graph from the cache."""
+        again = {"_session": None, "started": False, "_pixels": WORTH_CONVERTING}
+        return self.__dict__ | (again if self._session else {})
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to what the network gives."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.inference.engines import prepare
 from enhancement.inference.frames import FrameEnhancer
-from enhancement.inference.onnx_network import open_network
+from enhancement.inference.onnx_network import OnnxNetwork, open_network
 from enhancement.units import parse_bytes
 from enhancement.weights.shipped import DEFAULT
 
@@ -55,19 +56,29 @@ class Enhancer:
             The same type, shape and range.
 
         Raises:
-            UserError: Of another type or shape; too large for `max_memory`.
+            UserError: Of another type, shape or range; too large for `max_memory`.
         """
+        if (
+            isinstance(image, Tensor)
+            and image.ndim == 4
+            and image.layout == torch.strided
+            and len(image) > 1
+        ):
+            return torch.stack([self(one) for one in image])
         self.core.reset()
         return self._one(image)
 
     def frames(self, images: Iterable[Picture]) -> Iterator[Picture]:
         """Enhance a video's frames in their order, with the `smoothing` that was asked for.
 
+        One video after the other: an enhancer remembers the frames of one.
+
         Raises:
             UserError: As for one image.
         """
         self.core.reset()
-        return map(self._one, images)
+        for image in images:
+            yield self._one(image)
 
     def _one(self, image: Picture) -> Picture:
         if isinstance(image, Tensor):
@@ -130,10 +141,10 @@ class Enhancer:
 def load(
     weights: str | Path | nn.Module = DEFAULT,
     *,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     engine: str = "auto",
     precision: str = "fp32",
-    max_memory: str | None = None,
+    max_memory: str | int | None = None,
     strength: float = 1.0,
     smoothing: float = 0.0,
     ensemble: bool = False,
@@ -143,11 +154,13 @@ def load(
         bright = enhancement.load("photo")(image)
 
     Args:
-        weights: A name such as "photo"; a file of ours or a published one; an ONNX file; a network.
+        weights: A name such as "photo"; a file of ours or a published one; an ONNX file; a network,
+            which is copied as it is now.
         device: "auto", "cpu", "cuda" or "cuda:N".
         engine: "auto", "pytorch" or "onnx": what computes.
         precision: "fp32", "bf16" or "fp16" (the latter on a GPU only).
-        max_memory: Such as "4GB"; larger images are enhanced in tiles. None: most of what is free.
+        max_memory: Such as "4GB", or bytes; larger images are enhanced in tiles. None: most of what
+            is free.
         strength: In [0, 1]: the share of the output in a blend with the input, in linear light.
         smoothing: In [0, 1): how steady the brightness of `frames` is kept. HDRNet only.
         ensemble: Average over 8 flips and rotations.
@@ -158,9 +171,14 @@ def load(
     Raises:
         UserError: No such weights; an argument that does not fit.
     """
-    limit = parse_bytes(max_memory) if max_memory else None
-    place = named_device(device)
-    network = weights if isinstance(weights, nn.Module) else open_network(weights)[0]
+    limit = None if max_memory is None else parse_bytes(str(max_memory))
+    place = named_device(str(device))
+    if isinstance(weights, OnnxNetwork):  # nothing changes it
+        network: nn.Module = weights
+    elif isinstance(weights, nn.Module):
+        network = deepcopy(weights)
+    else:
+        network = open_network(weights)[0]
     prepared = prepare(
         network.eval().to(place), place, engine, precision=precision, max_memory=limit
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from enhancement.archs.bilateral.launch import run_kernel
+from enhancement.archs.bilateral.launch import can_run, run_kernel
 from enhancement.archs.bilateral.slicing import pack_grid
 from enhancement.archs.contract import contract_of
 from enhancement.archs.hdrnet_arch import DARKEST, HDRNet
@@ -21,6 +21,7 @@ from enhancement.inference.tiles import BoundedMemory
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
+BEYOND_WHITE = 2.0  # floats above it are no light that a sensor or a codec rounded past 1
 DARK_SCENE = 0.01  # added to both thumbnails, so that noise in the dark is no change of scene
 
 
@@ -119,8 +120,8 @@ class FrameEnhancer:
         """Enhance one frame.
 
         Raises:
-            UserError: Not (H, W, 3), or of another type; too large for `max_memory`; the output
-                is not finite.
+            UserError: Not (H, W, 3), or of another type or range; too large for `max_memory`;
+                the output is not finite.
         """
         return self.together([frame])[0]
 
@@ -136,7 +137,7 @@ class FrameEnhancer:
         return [blend(*pair, self.strength) for pair in zip(frames, done, strict=True)]
 
     def _enhanced(self, frames: list[Frame]) -> list[Frame]:
-        if self.by_grid:
+        if self.by_grid and (self.smoothing or can_run()):
             return [self._by_grid(self.by_grid, frame) for frame in frames]
         images = torch.cat([self._tensor(frame) for frame in frames])
         with autocast(self.device, self.precision):
@@ -146,7 +147,7 @@ class FrameEnhancer:
         return [self._frame(output, frames[0].dtype) for output in done]
 
     def _by_grid(self, network: HDRNet, frame: Frame) -> Frame:
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and can_run():
             return self._fused(network, frame)
         image = self._tensor(frame)
         small = network.coefficients.shrink(image)
@@ -224,11 +225,29 @@ def checked(frame: Frame) -> Frame:
     """The frame itself.
 
     Raises:
-        UserError: Not (H, W, 3), or of another type.
+        UserError: Not (H, W, 3), or of another type or range.
     """
     kind = str(frame.dtype)
     if frame.ndim != 3 or frame.shape[2] != 3 or kind not in LEVELS or not frame.size:
         raise UserError(
             f"expected a frame (H, W, 3) of {', '.join(LEVELS)}, but got {frame.shape} of {kind}"
         )
+    if kind == "float32":
+        _check_range(frame)
     return frame
+
+
+def _check_range(frame: Frame) -> None:
+    """Refuse floats that are not numbers, or clearly not in [0, 1].
+
+    Raises:
+        UserError: They are not.
+    """
+    lowest, highest = frame.min(), frame.max()
+    if not np.isfinite([lowest, highest]).all():
+        raise UserError("the image has NaN or infinite numbers; expected floats in [0, 1]")
+    if highest > BEYOND_WHITE:
+        raise UserError(
+            f"expected floats in [0, 1], but the image's largest is {highest:g}; divide it by its "
+            f"white, or give it as uint8 or uint16"
+        )

@@ -169,7 +169,11 @@ def _is_readable(path: Path) -> bool:
 def _why_left_out(path: Path) -> str | None:
     """Why a picture or video is not read; None for other files, folders and hidden files."""
     suffix = path.suffix.lower()
-    if path.name.startswith(".") or not path.is_file():
+    if path.name.startswith("."):
+        return None
+    if path.is_symlink() and path.is_dir():
+        return "is a link to a folder; name it as an input of its own"
+    if not path.is_file():
         return None
     if suffix in HEIF:
         return "HEIC is read where pillow-heif is installed: pip install pillow-heif"

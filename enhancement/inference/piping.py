@@ -48,7 +48,15 @@ def piped(given: list[str], out: str, image_format: str | None) -> Iterator[tupl
             source, ending = given[0], Path(given[0]).suffix.lower()
         ending = f".{image_format}" if image_format else ending if ending in FORMATS else ".png"
         target = Path(folder, f"enhanced{ending}") if out == PIPE else Path(out)
-        yield [source], str(target)
+        try:
+            yield [source], str(target)
+        except UserError as error:
+            names = {source: "standard input"} if given[0] == PIPE else {}
+            names |= {str(target): "standard output"} if out == PIPE else {}
+            text = str(error)
+            for file, name in names.items():
+                text = text.replace(file, name)
+            raise UserError(text) from error
         if out == PIPE and target.is_file():
             sys.stdout.buffer.write(target.read_bytes())
             sys.stdout.buffer.flush()

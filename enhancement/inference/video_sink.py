@@ -74,7 +74,8 @@ class VideoSink:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abandon()
             raise self._fault(error) from error
-        self.left_out = self.beside.left_out if self.beside else []
+        self.left_out = ["transparency"] if source and source.has_alpha else []
+        self.left_out += self.beside.left_out if self.beside else []
         self._started = False
 
     def _start(self, frame: Frame) -> None:

@@ -61,6 +61,7 @@ class VideoSource:
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.colours = {name: getattr(context, name) for name in COLOURS}
         self.shape = self.stream.sample_aspect_ratio
+        self.has_alpha = any(part.is_alpha for part in context.format.components)
         self.texts = dict(self.container.metadata)
         self.seconds = self._seconds()
         self.frames_read = 0
@@ -76,7 +77,8 @@ class VideoSource:
         written = self.stream.metadata.get("DURATION", "")
         with suppress(ValueError):
             hours, minutes, seconds = map(float, written.split(":"))
-            return hours * 3600 + minutes * 60 + seconds
+            starts = (self.stream.start_time or 0) * self.time_base  # Matroska's counts from 0
+            return hours * 3600 + minutes * 60 + seconds - float(starts)
         if self.container.duration and len(self.container.streams) == 1:
             return self.container.duration / av.time_base
         return None

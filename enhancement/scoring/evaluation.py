@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from enhancement.errors import UserError
+from enhancement.errors import UserError, naming
 from enhancement.inference.run import autocast, enhance, eval_mode, self_ensemble
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.protocols import SEGMENTATION, Protocol
@@ -177,7 +177,8 @@ def evaluate(
     scores = Scores(protocol.name, dataset, notes=score.notes)
     with eval_mode(network):
         for name, lq, output, gt in enhanced(network, batches, device, **how):
-            scores.rows.append(Row(name, score(lq, gt, lq), score(output, gt, lq)))
+            with naming(name):
+                scores.rows.append(Row(name, score(lq, gt, lq), score(output, gt, lq)))
             if watch:
                 watch(name, lq, protocol.adjust(output, gt), *([] if gt is None else [gt]))
     return scores

@@ -15,7 +15,7 @@ from enhancement.data.images import Array, to_float
 from enhancement.data.masks import THRESHOLD, foreground
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.sources import Source, open_source
-from enhancement.errors import UserError
+from enhancement.errors import UserError, naming
 from enhancement.paths import locate
 from enhancement.scoring.clips import Frame, score_clips
 from enhancement.scoring.evaluation import Row, Scorer, Scores
@@ -144,7 +144,8 @@ def score_folders(
             score_clips(read(), score, scores)
         else:
             for name, found in read():
-                scored = score(found["output"], found.get("gt"), found.get("input"))
+                with naming(name):
+                    scored = score(found["output"], found.get("gt"), found.get("input"))
                 scores.rows.append(Row(name, {}, scored))
     if masks:
         scores.notes.append(f"foreground is above {THRESHOLD} of 255")

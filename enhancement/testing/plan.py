@@ -15,6 +15,7 @@ from enhancement.config.files import OptionFile, named_files
 from enhancement.config.load import load_config
 from enhancement.config.named_network import NamedNetwork, named_network, one_of
 from enhancement.config.schema import Config
+from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.boxes import Boxes
 from enhancement.data.loader import eval_loader
@@ -174,7 +175,22 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
         world_size=world_size,
     )
     check_place(plan.folder / SCORES_FILE)
+    if arguments.save_images:
+        _check_pictures(arguments.save_images, loader.dataset)
     return plan
+
+
+def _check_pictures(folder: str, dataset: Any) -> None:
+    """Refuse a folder for pictures in which they would take the place of the dataset's own.
+
+    Raises:
+        UserError: It is one of the dataset's, or lies in one; nothing can be written there.
+    """
+    place = Path(folder).resolve()
+    for own in dataset.folders() if isinstance(dataset, EnhancementDataset) else ():
+        if own.resolve() in (place, *place.parents):
+            raise UserError(f"--save_images {folder}: holds the dataset's images; choose another")
+    check_place(place / SCORES_FILE)
 
 
 def _config(arguments: argparse.Namespace) -> Config | None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.config.blocks import Block
 from enhancement.config.plain_yaml import as_yaml
 from enhancement.config.schema import Config
 
@@ -31,17 +32,26 @@ def hyper_parameters(config: Config) -> dict[str, str | int | float]:
         "arch": network.type,  # first in the alphabetical table
         "dataset": data.get("name"),
         "total_iter": train.total_iter,
-        "batch_size": data.get("batch_size_per_gpu", 1),
-        "gt_size": data.get("gt_size") or data.get("resize"),
+        "batch_size": data.get("mini_batch_sizes") or data.get("batch_size_per_gpu", 1),
+        "gt_size": data.get("gt_sizes") or data.get("gt_size") or data.get("resize"),
+        "accumulate": train.accumulate,
+        "precision": train.precision,
         "optimizer": optimizer.type,
         "lr": optimizer.options.get("lr"),
         "scheduler": train.scheduler.type if train.scheduler else None,
         "ema_decay": train.ema_decay,
-        "losses": ", ".join(loss.type for loss in train.losses.values()),
+        "losses": ", ".join(map(_loss, train.losses.values())),
+        "model": config.model_type,
+        "warmup_iter": train.warmup_iter,
         "seed": config.manual_seed,
     }
     chosen |= {f"arch.{k}": v for k, v in network.arguments.items()}
     return {k: v if isinstance(v, (int, float)) else str(v) for k, v in chosen.items()}
+
+
+def _loss(block: Block) -> str:
+    weight = block.options.get("loss_weight", 1)
+    return block.type if weight == 1 else f"{weight:g} {block.type}"
 
 
 def start_wandb(config: Config, folder: Path) -> None:

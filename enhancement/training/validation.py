@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from enhancement import distributed
+from enhancement.config.datasets import choosing
 from enhancement.data.images import save_picture
 from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.paths import inside
@@ -24,7 +25,8 @@ IMAGES_SHOWN = 4
 
 
 def validate(run: Run) -> None:
-    """Score every validation set; keep the weights where the first set's score is the best yet."""
+    """Score every validation set; keep the weights where `choosing`'s score is the best yet."""
+    chooses = choosing(run.validation)
     for key, loader in run.validation.items():
         if not isinstance(run.model, EnhancementModel):
             _validate_basicsr(run, loader)
@@ -36,7 +38,7 @@ def validate(run: Run) -> None:
                 shown = "  ".join(f"{name} {mean:.4f}" for name, mean in means if mean is not None)
                 about = run.iteration, scores.dataset, scores.protocol, shown
                 logger.info("iteration %d  %s (%s)  %s", *about)
-                if key == "val":
+                if key == chooses:
                     keep_best(run, scores)
     run.scored = run.iteration
 

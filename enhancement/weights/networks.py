@@ -63,7 +63,10 @@ def _described(network_g: Any) -> tuple[type[nn.Module], dict[str, Any]]:
     kind = lookup(ARCH_REGISTRY, name)
     ours = inspect.isclass(kind) and issubclass(kind, Network)
     if not ours and name not in FROM_BASICSR:
-        raise UserError(f"{name} is not among the networks that a file may have built")
+        raise UserError(
+            f"{name} is not among the networks that a file may have built; inherit "
+            f"enhancement.archs.contract.Network"
+        )
     needless = ("type", *(kind.only_before_training if ours else ()))
     arguments = {k: v for k, v in network_g.items() if k not in needless}
     check_arguments(arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from enhancement.files import (
 from enhancement.weights import tensor_files
 from enhancement.weights.limits import ROOM, memory_limited
 
+ASKED_FOR = re.compile(r"(?<=GLOBAL )\S+")  # by a pickle, in the words of PyTorch
 CHECKSUMS = "checksums.json"  # {file: the SHA-256 it has, or had before its last replacement}
 
 
@@ -110,6 +112,8 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     try:
         path = require_file(path)
+        if path.suffix == ".onnx":
+            raise UserError(f"{path}: is a graph; expected the weights that it was made of")
         if not whole_checksum(path):
             raise UserError(
                 f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
@@ -123,8 +127,11 @@ def read(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: holds more than tensors, or is damaged ({reason})") from error
+        found = ASKED_FOR.search(str(error))
+        reason = f" (it names {found[0]})" if found else ""
+        raise UserError(
+            f"{path}: holds more than tensors, or is no weights file{reason}"
+        ) from error
     except (EOFError, LookupError) as error:
         raise UserError(f"{path}: is no weights file, or is cut off") from error
     except UserError:

@@ -1,22 +1,28 @@
 """`enhance app` without a browser: what it offers, enhances and refuses; whose files are whose."""
 
 import asyncio
+import base64
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
+from gradio.data_classes import ImageData
 from helpers import make_clip, picture
 
+from enhancement.app.camera_tab import camera_tab
 from enhancement.app.jobs import UNEXPECTED, Job
 from enhancement.app.networks import Networks, classic_choices, file_choices, shipped_choices
+from enhancement.app.page import build_page
 from enhancement.app.photographs import SHOWN, enhance_photograph
 from enhancement.app.videos import Progress, Rate, enhance_video_file, target_for
 from enhancement.app.visitors import Visitors
+from enhancement.app.workplace import Workplace
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
 from enhancement.inference.strength import blend
@@ -28,6 +34,24 @@ from enhancement.weights.shipped import PURPOSES, shipped_weights
 @pytest.fixture(scope="module")
 def networks():
     return Networks({"shipped": shipped_choices(), "classics": classic_choices()}, "cpu")
+
+
+class TestCamera:
+    def test_it_takes_frames_and_no_file(self, networks, in_tmp):
+        write_image(in_tmp / "secret.png", picture(0))
+        encoded = base64.b64encode((in_tmp / "secret.png").read_bytes()).decode()
+        address, path = f"data:image/png;base64,{encoded}", str(in_tmp / "secret.png")
+        with gr.Blocks() as page:
+            camera_tab(Workplace(networks, Visitors(in_tmp)))
+        camera = next(b for b in page.blocks.values() if getattr(b, "elem_id", "") == "camera")
+        np.testing.assert_array_equal(camera.preprocess(ImageData(url=address)), picture(0))
+        for given in ({"path": path}, {"path": path, "url": address}, {"url": path}, {}):
+            assert camera.preprocess(ImageData(**given)) is None
+        assert camera.preprocess(None) is None
+
+    def test_the_page_takes_no_path_outside_its_folder(self, networks, in_tmp):
+        page = build_page(Workplace(networks, Visitors(in_tmp)), "1MB")
+        assert page.has_launched
 
 
 class TestChoices:

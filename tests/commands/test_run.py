@@ -146,6 +146,20 @@ class TestImages:
         assert (status, out[:6]) == (0, "1 of 1")
         assert np.array_equal(read_image("out/a.png_comparison.png"), picture(9))
 
+    def test_resuming_makes_a_comparison_that_is_missing(self, run, folder):
+        assert run("in", "-o", "out")[0] == 0
+        status, _, _ = run("in", "-o", "out", "--compare", "--resume")
+        assert status == 0
+        assert Path("out/a.png_comparison.png").is_file()
+        assert run("in", "-o", "out", "--compare", "--resume")[1].startswith("0 of")
+
+    def test_the_longest_names_that_there_are(self, run, in_tmp):
+        name = "n" * 251 + ".png"
+        write_image(in_tmp / "in" / "x.png", picture(0))
+        (in_tmp / "in/x.png").rename(in_tmp / "in" / name)
+        assert run("in", "-o", "out")[0] == 0
+        assert [path.name for path in Path("out").iterdir()] == [name]
+
     @pytest.mark.parametrize(
         ("engine", "name"),
         [("onnx", "ONNX Runtime"), ("pytorch", "PyTorch"), ("auto", "ONNX Runtime")],
@@ -348,6 +362,21 @@ class TestVideo:
         source = video_source.VideoSource(in_tmp / "in.mkv")
         assert source.seconds > 10
         assert len(list(source)) == 20
+
+    def test_a_picture_that_begins_after_the_sound_is_no_damage(self, run, in_tmp):
+        make_video("in.mkv", times=range(1000, 1032, 4))
+        assert run("in.mkv", "-o", "out.mkv")[::2] == (0, "")
+        assert facts("out.mkv")[:2] == facts("in.mkv")[:2]
+
+    def test_lost_transparency_is_named(self, run, in_tmp):
+        with av.open("in.mov", "w") as file:
+            stream = file.add_stream("prores_ks", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva444p10le"
+            frame = av.VideoFrame.from_ndarray(picture(0), "rgb24").reformat(format="yuva444p10le")
+            file.mux([*stream.encode(frame), *stream.encode(None)])
+        status, _, err = run("in.mov", "-o", "out.mov")
+        assert status == 0
+        assert "transparency" in err
 
     def test_an_unknown_codec_is_one_line_and_the_rest_is_done(self, run, folder):
         make_video("in/odd.mp4", sound=False)

@@ -60,6 +60,23 @@ class TestInputs:
         assert "notes.txt" not in err
 
     @pytest.mark.skipif(reads_heif(), reason="pillow-heif is installed")
+    def test_links_to_folders_are_named(self, run, folder):
+        write_image(folder.parent / "elsewhere/d.png", picture(4, 24, 32))
+        (folder / "album").symlink_to(folder.parent / "elsewhere")
+        status, out, err = run("in", "-o", "out")
+        assert (status, out[:6]) == (1, "3 of 4")
+        assert "in/album: is a link to a folder; name it as an input of its own" in err
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["", "-o", "out"], ["in/a.png", "-o", ""], ["in/a.png", "-o", "x", "--format", ""]],
+    )
+    def test_an_empty_text_is_no_folder(self, run, folder, arguments):
+        status, _, err = run(*arguments)
+        assert status == 2
+        assert "but got an empty text" in err
+        assert made(folder.parent) == ["in/[2024]/c.png", "in/a.png", "in/b.jpg"]
+
     def test_heic_without_its_library_is_one_line(self, run, folder):
         (folder / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
         status, _, err = run("in/phone.heic", "-o", "out")
@@ -126,6 +143,14 @@ class TestPipes:
         status, _, err = run(*given, "-o", "out.png")
         assert status == 2
         assert said in err
+
+    def test_messages_name_the_streams(self, run, folder, monkeypatch):
+        clear = io.BytesIO()
+        Image.new("RGBA", (32, 24), (9, 9, 9, 9)).save(clear, "png")
+        self.through(monkeypatch, clear.getvalue())
+        status, _, err = run("-", "-o", "-", "--format", "jpg")
+        assert status == 2
+        assert "standard output: JPEG keeps no transparency" in err
 
     def test_a_standard_input_that_is_closed_is_one_line(self, run, folder, monkeypatch):
         monkeypatch.setattr(sys, "stdin", None)

@@ -96,6 +96,21 @@ def test_a_bad_file_is_named_before_any_work(folders, enhance, break_it, line):
     assert not (folders / "results").exists()
 
 
+def test_a_place_that_cannot_be_written_is_told_before_any_work(folders, enhance):
+    (folders / "file").write_text("")
+    status, out, err = enhance("score", "out", "gt", "-o", "file")
+    assert (status, out) == (2, "")
+    assert "file/scores.json: cannot be written" in err
+
+
+def test_an_image_that_is_too_small_is_named(folders, enhance):
+    for side in ("out", "gt"):
+        write_image(folders / side / "2.png", picture(2, 5, 5))
+    status, _, err = enhance("score", "out", "gt")
+    assert status == 2
+    assert "2.png: SSIM needs images of at least 11x11, but got 5x5" in err
+
+
 def test_folders_that_are_not_there(in_tmp, enhance):
     status, _, err = enhance("score", "nowhere", "gt")
     assert status == 2

@@ -35,12 +35,14 @@ def result(
     images=None,
     pictures=True,
     weights_file=None,
+    inputs=9.0,
+    more=(),
     **about,
 ):
     """Write what test_from_dataset writes for a run."""
     images = images or [f"{i}.png" for i in range(len(psnr))]
     rows = [
-        Row(image, {"psnr": 9.0, "ssim": 0.3}, {"psnr": value, "ssim": value / 30})
+        Row(image, {"psnr": inputs, "ssim": 0.3}, {"psnr": value, "ssim": value / 30, **dict(more)})
         for image, value in zip(images, psnr, strict=True)
     ]
     folder = Path("results", name.replace("/", "_"), dataset, protocol, weights)
@@ -136,6 +138,21 @@ class TestRefusals:
         a, b = result("a"), result("b", images=["0.png", "7.png"])
         assert "was scored on other images than" in self.refused(enhance, a, b)
 
+    def test_other_inputs_of_the_same_names(self, in_tmp, enhance):
+        result("a"), result("b", inputs=9.005), result("c", inputs=17.3)
+        assert enhance("compare", "results/a", "results/b")[0] == 0
+        said = self.refused(enhance, "results/a", "results/c")
+        assert "untouched inputs have other scores than those of results/a" in said
+
+    def test_scores_of_another_run_of_the_same_name(self, in_tmp, enhance):
+        for experiments in ("expA", "expB"):
+            (in_tmp / experiments / "foo").mkdir(parents=True)
+            (in_tmp / experiments / "foo/options.yml").write_text("name: foo\n")
+        result("foo", weights_file="expB/foo/models/net_g_best.pth")
+        assert enhance("compare", "expB/foo")[0] == 0
+        said = self.refused(enhance, "expA/foo", "expB/foo")
+        assert "expA/foo: its scores are those of expB/foo, a run of the same name" in said
+
     def test_a_run_that_was_never_tested(self, in_tmp, enhance):
         err = self.refused(enhance, run_folder("a"))
         assert "experiments/a: no scores of it in results/a; make them: python" in err
@@ -193,6 +210,14 @@ class TestTables:
         assert rows[1]["training_seconds"] == ""
         assert float(rows[0]["latency_ms"]) > 0
 
+    @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+    def test_a_metric_that_one_run_has_is_shown(self, in_tmp, enhance, order):
+        result("a"), result("b", more={"musiq": 60.0})
+        _, out, _ = enhance("compare", *(f"results/{name}" for name in order))
+        line = {row.split()[0]: row for row in out.splitlines() if row[:2] in ("a ", "b ")}
+        assert "60" in line["b"]
+        assert "60" not in line["a"]
+
     def test_a_hostile_name_stays_one_cell_of_markdown(self, in_tmp, enhance):
         result(NAUGHTY.replace("/", "\\") + "\n| x | <b>")
         status, _, _ = enhance("compare", "results", "--markdown", "t.md")
@@ -218,6 +243,13 @@ class TestTables:
         status, _, err = enhance("compare", "results/a", "--html", "file/x.html")
         assert status == 2
         assert "file/x.html: cannot be written" in err
+
+    def test_a_file_for_two_tables_is_refused(self, in_tmp, enhance):
+        result("a")
+        status, _, err = enhance("compare", "results/a", "--csv", "x", "--markdown", "x")
+        assert status == 2
+        assert "x: is to hold several tables; name a file for each" in err
+        assert not (in_tmp / "x").exists()
 
 
 class TestCurves:

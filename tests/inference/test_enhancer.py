@@ -1,5 +1,9 @@
 """`enhancement.load`: images of every form, given back as what they were."""
 
+import copy
+import multiprocessing
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -108,8 +112,67 @@ def test_frames_are_enhanced_one_by_one(bright, image, expected):
     assert all(np.array_equal(frame, expected) for frame in frames)
 
 
+class TestSmoothing:
+    @pytest.fixture
+    def steady(self):
+        return enhancement.load("surgery", smoothing=0.9)
+
+    def test_videos_do_not_know_of_each_other(self, steady, image):
+        brighter = np.minimum(image * 1.3, 255).astype(np.uint8)
+        alone = list(steady.frames([brighter]))
+        one, other = steady.frames([image, image]), steady.frames([brighter])
+        list(one)
+        np.testing.assert_array_equal(list(other), alone)
+        assert (list(steady.frames([image, brighter]))[1] != alone[0]).any()
+
+    def test_images_of_a_batch_do_not_know_of_each_other(self, steady, image):
+        two = torch.from_numpy(np.stack((image, (image * 0.8).astype(np.uint8)))).permute(
+            0, 3, 1, 2
+        )
+        assert torch.equal(steady(two), torch.stack([steady(one) for one in two]))
+        frames = list(steady.frames(two[:, None]))
+        assert not torch.equal(frames[1][0], steady(two[1]))
+
+
+def test_a_process_that_was_forked_enhances_too(image):
+    enhance = enhancement.load("video")
+    expected = enhance(image)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        done = pool.apply_async(_enhance_here, (image,), {"by": pickle.dumps(enhance)}).get(60)
+    assert np.abs(done.astype(int) - expected).max() <= 1
+
+
+def _enhance_here(image, by):
+    return pickle.loads(by)(image)
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+def test_copies_enhance_as_well(image, how):
+    enhance = enhancement.load("lol_v1_small", engine="onnx")
+    copied = how(enhance)
+    assert np.abs(copied(image).astype(int) - enhance(image)).max() <= 1
+    assert copied.core.network.used == {"onnx"}
+
+
+def test_a_network_is_copied_as_it_is(image):
+    network = enhancement.load_network(WEIGHTS).train()
+    enhance = enhancement.load(network)
+    before = enhance(image)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(0.5)
+    assert network.training
+    np.testing.assert_array_equal(enhance(image), before)
+
+
 def test_keyword_arguments(image):
-    unchanged = enhancement.load(WEIGHTS, strength=0.0, engine="pytorch", device="cpu")
+    given = {
+        "strength": 0.0,
+        "engine": "pytorch",
+        "device": torch.device("cpu"),
+        "max_memory": 4 << 30,
+    }
+    unchanged = enhancement.load(WEIGHTS, **given)
     np.testing.assert_array_equal(unchanged(image), image)
 
 
@@ -119,6 +182,8 @@ def test_keyword_arguments(image):
         ([[1]], "expected a NumPy array, a tensor or a Pillow image, but got list"),
         (np.zeros((2, 2, 5), np.uint8), r"expected a frame \(H, W, 3\)"),
         (np.zeros((2, 2, 3), np.int64), "but got .* of int64"),
+        (np.full((2, 2, 3), np.nan), "the image has NaN or infinite numbers"),
+        (np.full((2, 2, 3), 255.0), "in \\[0, 1\\], but the image's largest is 255; divide it"),
         (torch.zeros(1, 8, 8), r"expected a tensor \(3, H, W\) or \(B, 3, H, W\)"),
         (torch.zeros(3, 8, 8, dtype=torch.int64), "uint8 or floats, but got .* of torch.int64"),
         (torch.zeros(3, 8, 8, dtype=torch.complex64), "uint8 or floats, but got"),
@@ -143,6 +208,8 @@ def test_other_things_are_refused(bright, given, said):
         ({"precision": "fp8"}, "precision must be fp32, bf16, fp16, but got 'fp8'"),
         ({"smoothing": 0.5}, "smoothing works with HDRNet alone"),
         ({"max_memory": "few"}, "expected memory as 4GB"),
+        ({"max_memory": 0}, "expected memory as 4GB"),
+        ({"engine": "tflite"}, "engine must be auto, pytorch, onnx, but got 'tflite'"),
     ],
 )
 def test_mistakes_are_told(arguments, said):

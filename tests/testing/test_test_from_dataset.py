@@ -58,6 +58,29 @@ def test_table_files_and_pictures(tiny, weights, in_tmp, capsys):
     assert scores.rows[0].output == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("side", ["low", "high", "high/more"])
+def test_pictures_do_not_take_the_dataset_s_place(tiny, weights, in_tmp, side):
+    place = in_tmp / "datasets/high_low/test"
+    before = {path: path.read_bytes() for path in place.rglob("*.png")}
+    (in_tmp / "link").symlink_to(place / side)
+    for folder in (place / side, "link"):
+        with pytest.raises(UserError, match="holds the dataset's images; choose another"):
+            score("--opt", tiny(), "--weights", weights, "--save_images", folder)
+    assert before == {path: path.read_bytes() for path in place.rglob("*.png")}
+
+
+def test_a_place_for_pictures_is_checked_before_any_work(tiny, weights, in_tmp, capsys):
+    with pytest.raises(UserError, match=r"w\.pth.*: cannot be written"):
+        score("--opt", tiny(), "--weights", weights, "--save_images", "w.pth")
+    assert "Protocol" not in capsys.readouterr().out
+
+
+def test_shipped_weights_beside_an_option_file(tiny, in_tmp):
+    block = {"type": "LNetGIE"}
+    scores, _ = score("--opt", tiny(network_g=block), "--weights", "lnet_gie_gastroscopy")
+    assert len(scores.rows) == 2
+
+
 def test_flags_work_together_on_any_network(tiny, in_tmp, capsys):
     block = {"type": "HDRNet", "low_resolution": 64}
     torch.save(lookup(ARCH_REGISTRY, "HDRNet")(low_resolution=64).state_dict(), "h.pth")

@@ -35,6 +35,30 @@ def test_lpips_chooses_the_lowest(tiny, monkeypatch):
     assert best["iteration"] == min(values, key=values.get)
 
 
+def pairs(split):
+    root = f"datasets/high_low/{split}"
+    return {
+        "type": "PairedDataset",
+        "dataroot_lq": f"{root}/low",
+        "dataroot_gt": f"{root}/high",
+    }
+
+
+def test_the_first_of_several_sets_chooses(tiny):
+    sets = {"train": {"val_fraction": None}, "val_a": pairs("test"), "val_b": pairs("test")}
+    assert run("--opt", tiny(datasets=sets, val={"val_freq": 1, "select_on_test": True})) == 0
+    best = read_weights("experiments/tiny/models/net_g_best.pth")[1]["best"]
+    assert best["dataset"] == "val_a"
+
+
+def test_sets_of_one_name_are_refused(tiny):
+    named = {"val_a": {**pairs("test"), "name": "x"}, "val_b": {**pairs("test"), "name": "x"}}
+    with pytest.raises(
+        UserError, match=r"datasets\.val_b\.name: 'x' is datasets\.val_a's name too"
+    ):
+        run("--opt", tiny(datasets={"train": {"val_fraction": None}, **named}))
+
+
 def test_without_its_weights_no_training_begins(tiny, in_tmp, monkeypatch):
     def unavailable():
         raise UserError("lpips not computed: AlexNet's weights could not be downloaded")

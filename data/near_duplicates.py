@@ -39,21 +39,30 @@ def fingerprint(image: Array) -> Hash:
 
 def near_pairs(a: Sequence[Hash], b: Sequence[Hash]) -> Iterator[tuple[int, int, int]]:
     """The near-duplicates in two lists of hashes: (index in a, index in b, bits that differ)."""
-    if not len(a) or not len(b):
-        return
-    others = np.asarray(b).T
-    for start in range(0, len(a), AT_ONCE):
-        differ = (BITS - np.asarray(a[start : start + AT_ONCE]) @ others) / 2
+    for start, differ in _differences(a, b):
         for i, j in zip(*np.nonzero(differ <= SAME_SCENE), strict=True):
             yield start + int(i), int(j), int(differ[i, j])
 
 
+def _differences(a: Sequence[Hash], b: Sequence[Hash]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """How many bits each of `a` differs in from each of `b`, some rows at once, from a row on."""
+    if not len(a) or not len(b):
+        return
+    others = np.asarray(b).T
+    for start in range(0, len(a), AT_ONCE):
+        yield start, (BITS - np.asarray(a[start : start + AT_ONCE]) @ others) / 2
+
+
 def scenes_of(hashes: Sequence[Hash]) -> list[int]:
     """A scene number for each hash; near-duplicates, and theirs in turn, share a number."""
-    pairs = [(i, j) for i, j, _ in near_pairs(hashes, hashes)]
-    rows, columns = np.array(pairs, dtype=int).reshape(-1, 2).T
-    near = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(hashes), len(hashes)))
-    return connected_components(near, directed=False)[1].tolist()
+    everyone = first = np.arange(len(hashes))  # of each one's scene, as far as it is known
+    for start, differ in _differences(hashes, hashes):
+        rows, columns = np.nonzero(differ <= SAME_SCENE)
+        edges = np.concatenate((rows + start, everyone)), np.concatenate((columns, first))
+        near = coo_array((np.ones(len(edges[0]), bool), edges), shape=(len(hashes), len(hashes)))
+        labels = connected_components(near, directed=False)[1]
+        first = np.unique(labels, return_index=True)[1][labels]
+    return np.unique(first, return_inverse=True)[1].tolist()
 
 
 def scenes(source: Source, names: Sequence[str]) -> list[int]:

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     sizes = {text: size_of(text) for text in arguments.sizes}
     for name in ("frames", "seconds"):
         value = getattr(arguments, name)
-        if value is not None and value <= 0:
+        if value is not None and not value > 0:
             raise UserError(f"--{name}: expected more than 0, but got {value}")
     device = named_device(arguments.device)
     if arguments.weights:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from enhancement.comparison.costs import SIDE, measure
@@ -93,8 +94,11 @@ def start_tensorboard(rows: list[Result], port: int) -> int:
     if not folders:
         raise UserError(f"--tensorboard: no run's folder is known; name runs by {RUNS}/NAME")
     with tempfile.TemporaryDirectory() as root:
+        names = Counter(folder.name for folder in folders)
         for folder in folders:
-            (Path(root) / folder.name).symlink_to(folder)
+            alone = names[folder.name] == 1
+            name = folder.name if alone else f"{folder.parent.name}_{folder.name}"
+            (Path(root) / name).symlink_to(folder)
         print(f"TensorBoard: http://localhost:{port}/ (Ctrl-C ends it)", flush=True)
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", root, "--port", str(port)]
         return subprocess.run(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}).returncode

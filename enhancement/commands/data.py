@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+import cv2
 from tqdm import tqdm
 
 from enhancement.data.images import write_image
@@ -24,6 +25,7 @@ from enhancement.dataset_tools.report import Report, SetReport
 from enhancement.dataset_tools.split import split_set
 from enhancement.dataset_tools.synthesize import find_blocks, folder_block, synthesize
 from enhancement.errors import UserError
+from enhancement.files import check_place
 from enhancement.units import counted
 
 RANGES = {f.name: f.default for f in fields(LowLight) if isinstance(f.default, tuple)}
@@ -91,6 +93,10 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    if path := arguments.histogram:
+        if not cv2.haveImageWriter(str(path)):
+            raise UserError(f"--histogram {path}: expected the name of an image, such as x.png")
+        check_place(path)
     sets = sets_of_options(arguments.opt) if arguments.opt else find_sets(arguments.folder)
     report = check(sets, _bar)
     if arguments.json:

@@ -122,8 +122,8 @@ def _as_result(content: dict[str, Any], folder: Path, run: Path | None) -> Resul
         run=run,
         notes=[str(note) for note in content.get("notes", [])],
     )
-    if not result.images or not result.metrics:
-        raise ValueError("it holds no image")
+    if not result.images or not result.metrics or not all(result.images):
+        raise ValueError("it holds no image, or one without a name")
     return result
 
 

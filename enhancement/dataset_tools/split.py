@@ -60,7 +60,9 @@ def split_set(
 def _refuse(chosen: ImageSet, shares: dict[str, float]) -> None:
     """Raise a UserError for a set or for shares by which nothing can be divided."""
     if not all(isinstance(source, FolderSource) for source in chosen.sources):
-        raise UserError(f"{chosen.sources[0].root}: an LMDB cannot be divided; name a folder")
+        raise UserError(
+            f"{chosen.sources[0].root}: an LMDB or videos cannot be divided; name a folder"
+        )
     if chosen.faults:
         raise UserError("\n".join(chosen.faults[:10]))
     total = sum(shares.values())

@@ -29,6 +29,7 @@ def test_measures_or_estimates(enhance, engine):
         ([], "expected either the name of a network or --weights"),
         (["AODNet", "--sizes", "big"], "--sizes: expected 720p, 1080p, 4K or WIDTHxHEIGHT"),
         (["AODNet", "--frames", "0"], "--frames: expected more than 0"),
+        (["AODNet", "--seconds", "nan"], "--seconds: expected more than 0"),
         (["AODNet", "--threads", "0"], "--threads: expected 1 to 1024, but got 0"),
         (["EDSR"], "EDSR needs arguments (num_in_ch, num_out_ch); give --weights"),
         (["AODNett"], "did you mean 'AODNet'?"),

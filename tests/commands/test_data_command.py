@@ -10,6 +10,7 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.utils.file_client import FileClient, LmdbBackend
 from helpers import make_pairs, picture, tiny_options
 
+from enhancement.data import near_duplicates
 from enhancement.data.images import read_image, write_image
 from enhancement.data.near_duplicates import SAME_SCENE, fingerprint, near_pairs, scenes_of
 from enhancement.data.paired_dataset import PairedDataset
@@ -69,6 +70,19 @@ class TestNearDuplicates:
         hashes = [fingerprint(picture(i, height=96, width=128)) for i in range(8)]
         assert [(i, j) for i, j, _ in near_pairs(hashes, hashes)] == [(i, i) for i in range(8)]
         assert not list(near_pairs([], hashes))
+
+    @pytest.mark.parametrize("at_once", [1, 7, 100])
+    def test_scenes_found_by_parts_are_those_of_the_whole(self, monkeypatch, at_once):
+        rng = np.random.default_rng(0)
+        places = np.where(rng.random((6, 256)) < 0.5, 1, -1).astype(np.float32)
+        changes = np.where(rng.random((4, 256)) < 0.05, -1, 1).astype(np.float32)
+        hashes = [place * change for place in places for change in changes]
+        order = rng.permutation(24)
+        monkeypatch.setattr(near_duplicates, "AT_ONCE", at_once)
+        found = scenes_of([hashes[i] for i in order])
+        known = {}
+        assert found == [known.setdefault(i // 4, len(known)) for i in order]
+        assert scenes_of([]) == []
 
     def test_scenes_are_linked_by_what_lies_between(self):
         a = np.ones(256, np.float32)
@@ -349,7 +363,7 @@ class TestSplit:
         enhance("data", "lmdb", "set/images", "-o", "x.lmdb")
         status, _, err = enhance("data", "split", "x.lmdb", "-o", "out")
         assert status == 2
-        assert "x.lmdb: an LMDB cannot be divided; name a folder" in err
+        assert "x.lmdb: an LMDB or videos cannot be divided; name a folder" in err
 
     def test_what_is_divided_already(self, pairs, enhance):
         status, _, err = enhance("data", "split", "set", "-o", "out")

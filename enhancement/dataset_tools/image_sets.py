@@ -10,6 +10,7 @@ from enhancement.config.dataset_keys import SETS, phase_of
 from enhancement.config.load import load_config
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.layouts import LAYOUTS
+from enhancement.data.masks import Masks
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.selection import included
 from enhancement.data.sources import Source, open_source
@@ -34,7 +35,8 @@ class ImageSet:
 
     Attributes:
         name: "train", "test", ...; "images" where there are no splits.
-        sides: What each source holds: "lq" and "gt", "masks" and "images", or "images".
+        sides: What each source holds: "lq" and "gt", with "masks" before them where there are some;
+            "masks" and "images"; or "images".
         sources: One for each side; the last one's images tell scenes apart.
         samples: The names, one in each source, that make one sample.
         faults: A line for each image that is unpaired, of another size, or without a header.
@@ -66,14 +68,22 @@ def _set(name: str, folder: Path) -> ImageSet:
         return ImageSet(name, ("images",), [source], [(n,) for n in source.names], [], folder)
     a, b = (open_source(folder / side) for side in pair)
     pairs, faults = pair_by_name(a, b)
-    sides = pair if pair == MASKED else ("lq", "gt")
-    return ImageSet(name, sides, [a, b], [*pairs], faults + check_sizes(a, b, pairs), folder)
+    faults += check_sizes(a, b, pairs)
+    root = folder / MASKED[0]
+    if pair == MASKED or not root.is_dir():
+        sides = pair if pair == MASKED else ("lq", "gt")
+        return ImageSet(name, sides, [a, b], [*pairs], faults, folder)
+    masks = Masks(str(root), b, check=True)
+    samples: list[tuple[str, ...]] = [(masks.of[gt], lq, gt) for lq, gt in pairs if gt in masks.of]
+    sources = [masks.source, a, b]
+    return ImageSet(name, (MASKED[0], "lq", "gt"), sources, samples, faults + masks.faults, folder)
 
 
 def find_sets(root: str | Path) -> list[ImageSet]:
     """The sets in a folder: its splits, by the names that data/layouts.py knows, or all of it.
 
-    Each is two folders of pairs ("low" and "high", "input" and "target", ...), images with masks,
+    Each is two folders of pairs ("low" and "high", "input" and "target", ...), which may have masks
+    beside them, images with masks,
     or plain images; or an LMDB.
 
     Raises:
@@ -103,6 +113,8 @@ def sets_of_options(path: str | Path) -> list[ImageSet]:
         options: Any = kind.Options.pick({**block.options, "on_error": "raise"})
         sources, samples, faults = kind.find(options)
         samples = included(samples, options.include, sources[-1])
+        if options.masks():
+            faults = faults + Masks(options.masks(), sources[-1], check=True).faults
         same = tuple(s.root for s in sources), tuple(samples), options.subset is None and key
         if same in found:
             found[same].name += f"+{key}"

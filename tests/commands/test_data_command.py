@@ -344,6 +344,25 @@ class TestSplit:
         assert len((in_tmp / "out/split.csv").read_text().splitlines()) == 13
         assert enhance("data", "check", "out")[0] == 0
 
+    def test_masks_beside_pairs_move_along(self, in_tmp, enhance, tiny):
+        for i in range(6):
+            image = picture(i, height=96, width=128)
+            for side in ("low", "high", "masks"):
+                write_image(in_tmp / f"set/{side}/{i}.png", image)
+        assert enhance("data", "split", "set", "-o", "out", "--val", ".2", "--test", ".2")[0] == 0
+        names = [
+            sorted(p.name for p in (in_tmp / "out/train" / side).iterdir())
+            for side in ("low", "high", "masks")
+        ]
+        assert names[0] == names[1] == names[2] != []
+        (in_tmp / "set/masks/3.png").unlink()
+        block = {"dataroot_lq": "set/low", "dataroot_gt": "set/high", "dataroot_mask": "set/masks"}
+        options = tiny(datasets={"train": {"layout": None, "val_fraction": None, **block}})
+        for asked in (["set"], ["--opt", options]):
+            status, out, _ = enhance("data", "check", *asked)
+            assert status == 1
+            assert "set/high/3.png: has no mask of that name in" in out
+
     @pytest.mark.parametrize(
         ("more", "line"),
         [

@@ -98,4 +98,7 @@ def serve(networks: Networks, host: str, port: int, max_upload: str) -> None:
         print(
             f"The page: http://{shown}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", flush=True
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            app.visitors.close()

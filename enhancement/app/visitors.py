@@ -97,6 +97,13 @@ class Visitors:
         if last:
             self._forget_uploads(browser)
 
+    def close(self) -> None:
+        """The server ends: so do all jobs, before anything that they use."""
+        with self._lock:
+            pages = list(self._sessions)
+        for browser, name in pages:
+            self.leave(browser, name)
+
     def _forget_uploads(self, browser: str) -> None:
         with self._lock:
             for path, owners in list(self._owners.items()):

@@ -8,21 +8,16 @@ import threading
 import time
 from pathlib import Path
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
-from gradio.data_classes import ImageData
 from helpers import make_clip, picture
 
-from enhancement.app.camera_tab import camera_tab
 from enhancement.app.jobs import UNEXPECTED, Job
 from enhancement.app.networks import Networks, classic_choices, file_choices, shipped_choices
-from enhancement.app.page import build_page
 from enhancement.app.photographs import SHOWN, enhance_photograph
 from enhancement.app.videos import Progress, Rate, enhance_video_file, target_for
 from enhancement.app.visitors import Visitors
-from enhancement.app.workplace import Workplace
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
 from enhancement.inference.strength import blend
@@ -38,6 +33,12 @@ def networks():
 
 class TestCamera:
     def test_it_takes_frames_and_no_file(self, networks, in_tmp):
+        gr = pytest.importorskip("gradio", reason="enhance app needs Gradio")
+        from gradio.data_classes import ImageData
+
+        from enhancement.app.camera_tab import camera_tab
+        from enhancement.app.workplace import Workplace
+
         write_image(in_tmp / "secret.png", picture(0))
         encoded = base64.b64encode((in_tmp / "secret.png").read_bytes()).decode()
         address, path = f"data:image/png;base64,{encoded}", str(in_tmp / "secret.png")
@@ -50,6 +51,10 @@ class TestCamera:
         assert camera.preprocess(None) is None
 
     def test_the_page_takes_no_path_outside_its_folder(self, networks, in_tmp):
+        pytest.importorskip("gradio", reason="enhance app needs Gradio")
+        from enhancement.app.page import build_page
+        from enhancement.app.workplace import Workplace
+
         page = build_page(Workplace(networks, Visitors(in_tmp)), "1MB")
         assert page.has_launched
 
@@ -240,6 +245,23 @@ class TestVisitors:
         visitors.leave("you", "1")
         assert not shared.exists()
         assert {path.name for path in in_tmp.iterdir()} == {"a", "b"}
+
+    def test_jobs_end_before_the_server_does(self, in_tmp):
+        visitors, begun = Visitors(in_tmp), threading.Event()
+
+        def work(job):
+            begun.set()
+            while True:
+                job.check()
+                time.sleep(0.01)
+
+        page = visitors.session("me", "1")
+        page.job = Job(work, threading.Lock())
+        page.job.start()
+        assert begun.wait(10)
+        visitors.close()
+        assert not page.job.is_alive()
+        assert not page.folder.exists()
 
     def test_a_new_run_replaces_the_one_before(self, in_tmp):
         page = Visitors(in_tmp).session("me", "1")

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from enhancement.errors import UserError
 
+from .clips import ClipSource
 from .dataset_options import DatasetOptions
 from .images import Array, to_float
 from .masks import Masks
@@ -94,9 +95,9 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         return shortened(faults) if options.on_error == "raise" else []
 
     def folders(self) -> list[Path]:
-        """Where its images and masks lie."""
-        masks = [self.masks.source] if self.masks else []
-        return [source.folder for source in [*self.sources, *masks]]
+        """Where its images and masks lie that are files of their own, not frames of videos."""
+        sources = [*self.sources, *([self.masks.source] if self.masks else [])]
+        return [source.folder for source in sources if not isinstance(source, ClipSource)]
 
     def finish(self, images: list[Array], frame: Frame, rng: np.random.Generator) -> list[Array]:
         """What the dataset gives (`gives`: lq and gt) from the cropped images.

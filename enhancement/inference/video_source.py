@@ -61,7 +61,8 @@ class VideoSource:
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.colours = {name: getattr(context, name) for name in COLOURS}
         self.shape = self.stream.sample_aspect_ratio
-        self.has_alpha = any(part.is_alpha for part in context.format.components)
+        parts = context.format.components if context.format else ()
+        self.has_alpha = any(part.is_alpha for part in parts)
         self.texts = dict(self.container.metadata)
         self.seconds = self._seconds()
         self.frames_read = 0

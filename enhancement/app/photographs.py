@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from enhancement.app.networks import Loaded, Networks
-from enhancement.errors import UserError
+from enhancement.errors import naming
 from enhancement.files import replace_file
 from enhancement.inference.pictures import encode_picture, read_picture
 from enhancement.inference.strength import Frame
@@ -61,10 +61,8 @@ def enhance_photograph(
     """
     loaded = networks[network]
     picture = read_picture(path, loaded.admit)
-    try:
+    with naming(str(path)):
         done, seconds, memory = measured(loaded, picture.pixels, strength)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     name = f"{path.stem}_{Path(network).stem}"
     for number in count(2):  # of two networks, say W.pth and W.onnx
         whole = folder / f"{name}.png"

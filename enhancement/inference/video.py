@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from enhancement.errors import UserError
+from enhancement.errors import UserError, naming
 from enhancement.inference.frames import Frame
 from enhancement.inference.stream import enhance_frames
 from enhancement.inference.video_sink import VideoSink
@@ -42,10 +42,8 @@ def enhance_video(
     sinks: list[VideoSink] = []
 
     def enhanced(item: Timed) -> tuple[int, Frame, Frame]:
-        try:
+        with naming(str(source.path)):
             return *item, enhancer(item[1])
-        except UserError as error:
-            raise UserError(f"{source.path}: {error}") from error
 
     try:
         # the target last: it marks the job as done

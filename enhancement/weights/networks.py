@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from enhancement.archs.contract import Network
-from enhancement.errors import UserError
+from enhancement.errors import UserError, naming
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 from .limits import ROOM, check_arguments, memory_limited, parts_limited
@@ -82,10 +82,8 @@ def network_in(path: str | Path) -> tuple[dict[str, Any], State]:
         UserError: The file neither names its network nor is recognised.
     """
     state, meta = read_weights(path)
-    try:
+    with naming(str(path)):
         network_g = meta.get("network_g") or recognise(state)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     if network_g is None:
         raise UserError(
             f"{path}: neither names its network nor has the keys of a known one; "

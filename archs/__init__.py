@@ -2,6 +2,9 @@
 
 from importlib import import_module
 
+if __name__ == "archs":  # networks are registered once
+    raise ImportError("this folder is the package `enhancement.archs`; import it by that name")
+
 __all__ = [
     "aod_net_arch",
     "blgm_arch",

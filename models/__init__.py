@@ -1,5 +1,8 @@
 """Training wrappers and losses, registered in BasicSR's registries."""
 
+if __name__ == "models":  # models and losses are registered once
+    raise ImportError("this folder is the package `enhancement.models`; import it by that name")
+
 from . import (
     basicsr_models,
     edge_losses,

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,15 @@ def imported_by(name: str) -> set[str]:
             names = (f"{base}.{alias.name}" for alias in node.names)
             found |= {name if name in FILES else base for name in names}
     return {other for other in found if other in FILES} - {name}
+
+
+@pytest.mark.parametrize("folder", PLUG_INS)
+def test_a_folder_beside_the_package_is_not_imported_twice(folder):
+    command = [sys.executable, "-c", f"import {folder}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    expected = f"ImportError: this folder is the package `enhancement.{folder}`; import it by"
+    assert expected in done.stderr
 
 
 def order() -> dict[str, int]:

@@ -194,6 +194,8 @@ def planned(
     check_strength(arguments.strength)
     if arguments.seconds is not None and not arguments.seconds > 0:
         raise UserError(f"--seconds: expected a number above 0, but got {arguments.seconds}")
+    if arguments.seconds is not None and not camera:
+        raise UserError("--seconds: is for a camera, and there is none; leave it out")
     if arguments.batch < 1:
         raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
     if arguments.compare and (camera or arguments.out == PIPE):

@@ -50,10 +50,10 @@ def _read_sets(given: Any) -> dict[str, DatasetBlock]:
 
 
 class _SetsSchema:
-    """The JSON Schema of the sets: each a block of a dataset."""
+    """The JSON Schema of the sets: each a block of a dataset, or null."""
 
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> JsonSchemaValue:
-        block = SET.__get_pydantic_json_schema__(source, handler)
+        block = {"anyOf": [SET.__get_pydantic_json_schema__(source, handler), {"type": "null"}]}
         return {
             "type": "object",
             "description": "The sets to train on, to choose checkpoints by and to test on.",

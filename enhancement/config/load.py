@@ -51,6 +51,8 @@ def load_config(
         for note in translate(file.options):
             print(f"note: {note}")
     options = file.options
+    if isinstance(sets := options.get("datasets"), dict):
+        options["datasets"] = {key: block for key, block in sets.items() if block is not None}
     if not training and options.get("train") == {}:
         options["train"] = None
     lines = [

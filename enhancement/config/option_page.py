@@ -83,7 +83,8 @@ def _datasets(block: Schema, known: Mapping[str, Schema]) -> Iterator[str]:
     classes = _classes(block, known)
     keys = [classes[name]["properties"] for name in classes if name != "PairedImageDataset"]
     shared = {name for name in keys[0] if all(name in others for others in keys)} - {"type"}
-    yield "## `datasets.{train,val,test}`\n\nBesides these `val_{name}` and `test_{name}`.\n"
+    yield "## `datasets.{train,val,test}`\n\nBesides these `val_{name}` and `test_{name}`."
+    yield "null takes one away that another file gives.\n"
     yield "Keys of every dataset of this project:\n"
     yield from _table({name: text for name, text in keys[0].items() if name in shared})
     for name, found in classes.items():

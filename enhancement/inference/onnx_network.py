@@ -71,6 +71,19 @@ def run_session(session: InferenceSession, image: Tensor) -> Tensor:
     return torch.from_numpy(session.run(None, feed)[0])
 
 
+def _session_of(graph: str | bytes, name: str) -> InferenceSession:
+    """A session for an ONNX file, or for its content, on a GPU where there is one.
+
+    Raises:
+        UserError: It is damaged, or not there; begins with `name`.
+    """
+    try:
+        return open_session(graph, gpu=True)
+    except Exception as error:  # onnxruntime's own kinds of error share no base
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{name}: cannot be read as an ONNX network ({reason})") from error
+
+
 def _require_graph(path: str | Path) -> None:
     """Refuse what is no file.
 
@@ -122,11 +135,8 @@ class OnnxNetwork(Network):
         name = "the graph" if isinstance(graph, bytes) else str(graph)
         if not isinstance(graph, bytes):
             _require_graph(graph)
-        try:
-            self.session = open_session(graph if isinstance(graph, bytes) else name, gpu=True)
-        except Exception as error:  # onnxruntime's own kinds of error share no base
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{name}: cannot be read as an ONNX network ({reason})") from error
+        self._graph = graph if isinstance(graph, bytes) else str(Path(graph).absolute())
+        self.session = _session_of(self._graph, name)
         inputs = self.session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise UserError(
@@ -138,6 +148,15 @@ class OnnxNetwork(Network):
             raise UserError(f"{name}: has no output; expected one of the input's shape")
         self.gives = "mask" if outputs[0] == OUTPUTS["mask"] else "image"
         self.meta = _meta(dict(self.session.get_modelmeta().custom_metadata_map), name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the session, which cannot be copied: a copy opens the graph again."""
+        return {name: value for name, value in self.__dict__.items() if name != "session"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        name = self._graph if isinstance(self._graph, str) else "the graph"
+        self.session = _session_of(self._graph, name)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to the same shape, on the CPU.

@@ -119,10 +119,13 @@ def score_folders(
         progress: Wraps the list of images, to show how far it is.
 
     Raises:
-        UserError: Files are missing, differ in size or cannot be read: before any is scored.
+        UserError: Files are missing, differ in size or cannot be read, or inputs are given to a
+            protocol that does not look at them: before any is scored.
     """
     if gts is None and protocol.needs_truth:
         raise UserError(f"protocol {protocol.name} compares with ground truths; name their folder")
+    if inputs is not None and not any(m.against == "input" for m in protocol.metrics):
+        raise UserError(f"protocol {protocol.name} compares nothing with --inputs; leave them out")
     chosen = [m for m in protocol.metrics if inputs or m.against != "input"]
     sides = {"output": outputs, "gt": gts, "input": inputs}
     given = {side: root for side, root in sides.items() if root is not None}

@@ -211,6 +211,7 @@ MISTAKES = [
     (["in", "-o", "out", "--device", "tpu"], "--device: expected auto, cpu, cuda or cuda:N"),
     (["in", "-o", "out", "--device", "cuda:99"], "--device cuda:99: there are "),
     (["in", "-o", "out", "--batch", "0"], "--batch: expected at least 1"),
+    (["in", "-o", "out", "--seconds", "5"], "--seconds: is for a camera, and there is none"),
     (["in", "-o", "out", "--smoothing", "0.5"], "--smoothing is for video"),
     (
         ["0", "-o", "x.mp4", "--smoothing", "0.5", "--engine", "onnx"],

@@ -125,3 +125,9 @@ def test_capsule_adds_lpips_or_says_why_not(folders, enhance, monkeypatch):
     _, out, _ = enhance("score", "out", "gt", "--protocol", "capsule")
     assert "LPIPS" in out
     assert "note: lpips not computed: no weights" in out
+
+
+def test_inputs_that_no_metric_looks_at_are_refused(folders, enhance):
+    status, _, err = enhance("score", "out", "gt", "--inputs", "gt")
+    assert status == 2
+    assert "protocol basicsr compares nothing with --inputs; leave them out" in err

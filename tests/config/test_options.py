@@ -157,6 +157,12 @@ class TestInheritance:
         self.write(in_tmp, "b.yml", "base: a.yml\nnetwork_g: {type: AODNet}")
         assert OptionFile("b.yml").options["network_g"] == {"type": "AODNet"}
 
+    def test_null_takes_a_set_away(self, tiny):
+        assert "test" in load_config(tiny()).datasets
+        assert "test" not in load_config(tiny(), ["datasets:test=null"]).datasets
+        with pytest.raises(OptionError, match=r"datasets\.train: missing"):
+            load_config(tiny(), ["datasets:train=null"])
+
     def test_a_circle_and_a_missing_base_are_named(self, in_tmp):
         self.write(in_tmp, "a.yml", "base: b.yml")
         self.write(in_tmp, "b.yml", "base: a.yml")

@@ -12,6 +12,7 @@ from PIL import Image
 
 import enhancement
 from enhancement.errors import UserError
+from enhancement.inference.export import export
 
 WEIGHTS = "aod_net_gastroscopy"
 
@@ -152,6 +153,14 @@ def test_copies_enhance_as_well(image, how):
     copied = how(enhance)
     assert np.abs(copied(image).astype(int) - enhance(image)).max() <= 1
     assert copied.core.network.used == {"onnx"}
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
+def test_copies_of_an_exported_file_enhance_as_well(image, how, tmp_path):
+    path = tmp_path / "a.onnx"
+    export(enhancement.load_network(WEIGHTS), "onnx", path, {})
+    enhance = enhancement.load(path)
+    np.testing.assert_array_equal(how(enhance)(image), enhance(image))
 
 
 def test_a_network_is_copied_as_it_is(image):

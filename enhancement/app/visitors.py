@@ -1,8 +1,8 @@
 """Who may see which file: everything a visitor uploads or is given belongs to that browser alone.
 
 A browser is known by a random cookie; each of its open pages has a session of Gradio's, a folder
-for its outputs and perhaps a job. When a page is closed its folder goes, and with a browser's last
-page what it uploaded.
+for its outputs and perhaps a job. When a page is closed its folder goes, as does what is left of
+uploads that broke off; with a browser's last page goes what it uploaded.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -20,6 +22,7 @@ from enhancement.app.jobs import Job
 
 COOKIE = "enhancement_visitor"
 LONGEST_COOKIE = 100
+ABANDONED = 600.0  # seconds without a byte, after which an upload has broken off
 
 
 @dataclass
@@ -96,6 +99,7 @@ class Visitors:
         shutil.rmtree(page.folder, ignore_errors=True)
         if last:
             self._forget_uploads(browser)
+        self._forget_parts()
 
     def close(self) -> None:
         """The server ends: so do all jobs, before anything that they use."""
@@ -111,6 +115,14 @@ class Visitors:
                 if not owners:
                     path.unlink(missing_ok=True)
                     del self._owners[path]
+
+    def _forget_parts(self) -> None:
+        """Remove what was written of uploads that broke off; whole ones lie in folders."""
+        latest = time.time() - ABANDONED
+        for part in self.root.iterdir():
+            with suppress(FileNotFoundError):  # an upload that has become whole
+                if part.is_file() and part.stat().st_mtime < latest:
+                    part.unlink()
 
 
 def new_cookie() -> str:

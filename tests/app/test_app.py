@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import subprocess
 import sys
 import threading
@@ -245,6 +246,19 @@ class TestVisitors:
         visitors.leave("you", "1")
         assert not shared.exists()
         assert {path.name for path in in_tmp.iterdir()} == {"a", "b"}
+
+    def test_closing_a_page_removes_what_is_left_of_broken_uploads(self, in_tmp):
+        visitors, long_ago = Visitors(in_tmp), time.time() - 3600
+        for name in ("broken", "arriving", "whole/a.png"):
+            (in_tmp / name).parent.mkdir(exist_ok=True)
+            (in_tmp / name).write_text("")
+        for name in ("broken", "whole/a.png"):
+            os.utime(in_tmp / name, (long_ago, long_ago))
+        visitors.session("me", "1")
+        visitors.leave("me", "1")
+        assert not (in_tmp / "broken").exists()
+        assert (in_tmp / "arriving").exists()
+        assert (in_tmp / "whole/a.png").exists()
 
     def test_jobs_end_before_the_server_does(self, in_tmp):
         visitors, begun = Visitors(in_tmp), threading.Event()

@@ -89,6 +89,5 @@ setup(
             "uv",
         ],
         "detection": ["torchmetrics>=1.4", "pycocotools>=2.0.8"],
-        "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10"],
     },
 )

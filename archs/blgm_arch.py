@@ -5,7 +5,7 @@ Segmentation (Wang et al., IEEE Transactions on Medical Imaging 2025).
 Published code: https://github.com/superwsc/Dual-Gen-Frame
 
 Stage 2 of the framework, a part of `DualGeneralization`: it maps IGLFM's feature, not an image.
-Published weights load by `load_published_state_dict`; the modules that the published forward never
+Published weights load under their own names; the modules that the published forward never
 calls are left out (36.1 M parameters there, 3,239,875 here).
 Differs in: what depends on the illumination vector alone is computed once an image, where the
 published code spreads the vector over all pixels first. The histogram is divided by the image's own

@@ -106,7 +106,7 @@ class HazePrior(Classic):
         raise NotImplementedError
 
     def transmission(self, image: Tensor, light: Tensor) -> Tensor:
-        """t before it is refined, (B, 1, H, W), for an image and its airlight (B, 3, 1, 1)."""
+        """Refined t, not yet clamped, (B, 1, H, W), for an image and its airlight (B, 3, 1, 1)."""
         raise NotImplementedError
 
     def refine(self, image: Tensor, x: Tensor) -> Tensor:

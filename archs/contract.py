@@ -21,6 +21,7 @@ Family = Literal[
     "endoscopy",
     "dehazing",
     "video",
+    "photographs",
     "segmentation",
     "classics",
 ]
@@ -49,7 +50,7 @@ class Network(nn.Module):
     """
 
     size_multiple: int = 1
-    smallest_size: ClassVar[int] = 1
+    smallest_size: int = 1
     square: ClassVar[bool] = False
     smallest_batch: int = 1
     gives: Literal["image", "mask"] = "image"

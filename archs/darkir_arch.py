@@ -61,7 +61,7 @@ class DilatedBranch(nn.Module):
 
 
 class Block(nn.Module):
-    """What both kinds of blocks share: two halves, each scaled, beside the identity.
+    """Base of both kinds of blocks: two residual branches, each scaled.
 
     Args:
         dim: Channels.

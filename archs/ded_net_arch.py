@@ -122,7 +122,8 @@ class DEDNet(Network):
         ffn: "separable" as the paper says, "dense" as the published file has it.
 
     Raises:
-        ValueError: A number is below 1, or `num_blocks` has not 3 entries.
+        ValueError: `n_feat` is no multiple of 4, another number is below 1, or `num_blocks` does
+            not have 3 entries.
     """
 
     size_multiple = 4

@@ -67,6 +67,7 @@ class DPED(Network):
         ValueError: `dim` is below 1.
     """
 
+    family = "photographs"
     smallest_size = 2
     whole_image = True  # statistics of a reduced copy, and so the norms, are others
     published = Published(

@@ -101,7 +101,7 @@ class AmplitudeNet(nn.Module):
 
 
 class PhaseFusion(nn.Module):
-    """The first stage's amplitude with the input's phase, beside the first stage; then a gate."""
+    """Joins the first stage with its amplitude under the input's phase, then gates the result."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -78,6 +78,7 @@ class FEQE(Network):
         ValueError: A number is below 1, or 4 does not divide `dim`.
     """
 
+    family = "photographs"
     size_multiple = 4
     published = Published(
         marks=(

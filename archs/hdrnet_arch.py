@@ -90,7 +90,7 @@ class CoefficientBranch(nn.Module):
         start: Tensor,
     ) -> None:
         super().__init__()
-        self.low_resolution, self.grid_depth = low_resolution, grid_depth
+        self.low_resolution = low_resolution
         dims = [max(1, int(width_multiplier * n)) for n in (8, 16, 32, 64)]
         dim = dims[-1]
 

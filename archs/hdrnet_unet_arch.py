@@ -77,6 +77,7 @@ class HDRNetUNet(Network):
         ValueError: `low_resolution` is not a multiple of 64, or another argument is not positive.
     """
 
+    family = "photographs"
     size_multiple = 8
     has_kernels = True
 

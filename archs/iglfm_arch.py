@@ -5,7 +5,7 @@ Segmentation (Wang et al., IEEE Transactions on Medical Imaging 2025).
 Published code: https://github.com/superwsc/Dual-Gen-Frame
 
 The backbone, stage 1, of the framework.
-Published weights load by `load_published_state_dict`; `mcc=False` gives the published forward,
+Published weights load under their own names; `mcc=False` gives the published forward,
 which builds matrixed colour correction (MCC) but never calls it; `mcc=True` is the paper's figure.
 Differs in: the published pyramid blocks share one PReLU by a default argument; here each has its
 own (five more parameters). Channel attention is computed from Gram matrices, so that queries and

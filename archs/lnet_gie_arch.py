@@ -51,6 +51,8 @@ class LNetGIE(Network):
                 f"{resolution_multiplier}."
             )
         self.resolution_multiplier = resolution_multiplier
+        if resolution_multiplier < 1:  # ONNX Runtime does not reduce to a single pixel as PyTorch
+            self.smallest_size = int(1 / resolution_multiplier) + 1
         self.e_conv1 = nn.Conv2d(3, dim, 1)
         self.e_conv2 = nn.Conv2d(dim, dim, 3, padding=1)
         nn.init.constant_(self.e_conv1.weight, 1 / 3)

@@ -10,7 +10,6 @@ Differs in: there is no warm-up, so neither DropBlock nor the second tail that o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -33,7 +32,6 @@ BRANCHES = {  # kernels by name, in the order that `conv_out` takes them
     3: {"conv": (3, 3), "conv1": (1, 1), "conv_crossh": (3, 1), "conv_crossv": (1, 3)},
     1: {"conv": (1, 1)},
 }
-MakeConv = Callable[[int, int, int], nn.Module]
 
 
 class MultiBranchConv(nn.Module):

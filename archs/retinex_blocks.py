@@ -16,7 +16,8 @@ def check_stages(n_feat: int, stage: int, num_blocks: tuple[int, ...]) -> None:
     """Refuse sizes that no Retinex network can have.
 
     Raises:
-        ValueError: A number is below 1, or `num_blocks` has not 3 entries.
+        ValueError: `n_feat` is no multiple of 4, another number is below 1, or `num_blocks` does
+            not have 3 entries.
     """
     if len(num_blocks) != 3 or min(num_blocks) < 1:
         raise ValueError(

@@ -49,7 +49,8 @@ class RetinexFormer(Network):
         num_blocks: Blocks of the two levels and of the bottleneck.
 
     Raises:
-        ValueError: A number is below 1, or `num_blocks` has not 3 entries.
+        ValueError: `n_feat` is no multiple of 4, another number is below 1, or `num_blocks` does
+            not have 3 entries.
     """
 
     size_multiple = 4

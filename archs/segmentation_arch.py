@@ -85,6 +85,7 @@ class SegmentationNet(Network):
                 self.network = smp.create_model(
                     decoder, TIMM + encoder, encoder_weights and True, in_channels=3, classes=1
                 )
+            self._try_sizes()
         except OSError as error:
             raise ValueError(
                 f"The weights of `encoder` '{encoder}' cannot be downloaded; "
@@ -97,6 +98,17 @@ class SegmentationNet(Network):
             ) from error
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def _try_sizes(self) -> None:
+        """Run once, for some of timm's encoders take images of a single size.
+
+        Raises:
+            AssertionError: This one does.
+        """
+        device = next(self.network.parameters()).device
+        with torch.no_grad():
+            self.network.eval()(torch.zeros(1, 3, 32, 64, device=device))
+        self.network.train()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], H and W multiples of 32, to logits (B, 1, H, W)."""

@@ -87,7 +87,7 @@ class SpandrelNetwork(Network):
         state = canonicalize_state_dict(dict(state))
         if state.keys() == self.state_dict().keys() or not self.architecture.detect(state):
             return state
-        with suppress(Exception):  # the loaders' errors share no base; what misfits is told later
+        with suppress(Exception):  # of no common base; what does not fit is told later
             return self.architecture.load(dict(state)).model.state_dict()
         return state
 

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 MEASURED, RESULTS = HERE / "measured", HERE / "results.md"
 TABLES = {
     "lol_v1": lol_v1.table,
+    "lol_v1_hour": lol_v1.table,
     "gastroscopy": gastroscopy.table,
     "surgical": surgical.table,
     "capsule": capsule_folds.table,

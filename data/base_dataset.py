@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from enhancement.errors import UserError
+from enhancement.errors import UserError, shortened
 
 from .clips import ClipSource
 from .dataset_options import DatasetOptions
@@ -24,12 +24,6 @@ from .transforms import Frame, central_crop, random_crop, random_flips
 logger = logging.getLogger("enhancement")
 
 Found = tuple[list[Source], list[Sample], list[str]]
-
-
-def shortened(faults: list[str], limit: int = 10) -> list[str]:
-    """The first faults, and how many more there are."""
-    more = [f"and {len(faults) - limit} more"] if len(faults) > limit else []
-    return faults[:limit] + more
 
 
 class EnhancementDataset(Dataset[dict[str, Any]]):

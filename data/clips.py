@@ -62,7 +62,23 @@ def rgb_frame(frame: Any, deep: bool, matrix: int, color_range: int) -> Array:
         src_color_range=color_range,
         dst_color_range=FULL,
     ).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+    return np.ascontiguousarray(_upright(rgb, frame.side_data.get("DISPLAYMATRIX")))
+
+
+def _upright(rgb: Array, matrix: Any) -> Array:
+    """A picture (H, W, 3) turned and mirrored as its container says.
+
+    Args:
+        rgb: As it was decoded.
+        matrix: FFmpeg's display matrix, 3x3 whole numbers; it takes the column (x, y) to
+            (m0 x + m3 y, m1 x + m4 y). None leaves the picture as it is.
+    """
+    if matrix is None:
+        return rgb
+    xx, xy, _, yx, yy, *_ = np.frombuffer(bytes(matrix), np.int32)
+    if abs(xy) > abs(xx):  # columns become rows
+        rgb, xx, yy = rgb.transpose(1, 0, 2), yx, xy
+    return rgb[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1]
 
 
 def is_video(path: Path) -> bool:

@@ -34,7 +34,7 @@ class MixedOptions(DatasetOptions):
     A key that every dataset knows counts for each part that does not give it.
 
     Attributes:
-        parts: Blocks of datasets, by names of one's own.
+        parts: Blocks of datasets, under any names.
     """
 
     parts: dict[str, dict[str, Any]]
@@ -68,7 +68,7 @@ class MixedDataset(EnhancementDataset):
             ]
             self.datasets.append(dataset)
         self.skipped = [text for dataset in self.datasets for text in dataset.skipped]
-        self.masks = self.datasets[0].masks
+        self.masks = self.datasets[0].masks if all(d.masks for d in self.datasets) else None
 
     @classmethod
     def parts(cls, opt: dict[str, Any]) -> dict[str, dict[str, Any]]:

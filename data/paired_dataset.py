@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from enhancement.errors import UserError
+from enhancement.errors import UserError, naming
 from enhancement.paths import locate
 from enhancement.registry import DATASET_REGISTRY
 
@@ -15,7 +15,7 @@ from .base_dataset import EnhancementDataset, Found
 from .dataset_options import DatasetOptions
 from .images import Array
 from .layouts import LAYOUTS, layout_folders
-from .pairing import check_sizes, pair_by_name
+from .pairing import check_sizes, check_template, pair_by_name
 from .sources import open_source
 from .transforms import Frame
 
@@ -41,8 +41,8 @@ class PairedOptions(DatasetOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.filename_tmpl.count("{}") != 1 or len(self.filename_tmpl.split("{")) != 2:
-            raise UserError(f"filename_tmpl must hold {{}} once, but is '{self.filename_tmpl}'")
+        with naming("filename_tmpl"):
+            check_template(self.filename_tmpl)
 
     def masks(self) -> str | None:
         """`dataroot_mask`, or else a layout's `masks` folder next to its gt's, if there is one."""

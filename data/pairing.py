@@ -13,6 +13,16 @@ from .sources import Source
 ROLE = re.compile(r"^(low|lq|input|dark|normal|high|gt|target)(?=[\d_-])[_-]?", re.IGNORECASE)
 
 
+def check_template(text: str) -> None:
+    """Refuse what names no file after another.
+
+    Raises:
+        UserError: It does not hold {} once, or holds further braces.
+    """
+    if not re.fullmatch(r"[^{}]*\{\}[^{}]*", text):
+        raise UserError(f"must hold {{}} once, but is {text!r}")
+
+
 def pair_key(name: str, strip_role: bool = True) -> str:
     """What the names of a pair have in common: all but the extension, the case and the role."""
     path = PurePosixPath(name)

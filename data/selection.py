@@ -26,10 +26,12 @@ def included(samples: list[Sample], wanted: list[str] | None, source: Source) ->
         source: The gt's, for the error.
 
     Raises:
-        UserError: A name fits no sample, or several.
+        UserError: A name fits no sample, or several; there is none.
     """
     if wanted is None:
         return samples
+    if not wanted:
+        raise UserError(f"{source.root}: include: expected names, but got none; leave it out")
     known: dict[str, list[Sample]] = {}
     for sample in samples:
         path = PurePosixPath(sample[-1])

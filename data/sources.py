@@ -129,7 +129,7 @@ def open_source(root: str | Path, frame_step: int = 1) -> Source:
 
     Args:
         root: Of a folder with both, the images are taken. One video stands for a folder of one.
-        frame_step: Of videos, one frame in so many is taken.
+        frame_step: Take every n-th frame of videos.
 
     Raises:
         UserError: Nothing is there, or it holds no images.

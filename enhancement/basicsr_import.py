@@ -19,7 +19,7 @@ NOW = "torchvision.transforms.functional"
 
 
 class _Loader(SourceFileLoader):
-    """Imports BasicSR between the two."""
+    """Loads BasicSR: the torchvision alias first, then BasicSR, then our plug-ins."""
 
     def exec_module(self, module: ModuleType) -> None:
         sys.modules.setdefault(GONE, import_module(NOW))
@@ -40,7 +40,7 @@ class _Finder(MetaPathFinder):
 
 
 def watch() -> None:
-    """Be there when BasicSR is imported; where it has been, see to its registries now."""
+    """Hook BasicSR's import; if it has been imported already, fill its registries now."""
     if "basicsr" in sys.modules:
         import_module("enhancement.plug_ins")
     else:

@@ -9,7 +9,7 @@ basicsr_import.py gives it an alias |
 | `get_optimizer` and `setup_schedulers` know few types and pop keys off the caller's options | \
 `repair_base_model` |
 | warm-up overwrites the rate that chained schedulers go on from | `repair_base_model` |
-| `num_gpu: 1` crashes without a GPU | it is handed a resolved number |
+| `num_gpu: 1` crashes without a GPU | `device.resolve_num_gpu` replaces it before BasicSR sees it |
 | saving drops errors and is not atomic; loading wants a file of its own | `repair_base_model` |
 | resuming asks for CUDA and restores little | our models have their own, BasicSR's have none |
 | reads LMDBs by a library that a damaged file ends with a signal | `repair_file_client` |
@@ -26,6 +26,7 @@ from typing import Any
 
 import basicsr  # noqa: F401  (fills the registries)
 import torch
+from basicsr.archs.vgg_arch import NAMES as VGG_NAMES
 from basicsr.losses.basic_loss import PerceptualLoss
 from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.models.base_model import BaseModel
@@ -133,6 +134,7 @@ def repair_base_model(setup_schedulers: Any, save_network: Any, load_network: An
     BaseModel.save_training_state = _save_training_state
 
 
+VGG_LAYERS: dict[str, list[str]] = VGG_NAMES  # of PerceptualLoss, by network
 CRITERIA = ("l1", "l2", "fro")  # of PerceptualLoss
 _init_perceptual_loss = PerceptualLoss.__init__
 

@@ -26,7 +26,7 @@ def use_threads(number: int | None) -> None:
         number: Of `--threads`; None leaves it to PyTorch.
 
     Raises:
-        UserError: It is not above 0.
+        UserError: It is not in 1 to `MOST_THREADS`.
     """
     if number is None:
         return
@@ -37,7 +37,7 @@ def use_threads(number: int | None) -> None:
 
 
 def resolve_num_gpu(num_gpu: int | str) -> tuple[int, str]:
-    """What `num_gpu` comes to on this machine.
+    """Resolve `num_gpu` for this machine.
 
     Args:
         num_gpu: "auto" takes a GPU where there is one; 0 forces the CPU. Each process uses one

@@ -176,7 +176,7 @@ def synchronised_errors() -> Iterator[None]:
 
 
 def gather(items: list[T]) -> list[T]:
-    """Items that were dealt out in turns, one to each process, in their first order.
+    """Gather items that were shared out round-robin, in their original order.
 
     Returns:
         All items in the first process, [] in the others.
@@ -202,7 +202,7 @@ def broadcast_weights(network: nn.Module) -> None:
 
 
 def stop() -> None:
-    """Leave the run's processes; at the same time, where all of them know that one has failed.
+    """Leave the process group; all at the same time if every process knows that one has failed.
 
     A launcher ends the others as soon as one has left, and they may still have to report an error.
     `DistributedDataParallel` holds the connection, and an error's traceback holds the network: both

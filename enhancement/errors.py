@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 
 from enhancement.terminal import ending_in_order, give_up, printable, printable_streams
 
+MOST_LISTED, MOST_FAULTS = 60, 10  # valid names in one line; lines of one kind
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_NO_READER = 141  # as of a program that SIGPIPE ends
@@ -49,14 +50,25 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return names[(found or longer)[0]] if found or longer else None
 
 
-def hint(name: str, valid: Iterable[str], limit: int = 60) -> str:
+def hint(name: str, valid: Iterable[str]) -> str:
     """ "did you mean X?" where a name comes near, and the valid names where they fit a line."""
     valid = sorted({str(v) for v in valid})
     guess = nearest(name, valid)
     parts = [f"did you mean '{guess}'?"] if guess else []
-    if len(valid) <= limit:
+    if len(valid) <= MOST_LISTED:
         parts.append("valid: " + ", ".join(valid))
     return " ".join(parts)
+
+
+def shortened(faults: list[str]) -> list[str]:
+    """The first faults, and how many more there are."""
+    more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
+    return faults[:MOST_FAULTS] + more
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text; its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -123,8 +135,7 @@ def _status_of(main: Callable[[], int | None]) -> int:
     except Exception as error:
         if not out_of_memory(error):
             raise
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        _say(f"out of memory ({reason}); free some, or do less at a time")
+        _say(f"out of memory ({first_line(error)}); free some, or do less at a time")
         return EXIT_USER_ERROR
 
 

@@ -109,7 +109,7 @@ class PeakUsage:
             torch.cuda.reset_peak_memory_stats(self.device)
             self._before = torch.cuda.memory_allocated(self.device)
         else:
-            psutil.heap_trim()  # what the heap still holds would be taken again unseen
+            psutil.heap_trim()  # freed heap would be used again without showing as new memory
             self._before = used_memory()
             self._watching.start()
         return self

@@ -25,6 +25,19 @@ PLUG_INS = {  # the packages whose import fills the registries, by the registrie
     "metric": "scoring",
     "model": "models",
 }
+LATE = "archs.spandrel_bridge"  # networks that are registered when they are asked for
+
+
+def fill(name: str, with_late: bool = False) -> None:
+    """Import what fills a registry.
+
+    Args:
+        name: The registry's.
+        with_late: Import what takes long as well.
+    """
+    import_module(f"enhancement.{PLUG_INS[name]}")
+    if with_late and name == "arch":
+        import_module(f"enhancement.{LATE}")
 
 
 class FilledOnDemand(Registry):
@@ -47,7 +60,7 @@ class FilledOnDemand(Registry):
         return super().keys()
 
     def _fill(self) -> None:
-        import_module(f"enhancement.{PLUG_INS[self._name]}")
+        fill(self._name)
 
 
 for _registry in (ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, METRIC_REGISTRY, MODEL_REGISTRY):

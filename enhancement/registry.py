@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from copy import deepcopy
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from enhancement.compat import (
     Registry,
 )
 from enhancement.errors import UserError, hint
+from enhancement.plug_ins import fill
 
 __all__ = [
     "ARCH_REGISTRY",
@@ -40,7 +40,6 @@ __all__ = [
     "registered",
 ]
 
-LATE = "enhancement.archs.spandrel_bridge"  # networks that are registered when they are asked for
 NEED_A_CLOSURE = ("LBFGS", "SparseAdam", "Optimizer")
 
 OPTIMIZERS: dict[str, type] = {
@@ -56,7 +55,7 @@ SCHEDULERS: dict[str, type] = compat.scheduler_types()
 def _table(registry: Registry | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """What a registry holds, in words, and its entries by the names that option files use."""
     if isinstance(registry, Mapping):
-        import_module("enhancement.models")  # which has schedulers too
+        fill("model")  # which has schedulers too
         return "type", dict(registry)
     suffix = compat.REGISTRY_SUFFIX
     return registry._name, {name.removesuffix(suffix): entry for name, entry in registry}
@@ -65,7 +64,7 @@ def _table(registry: Registry | Mapping[str, Any]) -> tuple[str, dict[str, Any]]
 def registered(registry: Registry | Mapping[str, Any]) -> list[str]:
     """The names that an option file may use for a registry, sorted."""
     if registry is ARCH_REGISTRY:
-        import_module(LATE)
+        fill("arch", with_late=True)
     return sorted(_table(registry)[1])
 
 
@@ -77,7 +76,7 @@ def lookup(registry: Registry | Mapping[str, Any], name: str) -> Any:
     """
     kind, table = _table(registry)
     if name not in table and registry is ARCH_REGISTRY:
-        import_module(LATE)
+        fill("arch", with_late=True)
         kind, table = _table(registry)
     if name not in table:
         advice = hint(name, table) or "`enhance archs` lists them"

@@ -18,7 +18,7 @@ def parse_bytes(text: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?\s*", text, re.IGNORECASE)
     count = float(found[1]) * UNITS[found[2].upper()] if found else 0
-    if not 0 < count < MOST:
+    if not 1 <= count < MOST:
         raise UserError(f"expected memory as 4GB or 500MB, but got '{text}'")
     return int(count)
 

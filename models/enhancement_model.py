@@ -19,7 +19,7 @@ from enhancement.inference.run import autocast, enhance
 from enhancement.paths import locate
 from enhancement.registry import MODEL_REGISTRY
 from enhancement.scoring.evaluation import Scores, Watch, evaluate
-from enhancement.scoring.protocols import NO_REFERENCE, get_protocol
+from enhancement.scoring.protocols import NO_REFERENCE, SEGMENTATION, Protocol, get_protocol
 from enhancement.weights.parts import load_part
 from enhancement.weights.shipped import find_weights
 from enhancement.weights.state_dicts import load_weights, read_weights, weights_hash
@@ -242,14 +242,15 @@ class EnhancementModel(BaseModel):
             watch: Called with (name, lq, output as scored, gt) for each image.
         """
         val = self.config.val
+        protocol = get_protocol(self.protocol) if loader.gives_truth else NO_REFERENCE
+        metrics = metrics_beside(protocol, val.metrics or {})
         extra: list[dict[str, float]] = []
 
         def watch_all(name: str, lq: Tensor, output: Tensor, *gt: Tensor) -> None:
             watch(name, lq, output, *gt)
-            metrics = (val.metrics or {}).items() if gt else ()
-            extra.append({label: basicsr_score(m, output, *gt) for label, m in metrics})
+            found = metrics.items() if gt else ()
+            extra.append({label: basicsr_score(m, output, *gt) for label, m in found})
 
-        protocol = get_protocol(self.protocol) if loader.gives_truth else NO_REFERENCE
         scores = evaluate(
             self.tested_network,
             loader,
@@ -278,6 +279,12 @@ def _build_loss(name: str, block: Block) -> nn.Module:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{at}: {block.type} cannot be built ({error})") from error
+
+
+def metrics_beside(protocol: Protocol, metrics: dict[str, Block]) -> dict[str, Block]:
+    """`val.metrics` by the names of their scores: BasicSR's PSNR is not the protocol's `psnr`."""
+    own = {*protocol.names, *SEGMENTATION.names}
+    return {f"{name}_by_{m.type}" if name in own else name: m for name, m in metrics.items()}
 
 
 def basicsr_score(metric: Block, output: Tensor, gt: Tensor) -> float:

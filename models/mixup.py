@@ -11,7 +11,7 @@ class Mixup:
 
     Args:
         mixup: Off leaves batches alone.
-        mixup_beta: The share of each pair is drawn from Beta(mixup_beta, mixup_beta).
+        mixup_beta: The one share of a batch is drawn from Beta(mixup_beta, mixup_beta).
         use_identity: Leave half of the batches alone.
 
     Raises:

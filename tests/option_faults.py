@@ -281,4 +281,88 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         {"network_g": {"type": "MSRResNet", "num_block": -2, "upscale": 1}},
         "network_g: cannot be built: 'MSRResNet' object has no attribute 'upconv1'",
     ),
+    (
+        {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {}}}},
+        "train.vgg_opt.layer_weights: expected a weight for each layer, but got {}",
+    ),
+    (
+        {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {"conv9_9": 1}}}},
+        "train.vgg_opt.layer_weights.conv9_9: vgg19 has no such layer; did you mean",
+    ),
+    (
+        {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {"conv1_2": "x"}}}},
+        "train.vgg_opt.layer_weights.conv1_2: expected a number, but got 'x'",
+    ),
+    (
+        {
+            "train": {
+                "vgg_opt": {
+                    "type": "PerceptualLoss",
+                    "layer_weights": {"conv1_2": 1},
+                    "perceptual_weight": 0,
+                }
+            }
+        },
+        "train.vgg_opt.perceptual_weight: or style_weight must be above 0",
+    ),
+    ({"train": {"total_opt": {"type": "L1Loss"}}}, "train.total_opt: cannot be the name of a loss"),
+    ({"train": {"warmup_iter": -5}}, "train.warmup_iter: expected"),
+    (
+        {"train": {"scheduler": {"type": "ExponentialLR", "gamma": -1}}},
+        "train.scheduler: the rate of iteration 1 is -0.001",
+    ),
+    (
+        {"train": {"scheduler": {"type": "MultiStepLR", "milestones": ["1"]}}},
+        "train.scheduler: milestones: expected whole numbers, but got ['1']",
+    ),
+    (
+        {
+            "train": {
+                "scheduler": {
+                    "type": "CosineAnnealingRestartLR",
+                    "periods": [1],
+                    "restart_weights": [1],
+                }
+            }
+        },
+        "train.scheduler: its periods end at 1, but total_iter is 2",
+    ),
+    (
+        {
+            "val": {
+                "metrics": {
+                    "a": {"type": "calculate_psnr", "crop_border": 0} | {"input_order": "CHW"}
+                }
+            }
+        },
+        "val.metrics.a.input_order: expected 'HWC', but got 'CHW'",
+    ),
+    (
+        {"datasets": {"train": {"include": []}}},
+        "datasets.train: datasets/high_low/train/high: include: expected names, but got none",
+    ),
+    (
+        {"datasets": {"train": {"type": "MixedDataset", "parts": [1]}}},
+        "datasets.train.parts: expected",
+    ),
+    (
+        {
+            "datasets": {
+                "val": {"type": "PairedDataset", "layout": "high_low", "split": "train"},
+                "train": {"val_fraction": None},
+            }
+        },
+        "datasets.val: holds 4 images that datasets.train trains on; name others",
+    ),
+    (
+        {
+            "network_g": {"type": "IAT"},
+            "datasets": {"train": {"gt_size": 1, "batch_size_per_gpu": 1}},
+        },
+        "network_g: one image of 1 leaves a single value to normalise over",
+    ),
+    (
+        {"network_g": {"type": "SegmentationNet", "encoder": "swin_tiny_patch4_window7_224"}},
+        "network_g: Expected `encoder` to be a timm network with features, but got 'swin_tiny_",
+    ),
 ]

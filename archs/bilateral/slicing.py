@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from ..parts.padding import is_recording
 from ..parts.precision import full_precision
 from .launch import can_run, run_kernel
 
@@ -79,8 +80,7 @@ def slice_and_apply(grid: Tensor, guide: Tensor, image: Tensor, tile: Tile | Non
 
 def can_fuse(grid: Tensor) -> bool:
     """Whether the kernels may run: on a CPU, where no graph is being recorded."""
-    recording = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return grid.device.type == "cpu" and not recording and can_run()
+    return grid.device.type == "cpu" and not is_recording() and can_run()
 
 
 def pack_grid(grid: Tensor) -> Tensor:

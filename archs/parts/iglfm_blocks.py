@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from .attention import block_diagonal, channel_attention, channels_by_head, gram, mix_channels
 
+# BT.601, studio swing, but for the green of Y (0.504 there), as published
 TO_YUV = ((0.257, 0.564, 0.098), (-0.148, -0.291, 0.439), (0.439, -0.368, -0.071))
-YUV_OFFSET = (0.0626, 0.5001, 0.5001)  # BT.601, studio swing
+YUV_OFFSET = (0.0626, 0.5001, 0.5001)
 FROM_UV = ((0.0, 1.596), (-0.392, -0.813), (2.017, 0.0))
 LUMA_GAIN = 1.164
 SMALLEST = 1e-6

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-REACH = 48  # pixels around each pixel that is kept of a tile, which the network sees for certain
+REACH = 48  # pixels of context guaranteed around every pixel that is kept of a tile
 
 
 @dataclass

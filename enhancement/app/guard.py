@@ -1,4 +1,4 @@
-"""What stands before the page's server: whose file it is, and no other host."""
+"""The middleware in front of the page: checks who owns a file, and sets security headers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEADERS = {
 
 
 class Guard:
-    """Hands out files to the browser whose they are, and tells browsers to ask no other host.
+    """Serves files only to the browser that owns them, and tells browsers to ask no other host.
 
     Args:
         app: Gradio's.

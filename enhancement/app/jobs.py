@@ -10,8 +10,8 @@ from threading import Event, Lock, Thread
 
 from enhancement.errors import UserError
 
-LOOK = 0.1  # seconds between two looks at a job
-UNEXPECTED = "this failed for a reason of our own; the terminal has the details"
+LOOK = 0.1  # polling interval of jobs, in seconds
+UNEXPECTED = "internal error; the terminal has the details"
 
 
 class CancelledError(Exception):
@@ -19,7 +19,7 @@ class CancelledError(Exception):
 
 
 class Job(Thread):
-    """One visitor's work; of all jobs one at a time does it.
+    """One visitor's work; only one job runs at a time.
 
     Args:
         work: Given the job; calls `check` where it may end early.

@@ -48,7 +48,7 @@ def build_page(place: Workplace, max_upload: str) -> gr.Blocks:
     return page
 
 
-def looks() -> dict[str, Any]:
+def theme_options() -> dict[str, Any]:
     """What `gr.mount_gradio_app` is told of fonts and colours, which contrast by 4.5 at least."""
     theme = gr.themes.Default(
         primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=("ui-monospace", "monospace")

@@ -16,7 +16,7 @@ from gradio import processing_utils
 
 from enhancement.app.guard import Guard
 from enhancement.app.networks import Networks
-from enhancement.app.page import build_page, looks
+from enhancement.app.page import build_page, theme_options
 from enhancement.app.visitors import Visitors
 from enhancement.app.workplace import Workplace
 from enhancement.errors import UserError
@@ -29,15 +29,17 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket that nobody else has.
 
     Raises:
-        UserError: The port is taken, or the host is not this machine.
+        UserError: The port is taken or is none, or the host is not this machine.
     """
+    if not 0 <= port < 1 << 16:  # getaddrinfo takes the remainder
+        raise UserError(f"--port: expected 0 to 65535, but got {port}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         taken = socket.socket(family)
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(address)
         taken.listen()
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"{host}:{port}: the page cannot be served there ({reason}); choose another --port"
@@ -80,7 +82,7 @@ def build_app(networks: Networks, root: Path, max_upload: str) -> Guard:
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
-        **looks(),
+        **theme_options(),
     )
     return Guard(app, visitors)
 

@@ -174,7 +174,7 @@ class OtherLoad:
 
     @staticmethod
     def _busy_seconds() -> float:
-        """What all cores have worked, or were taken from this machine, without this process."""
+        """Busy CPU seconds of the machine, stolen time included, without those of this process."""
         spent: Any = psutil.cpu_times()
         idle = spent.idle + getattr(spent, "iowait", 0.0)
         own: Any = psutil.Process().cpu_times()

@@ -13,7 +13,7 @@ from torch import nn
 from enhancement.archs.contract import contract_of
 from enhancement.commands.bench import machine, size_of
 from enhancement.config.blocks import Block
-from enhancement.config.building import build_light
+from enhancement.config.building import build_on_meta
 from enhancement.config.docs import argument_docs, summary
 from enhancement.config.files import read_file
 from enhancement.config.named_network import network_block
@@ -46,7 +46,7 @@ def show(text: str, size: str, as_json: bool) -> None:
 
 def facts_of(block: Block, width: int, height: int) -> dict[str, Any]:
     """All that is known of a network, and measured on an image of a size."""
-    build_light(block.build)  # refuses one that is too large
+    build_on_meta(block.build)  # refuses one that is too large
     network: nn.Module = block.build()
     declared = contract_of(network)
     return {

@@ -22,7 +22,8 @@ class Training:
     """How a run was trained.
 
     Attributes:
-        seconds: Time spent, without the pauses between interruptions; None where not recorded.
+        seconds: Time spent, without pauses between an interruption and the restart; None where not
+            recorded.
         loss: (iteration, total loss).
         psnr: (iteration, PSNR in dB) of the first validation set.
         validated: That set and the protocol, in words.

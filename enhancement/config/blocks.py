@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-from enhancement.compat import CRITERIA, Registry
-from enhancement.errors import UserError
+from enhancement.compat import CRITERIA, VGG_LAYERS, Registry
+from enhancement.errors import UserError, hint
 from enhancement.registry import (
     ARCH_REGISTRY,
     LOSS_REGISTRY,
@@ -26,7 +26,7 @@ from enhancement.registry import (
     run_length_arguments,
 )
 
-from .building import build_light, constructor_fault
+from .building import build_on_meta, constructor_fault
 from .json_schema import block_schema
 from .needs import NAMED, compared_by, taken_by
 from .signature import (
@@ -144,7 +144,7 @@ def buildable(kind: Any, given: dict[str, Any]) -> list[Fault]:
     """What is wrong with a block's keys and types or, where they are right, with its values."""
     if faults := argument_faults(kind, given):
         return faults
-    fault = constructor_fault(lambda: build_light(partial(kind, **deepcopy(given))))
+    fault = constructor_fault(lambda: build_on_meta(partial(kind, **deepcopy(given))))
     return [((), fault)] if fault else []
 
 
@@ -163,13 +163,37 @@ def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
     if given.get("reduction") == "none":
         return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
     if kind.__name__ == "PerceptualLoss":  # its weights are fetched when training starts
-        found, criterion = argument_faults(kind, given), given.get("criterion", "l1")
-        if not found and criterion not in CRITERIA:
-            found = [
-                (("criterion",), f"expected {', '.join(CRITERIA)}, but got {shown(criterion)}")
-            ]
-        return found
+        return argument_faults(kind, given) or list(_perceptual_faults(**given))
     return buildable(kind, given)
+
+
+def _perceptual_faults(
+    layer_weights: Any,
+    vgg_type: str = "vgg19",
+    perceptual_weight: float = 1.0,
+    style_weight: float = 0.0,
+    criterion: str = "l1",
+    **others: Any,
+) -> Iterator[Fault]:
+    """What BasicSR's PerceptualLoss would stumble over once it trains."""
+    if criterion not in CRITERIA:
+        yield ("criterion",), f"expected {', '.join(CRITERIA)}, but got {shown(criterion)}"
+    if vgg_type not in VGG_LAYERS:
+        yield ("vgg_type",), f"unknown network '{vgg_type}'; {hint(vgg_type, VGG_LAYERS)}"
+        return
+    if not isinstance(layer_weights, dict) or not layer_weights:
+        text = f"expected a weight for each layer, but got {shown(layer_weights)}"
+        yield ("layer_weights",), text
+        return
+    for layer, weight in layer_weights.items():
+        if layer not in VGG_LAYERS[vgg_type]:
+            text = f"{vgg_type} has no such layer; {hint(layer, VGG_LAYERS[vgg_type])}"
+            yield ("layer_weights", layer), text
+        elif isinstance(weight, bool) or not isinstance(weight, int | float):
+            yield ("layer_weights", layer), f"expected a number, but got {shown(weight)}"
+    if max(perceptual_weight, style_weight) <= 0:
+        text = "or style_weight must be above 0, or there is nothing to train"
+        yield ("perceptual_weight",), text
 
 
 def _schedule_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
@@ -191,7 +215,10 @@ def _metric_model(function: Any) -> type[BaseModel]:
 
 
 def _metric_faults(function: Any, given: dict[str, Any]) -> list[Fault]:
-    return faults_in(_metric_model(function), given)
+    found = faults_in(_metric_model(function), given)
+    if not found and given.get("input_order", "HWC") != "HWC":
+        found = [(("input_order",), f"expected 'HWC', but got {shown(given['input_order'])}")]
+    return found
 
 
 NETWORK = Registered(ARCH_REGISTRY)

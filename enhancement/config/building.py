@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from enhancement.errors import UserError
+from enhancement.errors import UserError, first_line
 from enhancement.weights.limits import MOST_MODULES, parts_limited, too_large
 
 
@@ -19,11 +19,11 @@ def constructor_fault(build: Callable[[], Any]) -> str | None:
     except (UserError, ValueError, TypeError, AssertionError, KeyError, IndexError) as error:
         return str(error) or type(error).__name__
     except Exception as error:  # of BasicSR's classes any
-        return f"cannot be built: {(str(error) or type(error).__name__).splitlines()[0]}"
+        return f"cannot be built: {first_line(error)}"
     return None
 
 
-def build_light(build: Callable[[], Any]) -> Any:
+def build_on_meta(build: Callable[[], Any]) -> Any:
     """Build a network or a loss without memory for its weights; BasicSR's few exceptions need it.
 
     Raises:

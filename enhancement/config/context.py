@@ -11,7 +11,7 @@ from enhancement.data.blocks import DatasetBlock
 from enhancement.device import resolve_num_gpu
 from enhancement.paths import inside
 
-from .datasets import choosing, validates_on_test
+from .datasets import selection_set, validates_on_test
 from .schema import Config
 
 
@@ -48,7 +48,7 @@ class RunContext:
     def selects_on_test(self) -> bool:
         """Whether checkpoints are chosen on images of a test set."""
         sets = self.config.datasets
-        by = choosing(sets)
+        by = selection_set(sets)
         held_out = by is not None and sets[by].options.get("subset")
         return (self.config.val.select_on_test and not held_out) or validates_on_test(sets)
 

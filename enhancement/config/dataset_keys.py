@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import Loading, Side
 from enhancement.data.mixed_dataset import MixedDataset, PartKeys
+from enhancement.data.pairing import check_template
 from enhancement.errors import UserError, hint
 from enhancement.registry import DATASET_REGISTRY
 
@@ -37,11 +38,6 @@ def _check_folder_name(name: str) -> None:
         raise UserError(f"names a folder: letters, digits and . _ + -; got {shown(name)}")
     if len(name.encode()) > LONGEST_FOLDER:
         raise UserError(f"names a folder: expected at most {LONGEST_FOLDER} bytes")
-
-
-def _check_template(text: str) -> None:
-    if not re.fullmatch(r"[^{}]*\{\}[^{}]*", text):
-        raise UserError(f"must hold {{}} once, but is {shown(text)}")
 
 
 Deviation = Annotated[float, Gt(0)]
@@ -91,7 +87,7 @@ class PairedImageKeys:
     dataroot_lq: str
     dataroot_gt: str
     io_backend: Storage
-    filename_tmpl: Annotated[str, held_to(_check_template)] = "{}"
+    filename_tmpl: Annotated[str, held_to(check_template)] = "{}"
     meta_info_file: str | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[Deviation, Deviation, Deviation] | None = None
@@ -182,7 +178,8 @@ def set_faults(key: str, given: Any) -> Iterator[Fault]:
             if key == "train" and own.get(name) is None:
                 yield (name,), f"missing; {given['type']} reads it"
     yield from _loading_faults(ours, key, own)
-    for name, part in (own.get("parts") or {}).items() if kind is MixedDataset else ():
+    parts = own.get("parts")
+    for name, part in parts.items() if kind is MixedDataset and isinstance(parts, dict) else ():
         for split in (
             split for split in (*FRACTIONS, "subset") if isinstance(part, dict) and split in part
         ):

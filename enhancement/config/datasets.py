@@ -18,6 +18,7 @@ from enhancement.data.paired_dataset import PairedOptions
 from enhancement.data.selection import included
 from enhancement.errors import UserError
 from enhancement.paths import locate, missing_hint
+from enhancement.units import counted
 
 from .building import constructor_fault
 from .dataset_keys import (
@@ -199,7 +200,7 @@ def _gt_files_of(kind: Any, given: dict[str, Any]) -> set[str]:
     return {sources[-1].where(sample[-1]) for sample in samples}
 
 
-def choosing(sets: Mapping[str, Any]) -> str | None:
+def selection_set(sets: Mapping[str, Any]) -> str | None:
     """The key of the set that checkpoints are chosen by: `val`, or else the first of its kind."""
     return "val" if "val" in sets else next((k for k in sets if phase_of(k) == "val"), None)
 
@@ -216,9 +217,23 @@ def shared_names(sets: Sets) -> Iterator[Fault]:
             )
 
 
+def learned_images(sets: Sets) -> Iterator[Fault]:
+    """Sets that hold images which are trained on; what is held out of a set is no such image."""
+    if "train" not in sets or any(sets["train"].options.get(share) for share in FRACTIONS):
+        return
+    learned = _gt_files(sets["train"])
+    for key, block in sets.items():
+        if key != "train" and (same := len(learned & _gt_files(block))):
+            yield (
+                (key,),
+                f"holds {counted(same, 'image')} that datasets.train trains on; name others, or "
+                f"hold some out by datasets.train.{phase_of(key)}_fraction",
+            )
+
+
 def validates_on_test(sets: Sets) -> bool:
     """Whether the set that checkpoints are chosen on holds images of a test set."""
-    chosen_by = choosing(sets)
+    chosen_by = selection_set(sets)
     if chosen_by is None:
         return False
     val = sets[chosen_by]

@@ -21,25 +21,26 @@ from .blocks import Block
 from .building import constructor_fault
 from .datasets import (
     Sets,
-    choosing,
     lacks_masks,
     largest_batch,
+    learned_images,
     missing_files,
+    selection_set,
     shared_names,
     unequal_fractions,
     validates_on_test,
 )
 from .needs import NAMED, Needs, asks_for_truth, compared_by
-from .network import network_misfits
+from .network import network_faults
 from .schema import Config
 from .sections import LOSS_SUFFIX, Train, Val
-from .signature import Fault, KeyPath
+from .signature import Fault, KeyPath, shown
 
 ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler"}
 MASK_MODELS = "`model_type: SegmentationModel` or `SegmentationGuidedModel`"
 
 
-def misfits(draft: Config, training: bool, files_of: set[str] | None) -> Iterator[Fault]:
+def section_faults(draft: Config, training: bool, files_of: set[str] | None) -> Iterator[Fault]:
     """What is wrong between the sections of an option file.
 
     Args:
@@ -50,13 +51,13 @@ def misfits(draft: Config, training: bool, files_of: set[str] | None) -> Iterato
     model = lookup(MODEL_REGISTRY, draft.model_type) if draft.model_type else None
     needs, train, sets = Needs.of(model), draft.train, draft.datasets or {}
     if train is not None:
-        yield from _under(("train",), _model_misfits(train, model))
+        yield from _under(("train",), _model_faults(train, model))
         yield from _under(("train",), _uneven_parts(train, sets))
-        yield from _under(("train",), _loss_misfits(train, draft.model_type, needs))
+        yield from _under(("train",), _loss_faults(train, draft.model_type, needs))
         yield from _under(("train",), _rehearse(train, get_device(draft.num_gpu)))
     if model and not is_ours(model) and draft.path and draft.path.init_network_g:
         yield ("path", "init_network_g"), f"{model.__name__} does not read it"
-    yield from _under(("datasets",), _set_misfits(sets, files_of))
+    yield from _under(("datasets",), _set_faults(sets, files_of))
     trained_on = sets.get("train")
     if needs.truth and training and trained_on and not trained_on.gives_truth:
         text = (
@@ -68,15 +69,15 @@ def misfits(draft: Config, training: bool, files_of: set[str] | None) -> Iterato
         for key in (key for key, found in sets.items() if lacks_masks(found)):
             text = f"has no masks, which {draft.model_type} needs; set dataroot_mask"
             yield ("datasets", key), text
-    yield from _selection_misfits(draft.val, draft.model_type, needs, sets)
-    yield from network_misfits(draft, needs, training, with_files=files_of is None)
+    yield from _selection_faults(draft.val, draft.model_type, needs, sets)
+    yield from network_faults(draft, needs, training, with_files=files_of is None)
 
 
 def _under(at: KeyPath, faults: Iterator[Fault]) -> Iterator[Fault]:
     return (((*at, *inner), text) for inner, text in faults)
 
 
-def _model_misfits(train: Train, model: Any) -> Iterator[Fault]:
+def _model_faults(train: Train, model: Any) -> Iterator[Fault]:
     """BasicSR's own models ignore what they do not know."""
     if model is None or is_ours(model):
         return
@@ -94,12 +95,14 @@ def _uneven_parts(train: Train, sets: Sets) -> Iterator[Fault]:
             yield ("accumulate",), text
 
 
-def _loss_misfits(train: Train, model_type: str, needs: Needs) -> Iterator[Fault]:
+def _loss_faults(train: Train, model_type: str, needs: Needs) -> Iterator[Fault]:
     """Each loss compares what the model gives it, and a model of masks has a loss of masks."""
     subjects = {name: compared_by(loss.kind) for name, loss in train.losses.items()}
     for name, subject in subjects.items():
         if fault := constructor_fault(partial(nn.ModuleDict, {name: nn.Identity()})):
             yield (f"{name}{LOSS_SUFFIX}",), f"cannot be the name of a loss: {fault}"
+        if name == "total":
+            yield (f"{name}{LOSS_SUFFIX}",), "cannot be the name of a loss: the sum has it"
         loss, kind = train.losses[name].type, train.losses[name].kind
         if subject in needs.losses and (needs.truth or not asks_for_truth(kind)):
             continue
@@ -129,12 +132,23 @@ def _rehearse(train: Train, device: torch.device) -> Iterator[Fault]:
         if fault := fault or constructor_fault(built[0].step):
             yield ("optim_g",), fault
             return
-        optimizer = built[0]
+        optimizer = train.optim_g.build(weights)  # as a schedule finds it when a run begins
     if train.scheduler is not None:
         total = train.total_iter or 1
         run = partial(_run_through, train.scheduler, optimizer, total)
-        if fault := constructor_fault(run):
+        if fault := _short_schedule(train.scheduler, total) or constructor_fault(run):
             yield ("scheduler",), fault
+
+
+def _short_schedule(schedule: Block, total: int) -> str | None:
+    """Why BasicSR's schedules of periods, or one of milestones, cannot be meant so."""
+    for key in ("periods", "milestones"):
+        given = schedule.options.get(key)
+        if isinstance(given, list) and not all(isinstance(n, int) for n in given):
+            return f"{key}: expected whole numbers, but got {shown(given)}"
+        if key == "periods" and isinstance(given, list) and sum(given) < total:
+            return f"its periods end at {sum(given)}, but total_iter is {total}"
+    return None
 
 
 def _run_through(schedule: Block, optimizer: torch.optim.Optimizer, total: int) -> None:
@@ -150,17 +164,19 @@ def _run_through(schedule: Block, optimizer: torch.optim.Optimizer, total: int) 
         scheduler.last_epoch = iteration - 1
         scheduler.step()
         for rate in map(float, scheduler.get_last_lr()):
-            if not math.isfinite(rate):
+            if not 0 <= rate < math.inf:
                 raise ValueError(f"the rate of iteration {iteration} is {rate}")
 
 
-def _set_misfits(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
+def _set_faults(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
     """Files that are not there, sets that leak into each other, batches beyond this machine."""
     for key, block in sets.items():
         if files_of is None or key in files_of:
             yield from _under((key,), missing_files(block))
     yield from unequal_fractions(sets)
     yield from shared_names(sets)
+    if files_of is None:
+        yield from learned_images(sets)
     if "train" in sets:
         needed, there = largest_batch(sets["train"]), psutil.virtual_memory().total
         if needed > there / 2:  # the next one is read ahead
@@ -171,10 +187,10 @@ def _set_misfits(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:
             yield ("train",), text
 
 
-def _selection_misfits(val: Val, model_type: str, needs: Needs, sets: Sets) -> Iterator[Fault]:
+def _selection_faults(val: Val, model_type: str, needs: Needs, sets: Sets) -> Iterator[Fault]:
     """`val.select_by` is a metric that validation scores, on images that are no test set."""
     protocol, chosen = get_protocol(val.protocol), val.select_by
-    by = choosing(sets)
+    by = selection_set(sets)
     chosen_on = sets[by] if by else None
     if by != "val" and "train" in sets and sets["train"].options.get("val_fraction"):
         chosen_on = sets["train"]  # of which it will be held out

@@ -13,7 +13,7 @@ from enhancement.weights.shipped import find_weights
 from .datasets import derive_sets
 from .dialect import is_dialect, translate
 from .files import FORCED, OptionFile, Options
-from .fit import misfits
+from .fit import section_faults
 from .schema import DRAFT, Config
 from .sections import LOSS_SUFFIX, LOSSES, losses_of
 from .signature import Fault, KeyPath, faults_in, validate
@@ -92,7 +92,7 @@ def faults_of(
     if training:
         yield from _completeness_faults(options)
     draft = validate(DRAFT, _without(options, [_as_written(at) for at, _ in faults]))
-    yield from misfits(draft, training, files_of)
+    yield from section_faults(draft, training, files_of)
 
 
 def _completeness_faults(options: Options) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from enhancement.errors import UserError
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 from .blocks import Block, buildable
-from .building import build_light
+from .building import build_on_meta
 from .plain_yaml import parse_yaml
 
 FLAG = "--network"
@@ -72,7 +72,7 @@ def named_network(text: str) -> NamedNetwork:
         UserError: No such network or argument, or it has weights, which a file must give.
     """
     block = network_block(text, FLAG)
-    if build_light(block.build).state_dict():
+    if build_on_meta(block.build).state_dict():
         raise UserError(f"{block.type} has weights; give --weights FILE")
     network: nn.Module = block.build()
     return NamedNetwork(block, network.eval())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +11,15 @@ import torch
 from torch import nn
 
 from enhancement.archs.contract import Network, contract_of
-from enhancement.errors import UserError, hint
+from enhancement.errors import UserError, first_line, hint, shortened
 from enhancement.paths import locate, missing_hint
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.parts import part_state
 from enhancement.weights.shipped import find_weights
-from enhancement.weights.state_dicts import misfits, own_names, read_weights
+from enhancement.weights.state_dicts import mismatches, own_names, read_weights
 
 from .blocks import Block
-from .building import build_light, constructor_fault
+from .building import build_on_meta, constructor_fault
 from .named_network import nothing_to_train
 from .needs import NAMED, Needs, compared_by, taken_by
 from .schema import Config
@@ -30,7 +31,7 @@ ALWAYS_GIVEN = ("lq", "gt", "output")  # what any loss may take by name
 PROBE_SIZE = 64
 
 
-def network_misfits(
+def network_faults(
     draft: Config, needs: Needs, training: bool, with_files: bool
 ) -> Iterator[Fault]:
     """What is wrong with the network, its parts and the weights that they start from.
@@ -62,13 +63,13 @@ def network_misfits(
     if training and draft.train and draft.train.precision == "fp16" and not declared.fp16:
         text = f"{found.type} is not known to compute in fp16; expected bf16 or fp32"
         yield ("train", "precision"), text
-    yield from _small_batches(draft, declared.smallest_batch) if training else ()
+    yield from _small_batches(draft, declared.smallest_batch, network) if training else ()
     if declared.gives != needs.gives and (training or needs.gives == "mask"):
         mask = needs.gives == "mask"
         expected = "a network that gives a mask" if mask else "`model_type: SegmentationModel`"
         yield ("network_g",), f"{found.type} under {draft.model_type}: expected {expected}"
     if training and draft.train is not None:
-        yield from _frozen_misfits(draft.train.frozen or {}, network, needs, with_files)
+        yield from _frozen_faults(draft.train.frozen or {}, network, needs, with_files)
     tries = {"pretrain_network_g": _try_pretrained, "init_network_g": _try_initial}
     for key, path in draft.path.model_dump(include=set(tries), exclude_none=True).items():
         if key not in missing and (training or key == "pretrain_network_g"):
@@ -86,8 +87,8 @@ def _taken(draft: Config, needs: Needs) -> Iterator[tuple[str, tuple[str, ...]]]
             yield loss.type, taken_by(loss.kind)
 
 
-def _small_batches(draft: Config, smallest: int) -> Iterator[Fault]:
-    """Batches, or the parts that they are computed in, of fewer images than a network trains on."""
+def _small_batches(draft: Config, smallest: int, network: nn.Module) -> Iterator[Fault]:
+    """Batches, or the parts that they are computed in, that are too small to train a network on."""
     sets, train = draft.datasets or {}, draft.train
     for stage in sets["train"].loading.stages if "train" in sets and train else ():
         computed = stage.batch_size // (train.accumulate if train else 1)
@@ -97,6 +98,33 @@ def _small_batches(draft: Config, smallest: int) -> Iterator[Fault]:
                 ("network_g",),
                 f"{text}, but got {computed}; set datasets.train.batch_size_per_gpu",
             )
+        size = stage.gt_size or sets["train"].options.get("gt_size")
+        if computed == 1 and size and not _normalises(network, size):
+            text = f"one image of {size} leaves a single value to normalise over"
+            yield ("network_g",), f"{text}; set batch_size_per_gpu or gt_size of datasets.train"
+
+
+def _normalises(network: nn.Module, size: int | list[int]) -> bool:
+    """Whether batch norm finds more than one value of a channel, training on one image of a size.
+
+    Args:
+        network: On the meta device, if it can be there.
+        size: A side, or height and width.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return True
+    declared, device = contract_of(network), next(network.parameters()).device
+    step, sides = declared.size_multiple, [size] * 2 if isinstance(size, int) else size
+    shape = [-(-max(n, declared.smallest_size) // step) * step for n in sides]
+    try:
+        with torch.no_grad():
+            deepcopy(network).train()(torch.zeros(1, 3, *shape, device=device))
+    except ValueError as error:
+        return "more than 1 value per channel" not in str(error)
+    except Exception:  # not every network computes on the meta device
+        return True
+    return True
 
 
 def _build(block: Block) -> nn.Module:
@@ -105,7 +133,7 @@ def _build(block: Block) -> nn.Module:
     Raises:
         UserError: It does not enhance images.
     """
-    network: nn.Module = build_light(block.build)
+    network: nn.Module = build_on_meta(block.build)
     if isinstance(network, Network):
         return network
     declared = contract_of(network)
@@ -120,7 +148,7 @@ def _build(block: Block) -> nn.Module:
         with torch.no_grad(), torch.device("meta"):
             output = contract_of(network.eval().to("meta"))(torch.zeros(shape))
     except Exception as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
+        why = first_line(error)
         raise UserError(f"does not take images (1, 3, H, W): {why}") from error
     if output.shape != shape:
         raise UserError(
@@ -146,7 +174,7 @@ def _missing(path: str) -> str | None:
     return None if file.is_file() else f"{file}: no such file; {missing_hint(path)}"
 
 
-def _frozen_misfits(
+def _frozen_faults(
     files: dict[str, str], network: nn.Module, needs: Needs, with_files: bool
 ) -> Iterator[Fault]:
     at, parts = ("train", "frozen"), dict(network.named_modules())
@@ -177,17 +205,17 @@ def _try_frozen(path: Path, name: str, network: nn.Module | None) -> None:
         load_segmentation(path)
         return
     state = part_state(path, name, network)
-    _refuse(path, f"does not fit {name}", misfits(network.get_submodule(name), state))
+    _refuse(path, f"does not fit {name}", mismatches(network.get_submodule(name), state))
 
 
 def _try_pretrained(network: nn.Module, path: Path, paths: PathBlock) -> None:
     state = own_names(network, read_weights(path, paths.param_key_g)[0])
-    _refuse(path, "does not fit", misfits(network, state, paths.strict_load_g))
+    _refuse(path, "does not fit", mismatches(network, state, paths.strict_load_g))
 
 
 def _refuse(path: Path, why: str, unfit: list[str]) -> None:
     if unfit:
-        raise UserError("\n".join(f"{path}: {why}: {text}" for text in unfit))
+        raise UserError("\n".join(f"{path}: {why}: {text}" for text in shortened(unfit)))
 
 
 def _try_initial(network: nn.Module, path: Path, _: PathBlock) -> None:

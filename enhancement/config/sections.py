@@ -103,7 +103,7 @@ class Train(Section):
     total_iter: Positive
     optim_g: Annotated[Block, OPTIMIZER]
     scheduler: Annotated[Block, SCHEDULER] | None = None
-    warmup_iter: int = -1
+    warmup_iter: Annotated[int, Ge(-1)] = -1
     ema_decay: Annotated[float, Ge(0), Lt(1)] = 0.0
     grad_clip: Annotated[float, Gt(0)] | None = None
     mixing_augs: MixingAugs | None = None

@@ -101,11 +101,9 @@ def _annotation(parameter: inspect.Parameter) -> Any:
     return Union[list[Any], float] if isinstance(default, list | tuple) else Any  # noqa: UP007
 
 
-def argument_faults(
-    function: Callable[..., Any], given: Mapping[str, Any], *more: Callable[..., Any]
-) -> list[Fault]:
-    """What is wrong with the keys and types of a block that one or more functions are given."""
-    return faults_in(arguments_model(function, *more), given)
+def argument_faults(function: Callable[..., Any], given: Mapping[str, Any]) -> list[Fault]:
+    """What is wrong with the keys and types of a block that a function is given."""
+    return faults_in(arguments_model(function), given)
 
 
 def validate(model: type[BaseModel], given: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from enhancement.data.sources import FolderSource
 from enhancement.data.splits import split_by_scene
 from enhancement.dataset_tools.image_sets import ImageSet
-from enhancement.errors import UserError
+from enhancement.errors import UserError, shortened
 from enhancement.files import copy_file, new_folder, write_text
 from enhancement.paths import inside
 
@@ -64,7 +64,7 @@ def _refuse(chosen: ImageSet, shares: dict[str, float]) -> None:
             f"{chosen.sources[0].root}: an LMDB or videos cannot be divided; name a folder"
         )
     if chosen.faults:
-        raise UserError("\n".join(chosen.faults[:10]))
+        raise UserError("\n".join(shortened(chosen.faults)))
     total = sum(shares.values())
     if not 0 < total < 1 or min(shares.values()) < 0:
         raise UserError(

@@ -103,7 +103,7 @@ def write_set(dataset: SynthesisDataset, folder: Path, count: int | None) -> Non
             caption = "  ".join(f"{k[:4]} {v:.2f}" for k, v in list(drawn.items())[:3])
             shown.append((caption, low, high))
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / "parameters.csv", text.getvalue())

@@ -61,7 +61,8 @@ def prepare(
         say: Told, once and in one line, why "auto" takes PyTorch on a CPU.
 
     Returns:
-        A network that is used as the one given; its outputs differ by at most 1e-4.
+        A network that is used as the one given; its outputs differ by at most 1e-4
+        (those of ill-conditioned networks by 1e-3).
 
     Raises:
         UserError: There is no such engine, or it was asked for by name and cannot compute the

@@ -22,6 +22,8 @@ from enhancement.inference.tiles import BoundedMemory
 PRECISIONS = ("fp32", "bf16", "fp16")
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
 BEYOND_WHITE = 2.0  # floats above it are no light that a sensor or a codec rounded past 1
+# two thumbnails' absolute differences, by the sum of their larger values: beyond, a new scene
+SCENE_CUT = 0.3
 DARK_SCENE = 0.01  # added to both thumbnails, so that noise in the dark is no change of scene
 
 
@@ -38,10 +40,8 @@ class FrameEnhancer:
             put into evaluation mode.
         device: Where to compute; None leaves the network where it is.
         smoothing: In [0, 1): the weight of the previous bilateral grid in an exponential moving
-            average, which keeps brightness from flickering. HDRNet only.
-        scene_cut: In (0, 1]: a frame that differs from the previous one by more starts a new
-            average. The difference is the sum of absolute differences of two thumbnails, divided
-            by the sum of their larger values.
+            average, which keeps brightness from flickering; a new scene starts a new one. HDRNet
+            only.
         precision: "fp32", "bf16" or "fp16" (the latter on a GPU only).
         ensemble: Average over 8 flips and rotations.
         max_memory: In bytes; see `BoundedMemory`.
@@ -57,7 +57,6 @@ class FrameEnhancer:
         network: nn.Module,
         device: torch.device | None = None,
         smoothing: float = 0.0,
-        scene_cut: float = 0.3,
         precision: str = "fp32",
         ensemble: bool = False,
         max_memory: int | None = None,
@@ -67,11 +66,8 @@ class FrameEnhancer:
         declared = contract_of(network)
         if declared.gives != "image":
             raise UserError(f"{declared.title} gives masks, not images; it enhances nothing")
-        if not 0 <= smoothing < 1 or not 0 < scene_cut <= 1:
-            raise UserError(
-                f"smoothing must be in [0, 1) and scene_cut in (0, 1], but got {smoothing} and "
-                f"{scene_cut}"
-            )
+        if not 0 <= smoothing < 1:
+            raise UserError(f"smoothing must be in [0, 1), but got {smoothing}")
         grid_network = network if isinstance(network, HDRNet) else None
         if smoothing and not grid_network:
             raise UserError(
@@ -107,7 +103,7 @@ class FrameEnhancer:
         fused = self.device.type == "cpu" and not ensemble
         self.by_grid = grid_network if smoothing or fused else None
         self.fuses, self.ensemble = fused and bool(grid_network), ensemble
-        self.precision, self.smoothing, self.scene_cut = precision, smoothing, scene_cut
+        self.precision, self.smoothing = precision, smoothing
         self.strength = strength
         self.reset()
 
@@ -190,7 +186,7 @@ class FrameEnhancer:
         before, self._thumbnail = self._thumbnail, thumbnail
         if self._grid is not None and before is not None:
             change = (thumbnail - before).abs().sum()
-            if change <= self.scene_cut * torch.maximum(thumbnail, before).sum():
+            if change <= SCENE_CUT * torch.maximum(thumbnail, before).sum():
                 grid = torch.lerp(grid, self._grid, self.smoothing)
         self._grid = grid
         return grid

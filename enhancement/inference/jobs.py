@@ -210,7 +210,8 @@ def _check(jobs: list[Job]) -> None:
             if path in sources:
                 raise UserError(f"{output}: is an input; choose another --out")
             if path in makers:
-                raise UserError(f"{output}: would come of both {makers[path]} and {job.source}")
+                both = f"{makers[path]} and {job.source}"
+                raise UserError(f"{output}: both {both} would be written there")
             makers[path] = job.source
             check_place(output, folders)
         if job.is_video:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from enhancement.archs.contract import Network
-from enhancement.errors import UserError
+from enhancement.errors import UserError, first_line
 from enhancement.files import require_file
 from enhancement.inference.conversion import OUTPUTS
 from enhancement.weights.meta import checked_meta
@@ -80,8 +80,8 @@ def _session_of(graph: str | bytes, name: str) -> InferenceSession:
     try:
         return open_session(graph, gpu=True)
     except Exception as error:  # onnxruntime's own kinds of error share no base
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{name}: cannot be read as an ONNX network ({reason})") from error
+        why = first_line(error)
+        raise UserError(f"{name}: cannot be read as an ONNX network ({why})") from error
 
 
 def _require_graph(path: str | Path) -> None:
@@ -96,6 +96,35 @@ def _require_graph(path: str | Path) -> None:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _refuse_other_files(path: str | Path) -> None:
+    """Refuse a graph whose tensors lie in other files: a file chooses no other one to read.
+
+    Raises:
+        UserError: It is one.
+    """
+    import onnx
+    from onnx.external_data_helper import uses_external_data
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception:  # protobuf's own: what is wrong is said when the graph is opened
+        return
+    pending: list[Any] = [model.graph, *model.functions]
+    while pending:
+        part = pending.pop()
+        given = [a for node in part.node for a in node.attribute]
+        sparse = [*getattr(part, "sparse_initializer", ()), *(a.sparse_tensor for a in given)]
+        tensors = [*getattr(part, "initializer", ()), *(a.t for a in given)]
+        tensors += [t for a in given for t in a.tensors]
+        tensors += [t for both in sparse for t in (both.values, both.indices)]
+        if any(map(uses_external_data, tensors)):
+            raise UserError(
+                f"{path}: keeps weights in other files, which are not read; save it as one file "
+                f"(onnx.save_model with save_as_external_data=False)"
+            )
+        pending += [a.g for a in given if a.HasField("g")] + [g for a in given for g in a.graphs]
 
 
 def _meta(texts: dict[str, str], where: str) -> dict[str, Any]:
@@ -135,6 +164,7 @@ class OnnxNetwork(Network):
         name = "the graph" if isinstance(graph, bytes) else str(graph)
         if not isinstance(graph, bytes):
             _require_graph(graph)
+            _refuse_other_files(graph)
         self._graph = graph if isinstance(graph, bytes) else str(Path(graph).absolute())
         self.session = _session_of(self._graph, name)
         inputs = self.session.get_inputs()
@@ -167,7 +197,7 @@ class OnnxNetwork(Network):
         try:
             return run_session(self.session, image)
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
+            size = f"{image.shape[-1]}x{image.shape[-2]}"
             raise UserError(
-                f"the ONNX network does not take {image.shape[-1]}x{image.shape[-2]} ({reason})"
+                f"the ONNX network does not take {size} ({first_line(error)})"
             ) from error

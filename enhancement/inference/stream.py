@@ -70,7 +70,7 @@ def enhance_frames(
         ahead: How many frames may wait before and after the enhancer.
 
     Raises:
-        UserError: Whatever decoding or enhancing raises, in the caller's thread.
+        Exception: Whatever decoding or enhancing raises, in the caller's thread.
     """
     decoded = read_ahead(frames, ahead)
     yield from read_ahead((enhancer(frame) for frame in decoded), ahead)

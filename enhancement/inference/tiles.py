@@ -212,7 +212,7 @@ class BoundedMemory(Network):
         with tile_context(record):
             if not contract_of(self.for_tiles).survey(whole) and self._has_statistics(whole):
                 record.clear()
-                share = (pixels / (whole.shape[-2] * whole.shape[-1])) ** 0.5
+                share = min(1.0, pixels / (whole.shape[-2] * whole.shape[-1])) ** 0.5
                 # nearest neighbours: averaging would remove noise and so change the statistics
                 size = [max(1, int(n * share)) for n in whole.shape[-2:]]
                 enhance(self.for_tiles, F.interpolate(whole, size, mode="nearest-exact"))

@@ -86,6 +86,7 @@ def enhance_camera(
     done = enhance_frames(frames, lambda item: (item[0], enhancer(item[1])))
     try:
         sink.write(first[0], enhancer(first[1]))
+        progress()
         with suppress(KeyboardInterrupt):
             for timestamp, frame in done:
                 sink.write(timestamp, frame)

@@ -60,7 +60,7 @@ class VideoSink:
         self.temporary = temporary_for(path)
         self.matrix = source.matrix if source else BT601
         self.range = source.range if source else NARROW
-        self.beside: Companions | None = None
+        self.companions: Companions | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.container = av.open(f"file:{self.temporary}", "w")
@@ -70,12 +70,12 @@ class VideoSink:
             self.stream.codec_context.time_base = time_base
             if source:
                 copy_description(source.stream, self.stream)
-                self.beside = Companions(source, self.container, path.suffix.lower())
+                self.companions = Companions(source, self.container, path.suffix.lower())
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abandon()
             raise self._fault(error) from error
         self.left_out = ["transparency"] if source and source.has_alpha else []
-        self.left_out += self.beside.left_out if self.beside else []
+        self.left_out += self.companions.left_out if self.companions else []
         self._started = False
 
     def _start(self, frame: Frame) -> None:
@@ -114,8 +114,8 @@ class VideoSink:
             )
             picture.pts, picture.time_base = timestamp, self.time_base
             self.container.mux(self.stream.encode(picture))
-            if self.beside:
-                self.beside.copy_until(float(timestamp * self.time_base))
+            if self.companions:
+                self.companions.copy_until(float(timestamp * self.time_base))
         except (av.error.FFmpegError, OSError) as error:
             raise self._fault(error) from error
 
@@ -127,8 +127,8 @@ class VideoSink:
         """
         try:
             self.container.mux(self.stream.encode(None))
-            if self.beside:
-                self.beside.copy_until(float("inf"))
+            if self.companions:
+                self.companions.copy_until(float("inf"))
             self.container.close()
             flush_to_disk(self.temporary)  # before its name says that it is whole
             self.temporary.replace(self.path)
@@ -137,8 +137,8 @@ class VideoSink:
 
     def abandon(self) -> None:
         """Remove what was written, unless it was finished."""
-        if self.beside:
-            self.beside.close()
+        if self.companions:
+            self.companions.close()
         with suppress(Exception):
             self.container.close()
         with suppress(OSError):  # a parent of the path is a file

@@ -105,8 +105,10 @@ class VideoSource:
                 if frame.is_corrupt:
                     raise self._cut_off(last)
                 frame.pts = next(times, None) if times else frame.pts
-                if frame.pts is None or (i and frame.pts <= last):
+                if frame.pts is None:
                     frame.pts = last + tick if i else start
+                elif i and frame.pts <= last:  # given twice: the frames after it keep their times
+                    frame.pts = last + 1
                 rgb: Frame = rgb_frame(frame, self.deep, self.matrix, self.range)
                 if rgb.shape != (size or rgb.shape):
                     raise UserError(f"{self.path}: its frames change size; split it there")

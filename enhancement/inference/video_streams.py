@@ -1,4 +1,4 @@
-"""What a video file holds beside its picture: sound, subtitles, attachments and chapters."""
+"""The other streams of a video file: sound, subtitles, attachments and chapters."""
 
 from __future__ import annotations
 

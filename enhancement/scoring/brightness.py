@@ -98,7 +98,7 @@ def sweep_table(found: Sweep) -> str:
 def _as_csv(found: Sweep) -> str:
     metrics = next(iter(found.values())).metrics
     text = io.StringIO()
-    writer = csv.writer(text)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["protocol", "dataset", "level", *metrics, *(f"input_{m}" for m in metrics)])
     for level, scores in found.items():
         means = [*scores.mean().values(), *scores.mean("input").values()]

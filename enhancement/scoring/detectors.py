@@ -1,4 +1,4 @@
-"""Detectors of a user's: torchvision's, recognised by their weights, and ONNX graphs."""
+"""Detectors that users supply: torchvision's, recognised by their weights, and ONNX graphs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enhancement.data.boxes import CLASSES
 from enhancement.errors import UserError
 from enhancement.files import require_file
 from enhancement.inference.onnx_network import ONNX, open_session
-from enhancement.weights.state_dicts import misfits, read_weights
+from enhancement.weights.state_dicts import mismatches, read_weights
 
 COCO = {  # COCO's number of each of ExDark's classes
     **{"Bicycle": 2, "Boat": 9, "Bottle": 44, "Bus": 6, "Car": 3, "Cat": 17},
@@ -95,7 +95,7 @@ def _fitting(builder: str, state: Mapping[str, Tensor]) -> nn.Module | None:
     own = network.state_dict()
     counters = {key: value for key, value in own.items() if key.endswith(COUNTERS)}
     whole = {**counters, **state}
-    if misfits(network, whole):
+    if mismatches(network, whole):
         return None
     network.load_state_dict(whole)
     return network

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from enhancement.data.base_dataset import shortened
 from enhancement.data.clips import ClipSource
 from enhancement.data.images import Array, to_float
 from enhancement.data.masks import THRESHOLD, foreground
 from enhancement.data.pairing import check_sizes, pair_by_name
 from enhancement.data.sources import Source, open_source
-from enhancement.errors import UserError, naming
+from enhancement.errors import UserError, naming, shortened
 from enhancement.paths import locate
 from enhancement.scoring.clips import Frame, score_clips
 from enhancement.scoring.evaluation import Row, Scorer, Scores

@@ -58,7 +58,8 @@ class Metric:
 
     @property
     def costly(self) -> bool:
-        """Whether it is computed only where it is asked for, because it runs a network."""
+        """Whether it is computed only where it is asked for, because it needs weights or a
+        package that may be missing."""
         return self.load is not None
 
     def prepare(self, device: torch.device) -> None:

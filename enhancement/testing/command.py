@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from enhancement import distributed
 from enhancement.config.named_network import HELP as NETWORK_HELP
 from enhancement.device import add_threads, use_threads
-from enhancement.errors import command_line
+from enhancement.errors import UserError, command_line
 from enhancement.inference.engines import ENGINES
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.protocols import protocols_for
@@ -19,6 +20,8 @@ from enhancement.scoring.protocols import protocols_for
 from .plan import make_plan
 from .report import report
 from .score import score
+
+GPUS = r"|(\d+|(GPU|MIG)-[\w/-]+)(,(\d+|(GPU|MIG)-[\w/-]+))*"  # as CUDA_VISIBLE_DEVICES takes them
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -88,5 +91,7 @@ def main() -> None:
     """The command."""
     arguments = parse()
     if arguments.gpus is not None:
+        if not re.fullmatch(GPUS, arguments.gpus):
+            raise UserError(f"--gpus: expected numbers such as 0,1, but got '{arguments.gpus}'")
         os.environ["CUDA_VISIBLE_DEVICES"] = arguments.gpus  # read when CUDA starts
     test(arguments)

@@ -83,9 +83,10 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """The name of what is scored: the network's, the option file's run, the weights' or file's.
+        """The name that results are filed under.
 
-        The network's where it has no weights.
+        That of the run in the option file; of a network without weights; or the name that is
+        stored in the weights, or else their file's.
         """
         if self.config and not self.named:
             return self.config.name

@@ -9,8 +9,8 @@ from typing import Any
 class Interrupt:
     """The first Ctrl-C, SIGTERM or SIGUSR1 (a cluster's warning) lets the iteration finish.
 
-    A second one of its kind does what it does without us, unless repeats are ignored: a launcher
-    passes on a signal that the processes had already, and ends those that hang itself.
+    A repeated signal has its default effect, unless repeats are ignored: a launcher passes on a
+    signal that the processes have received already, and kills those that hang.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)

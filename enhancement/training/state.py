@@ -8,7 +8,7 @@ from typing import Any
 
 from enhancement import distributed
 from enhancement.config.context import RunContext
-from enhancement.errors import UserError
+from enhancement.errors import UserError, first_line
 from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.randomness import random_states, restore_random_states, seed_process
 from enhancement.weights import storage
@@ -18,6 +18,8 @@ from enhancement.weights.state_dicts import on_cpu, read_weights
 from .run import Run
 from .run_folder import latest_state, previous_state, prune
 from .stretching import advance, differs_in_length, put_back, rates_of
+
+KEEPS_MORE = ("amsgrad", "centered")  # options by which optimisers keep further moments
 
 logger = logging.getLogger("enhancement")
 
@@ -182,7 +184,7 @@ def restore(
         stretched = own and any(map(differs_in_length, model.schedulers, state["schedulers"]))
         _load(model, state, anew=stretched or not own)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UserError(f"{path}: does not fit this run's options ({reason})") from error
     random = state["rng"] if isinstance(state["rng"], list) else [state["rng"]]
     if context.rank < len(random):
@@ -215,6 +217,9 @@ def _load(model: EnhancementModel, state: State, anew: bool) -> None:
         rates = rates_of(optimizer)
         if content["param_groups"][0].keys() - {"params"} - rates[0].keys():
             raise ValueError(f"its optimiser is no {type(optimizer).__name__}")
+        for flag in KEEPS_MORE:
+            if bool(content["param_groups"][0].get(flag)) != bool(rates[0].get(flag)):
+                raise ValueError(f"its optimiser had another {flag}")
         optimizer.load_state_dict(content)
         if anew:
             put_back(optimizer, rates)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from enhancement import distributed
-from enhancement.config.datasets import choosing
+from enhancement.config.datasets import selection_set
 from enhancement.data.images import save_picture
 from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.paths import inside
@@ -25,8 +25,8 @@ IMAGES_SHOWN = 4
 
 
 def validate(run: Run) -> None:
-    """Score every validation set; keep the weights where `choosing`'s score is the best yet."""
-    chooses = choosing(run.validation)
+    """Score every validation set; keep the weights where that of `selection_set` is best yet."""
+    chooses = selection_set(run.validation)
     for key, loader in run.validation.items():
         if not isinstance(run.model, EnhancementModel):
             _validate_basicsr(run, loader)

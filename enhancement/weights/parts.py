@@ -8,7 +8,7 @@ from torch import nn
 
 from enhancement.errors import UserError
 
-from .state_dicts import State, misfits, own_names, read_weights
+from .state_dicts import State, mismatches, own_names, read_weights
 
 
 def part_state(path: str | Path, name: str, network: nn.Module) -> State:
@@ -25,7 +25,7 @@ def load_part(network: nn.Module, path: str | Path, name: str) -> None:
         UserError: The file does not fit it.
     """
     part, state = network.get_submodule(name), part_state(path, name, network)
-    faults = misfits(part, state)
+    faults = mismatches(part, state)
     if faults:
         raise UserError(f"{path}: does not fit {name}: {'; '.join(faults[:3])}")
     part.load_state_dict(state)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
+from enhancement.terminal import printable
 
 from .meta import checked_meta
 from .shipped import find_weights
@@ -107,7 +108,7 @@ def _read_folder(folder: Path, key: str | None) -> State:
     return {f"{path.stem}/{n}": v for path, state in states.items() for n, v in state.items()}
 
 
-def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
+def mismatches(network: nn.Module, state: State, strict: bool = True) -> list[str]:
     """What keeps a state dict from fitting a network; empty where it fits.
 
     Args:
@@ -125,8 +126,8 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
             faults.append(f"has {len(unknown)} unknown entries ({_some(unknown)})")
     elif not own.keys() & state.keys():
         faults.append("shares no entry with the network")
-    for name in own.keys() & state.keys():
-        if own[name].shape != state[name].shape:
+    for name in own:
+        if name in state and own[name].shape != state[name].shape:
             faults.append(
                 f"{name} has shape {tuple(state[name].shape)}, expected {tuple(own[name].shape)}"
             )
@@ -134,8 +135,8 @@ def misfits(network: nn.Module, state: State, strict: bool = True) -> list[str]:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first names."""
-    names = sorted(names)
+    """The first names, on one line whatever they hold."""
+    names = [printable(name).replace("\n", "\\n") for name in sorted(names)]
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
@@ -163,7 +164,7 @@ def load_weights(
     """
     state, meta = read_weights(path, key)
     state = own_names(network, state)
-    faults = misfits(network, state, strict)
+    faults = mismatches(network, state, strict)
     if faults:
         raise UserError(f"{path}: does not fit {type(network).__name__}: {'; '.join(faults[:3])}")
     network.load_state_dict(state, strict=strict)

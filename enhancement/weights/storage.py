@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from enhancement.errors import UserError
+from enhancement.errors import UserError, first_line
 from enhancement.files import (
     flush_to_disk,
     keep_as,
@@ -23,7 +24,7 @@ from enhancement.files import (
 from enhancement.weights import tensor_files
 from enhancement.weights.limits import ROOM, memory_limited
 
-ASKED_FOR = re.compile(r"(?<=GLOBAL )\S+")  # by a pickle, in the words of PyTorch
+ASKED_FOR = re.compile(r"(?<=GLOBAL )\S+")  # the global that PyTorch names when it refuses a pickle
 CHECKSUMS = "checksums.json"  # {file: the SHA-256 it has, or had before its last replacement}
 
 
@@ -118,7 +119,8 @@ def read(path: str | Path) -> dict[str, Any]:
             raise UserError(
                 f"{path}: is damaged: its checksum is not the one in {CHECKSUMS} beside it"
             )
-        with memory_limited(ROOM + 4 * path.stat().st_size):
+        with memory_limited(ROOM + 4 * path.stat().st_size), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, of damaged files, which are refused below
             if path.suffix == tensor_files.SUFFIX:
                 content = tensor_files.unpack(path)
             else:
@@ -137,8 +139,7 @@ def read(path: str | Path) -> dict[str, Any]:
     except UserError:
         raise
     except Exception as error:  # what the unpickler makes of a damaged file has no common base
-        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = text.splitlines()[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{path}: cannot be read as weights ({reason})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dictionary of tensors, got {type(content).__name__}")

@@ -60,6 +60,14 @@ class TestCamera:
         assert page.has_launched
 
 
+def test_a_port_that_is_none_is_refused():
+    pytest.importorskip("gradio", reason="enhance app needs Gradio")
+    from enhancement.app.server import bind
+
+    with pytest.raises(UserError, match="--port: expected 0 to 65535, but got 99999"):
+        bind("127.0.0.1", 99999)
+
+
 class TestChoices:
     def test_every_shipped_file_is_offered_with_what_it_is_for(self):
         assert PURPOSES.keys() == shipped_weights().keys()

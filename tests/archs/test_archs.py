@@ -16,7 +16,7 @@ from enhancement.archs.contract import Network, contract_of
 from enhancement.inference.run import pad_for, run_padded
 from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.weights.recognise import recognise
-from enhancement.weights.state_dicts import misfits, read_weights
+from enhancement.weights.state_dicts import mismatches, read_weights
 
 PARTS = {"blgm_arch", "wsgm_arch"}  # of another network; they do not map an image alone
 SIZES = ((1, 1), (2, 3), (8, 8), (37, 53))
@@ -100,7 +100,7 @@ class TestEveryNetwork:
             pytest.skip("nothing to save")
         torch.save({"params": network.state_dict()}, tmp_path / "w.pth")
         other = copy.deepcopy(build(name)).eval()
-        assert misfits(other, network.state_dict()) == []
+        assert mismatches(other, network.state_dict()) == []
         other.load_state_dict(read_weights(tmp_path / "w.pth")[0], strict=True)
         x = image(20, 28)
         with torch.inference_mode():

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import pytest
 import torch
 
@@ -48,6 +49,7 @@ def test_threads_are_those_asked_for(enhance):
         options = ("--threads", "3", "--sizes", "32x32", "--frames", "1")
         _, out, _ = enhance("bench", "AODNet", *options)
         assert ", 3 threads;" in out.splitlines()[0]
+        assert cv2.getNumThreads() == 3
         assert "Other programs" in out.splitlines()[-1]
         assert torch.get_num_threads() == 3
     finally:

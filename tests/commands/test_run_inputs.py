@@ -41,7 +41,7 @@ class TestInputs:
         write_image(folder / "deep/a.png", picture(9, 24, 32))
         status, _, err = run("in/a.png", "in/deep/a.png", "-o", "out")
         assert status == 2
-        assert "out/a.png: would come of both in/a.png and in/deep/a.png" in err
+        assert "out/a.png: both in/a.png and in/deep/a.png would be written there" in err
 
     def test_a_pattern_below_a_folder_with_brackets(self, run, folder):
         status, _, _ = run("in/[2024]/*.png", "-o", "out")

@@ -90,7 +90,7 @@ def test_use_image_scores_rounded_images(published):
         ("project: low_light", "projct: low_light", "logger.wandb.projct: unknown key; did you"),
         ("type: RetinexFormer", "type: MST", "network_g.type: unknown arch"),
         ("port: 29500", "port: 99999999", "dist_params.port: expected less than"),
-        ("'{}'", "'x'", "filename_tmpl must hold {} once, but is 'x'"),
+        ("'{}'", "'x'", "filename_tmpl: must hold {} once, but is 'x'"),
         ("geometric_augs", "geometric_aug", "datasets.train.geometric_aug: unknown key"),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 import yaml
 from helpers import tiny_options
 
-from enhancement.config.building import build_light
+from enhancement.config.building import build_on_meta
 from enhancement.config.files import LONGEST_CHAIN, MOST_FILES
 from enhancement.config.load import load_config
 from enhancement.config.plain_yaml import LONGEST_FILE, parse_yaml
@@ -224,5 +224,5 @@ class TestValues:
 
 def test_the_limit_on_networks_is_lifted_afterwards():
     with pytest.raises(UserError, match="too large"):
-        build_light(lambda: torch.nn.Linear(2**20, 2**20))
-    assert build_light(lambda: torch.nn.Linear(2, 3)).weight.is_meta
+        build_on_meta(lambda: torch.nn.Linear(2**20, 2**20))
+    assert build_on_meta(lambda: torch.nn.Linear(2, 3)).weight.is_meta

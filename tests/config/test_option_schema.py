@@ -30,6 +30,8 @@ UNSEEN = (
     "phase: expected 'train'",
     "expected a key such as",
     "reduction: ",
+    "input_order: ",
+    "vgg_opt.layer_weights",
 )
 SEEN = [
     (changes, text)

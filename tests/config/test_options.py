@@ -50,7 +50,7 @@ class TestShippedFiles:
     @pytest.mark.parametrize("dataset", DATASETS)
     def test_every_network_trains_on_every_dataset(self, dataset, monkeypatch):
         # networks are built by the tests of their own files, once each
-        monkeypatch.setattr(fit, "network_misfits", lambda *_, **__: iter(()))
+        monkeypatch.setattr(fit, "network_faults", lambda *_, **__: iter(()))
         sets, unpaired = [], OptionFile(OPTIONS / f"datasets/{dataset}.yml").options["datasets"]
         unpaired = unpaired["train"]["type"] == "UnpairedDataset"
         for path in NETWORKS:

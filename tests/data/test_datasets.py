@@ -1,5 +1,6 @@
 """Crops, caching and what happens to files that cannot be used."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -44,6 +45,15 @@ class TestCuts:
         dataset = paired(pairs, "train", gt_size=[16, 40])
         shapes = {dataset[SampleIndex(0, e)]["gt"].shape for e in range(12)}
         assert shapes == {(3, 16, 40)}
+        whole = paired(pairs, "train", gt_size=[48, 64])
+        turned = {whole[SampleIndex(0, e)]["gt"].numpy().tobytes() for e in range(24)}
+        assert len(turned) == 4  # as it is, mirrored, flipped, and upside down
+
+    def test_images_are_enlarged_by_cubic_interpolation(self, pairs):
+        image = paired(pairs)[0]["gt"].permute(1, 2, 0).numpy()
+        expected = cv2.resize(image, (128, 96), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+        found = paired(pairs, resize=[96, 128])[0]["gt"].permute(1, 2, 0).numpy()
+        np.testing.assert_allclose(found, expected, atol=1 / 255)
 
     def test_resize_and_central_cut(self, pairs):
         assert paired(pairs, resize=[30, 44])[0]["gt"].shape == (3, 30, 44)

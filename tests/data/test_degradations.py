@@ -64,6 +64,9 @@ class TestSynthesis:
         whole = degrade(flat, Frame(0, 0, 40, 60), rng)[0]
         assert whole[20, 30, 0] == pytest.approx(0.9, abs=0.01)
         assert whole[0, 0, 0] < 0.4
+        square = (9.5**2 + 14.5**2) / (20**2 + 30**2)  # of the radius there, 1 in the corners
+        share = srgb_to_linear(whole[10, 15, 0]) / srgb_to_linear(np.float32(0.9))
+        assert share == pytest.approx(1 - 0.9 * square, abs=0.03)
         cut = degrade(flat[5:15, 7:27], Frame(5, 7, 40, 60), rng)[0]
         np.testing.assert_allclose(cut, whole[5:15, 7:27], atol=1e-6)
 

@@ -1,5 +1,7 @@
 """Several datasets as one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from dataset_blocks import paired, synthesis
@@ -91,6 +93,9 @@ def test_a_batch_has_what_all_of_its_images_have(two):
     (batch,) = train_loader(block, 1, 0, 0, 0, 1)
     assert batch["gt"].shape == (16, 3, 16, 16)
     assert "mask" not in batch
+    masked_first = dict(reversed(block.options["parts"].items()))
+    mixture = replace(block, options={**block.options, "parts": masked_first}).build()
+    assert mixture.masks is None
 
 
 def test_what_is_held_out_is_taken_once_and_whole(two):

@@ -83,6 +83,14 @@ class TestSubsets:
         with pytest.raises(UserError, match=r"no image '11'; did you mean '1'"):
             synthesis(pairs, include=["11"])
 
+    def test_include_takes_names_with_their_folder(self, pairs):
+        for folder in ("a", "b"):
+            write_image(pairs / f"high/{folder}/1.png", np.zeros((48, 64, 3), np.uint8))
+        dataset = synthesis(pairs, include=["a/1"])
+        assert [s["gt_path"].split("/")[-2:] for s in dataset] == [["a", "1.png"]]
+        with pytest.raises(UserError, match=r"'1' names .* and .*; say which"):
+            synthesis(pairs, include=["1"])
+
     @pytest.mark.data
     def test_lol_v1_leaves_a_tenth_of_its_scenes_out(self, real_data):
         from enhancement.data.splits import scenes

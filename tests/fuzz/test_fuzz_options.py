@@ -10,7 +10,7 @@ from helpers import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enhancement.config.building import build_light
+from enhancement.config.building import build_on_meta
 from enhancement.config.files import OptionFile
 from enhancement.config.load import load_config
 
@@ -113,9 +113,9 @@ def folder(tmp_path_factory):
 def check_and_build(path):
     """Check a file; what passes is built, as far as no memory is needed."""
     config = load_config(path, files_of=set())
-    build_light(config.network_g.build)
+    build_on_meta(config.network_g.build)
     for loss in config.training.losses.values():
-        build_light(loss.build)
+        build_on_meta(loss.build)
     config.training.optim_g.build([torch.nn.Parameter(torch.zeros(1, 1))])
     assert config.resolved["name"] == config.name
 

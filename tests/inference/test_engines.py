@@ -192,9 +192,10 @@ class TestAskedForByName:
         with pytest.raises(UserError, match=f"--engine onnx: cannot compute AODNet: .*{reason}"):
             prepare(network("AODNet"), torch.device(device), "onnx", **options)
 
-    def test_what_cannot_be_converted_is_refused(self):
+    def test_what_cannot_be_converted_is_refused(self, capfd):
         with pytest.raises(UserError, match=r"--engine onnx: cannot compute LNetGIE: .* not supp"):
             prepare(network("LNetGIE"), CPU, "onnx")
+        assert capfd.readouterr() == ("", "")  # where an image may be written
 
     def test_pytorch_computes(self, cache):
         made = network("AODNet")
@@ -209,6 +210,13 @@ class TestAskedForByName:
 
 
 class TestCache:
+    def test_a_graph_is_that_of_its_processor(self, monkeypatch):
+        made = network("AODNet")
+        before = fingerprint(made)
+        assert fingerprint(made) == before
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+        assert fingerprint(made) != before
+
     def start(self):
         """A prepared network, and how often PyTorch was called to convert and check it."""
         made = Counted()

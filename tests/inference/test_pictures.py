@@ -1,6 +1,7 @@
 """Image files keep what people put in them."""
 
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image, ImageCms
 
 from enhancement.data.images import upright
 from enhancement.errors import UserError
-from enhancement.inference.pictures import encode_picture, read_picture
+from enhancement.inference.pictures import Picture, encode_picture, read_picture
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -170,3 +171,12 @@ def test_a_cameras_preview_is_no_second_page(tmp_path):
     read = read_picture(path)
     assert np.abs(read.pixels.astype(int) - picture(0)).mean() < 5
     assert read_picture(through(path, "out.jpg")).pixels.shape == read.pixels.shape
+
+
+def test_jpegs_keep_their_colours_and_detail():
+    """Quality 95, and a colour for each pixel."""
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, ::2, 0] = pixels[:, 1::2, 2] = 200
+    content = encode_picture(Picture(pixels), Path("a.jpg"))
+    made = np.asarray(Image.open(io.BytesIO(content)))
+    assert np.abs(made.astype(int) - pixels).max() < 30

@@ -133,6 +133,17 @@ class TestOutOfMemory:
         assert made.seen[0] == (1, 3, 400, 600)
         assert len(made.seen) > 4
 
+    def test_statistics_are_never_taken_of_more_pixels_than_failed(self):
+        class ByMean(Needy):
+            def forward(self, x):
+                return super().forward(x) * global_statistics(lambda: x.mean())
+
+        made, x = ByMean(99 * 800, ERRORS[0]), image(100, 800)
+        BoundedMemory(made)(x)
+        sizes = [height * width for _, _, height, width in made.seen]
+        assert sizes[0] == max(sizes) == 100 * 800
+        assert min(sizes) < 50 * 800
+
     def test_a_batch_is_taken_one_by_one_first(self):
         made, x = Needy(200 * 200, ERRORS[0]), image(200, 200).repeat(3, 1, 1, 1)
         torch.testing.assert_close(BoundedMemory(made)(x), x)
@@ -187,7 +198,7 @@ class TestMaxMemory:
     def test_bytes_are_read(self, text, count):
         assert parse_bytes(text) == count
 
-    @pytest.mark.parametrize("text", ["", "4 TB", "GB", "-1GB", "0"])
+    @pytest.mark.parametrize("text", ["", "4 TB", "GB", "-1GB", "0", "0.5"])
     def test_other_texts_are_refused(self, text):
         with pytest.raises(UserError, match="expected memory as 4GB or 500MB"):
             parse_bytes(text)

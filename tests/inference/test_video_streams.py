@@ -1,4 +1,4 @@
-"""What a video file holds beside its picture is kept, or named."""
+"""The other streams of a video file are kept, or named."""
 
 from fractions import Fraction
 

@@ -20,10 +20,6 @@ from enhancement.testing import command as tester
 
 CPU = torch.device("cpu")
 KINDS = ("Cat", "Dog")
-RECOGNISED = (
-    *("ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_fpn"),
-    *("fcos_resnet50_fpn", "retinanet_resnet50_fpn_v2"),
-)
 HEIGHT, WIDTH = 96, 192
 GAMMA = 0.3  # that brightens the images again
 CORNERS = torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])

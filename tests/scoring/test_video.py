@@ -12,7 +12,7 @@ from enhancement.errors import UserError
 from enhancement.scoring.clips import score_clips
 from enhancement.scoring.evaluation import Scorer, Scores
 from enhancement.scoring.protocols import VIDEO
-from enhancement.scoring.temporal import Clip, MotionTracker, flicker, warping_error
+from enhancement.scoring.temporal import Clip, Motion, MotionTracker, flicker, warping_error
 from enhancement.testing import command as tester
 
 SCENE = torch.from_numpy(picture(0, 96, 140) / 255).permute(2, 0, 1)[None].float()
@@ -61,6 +61,20 @@ def test_a_change_of_brightness_of_a_still_scene_is_its_warping_error():
     changed = [SCENE * 0.5, SCENE * 0.5 + 10 / 255, SCENE * 0.5]
     assert warping_error(gathered(truth, truth)) == pytest.approx(0, abs=1e-6)
     assert warping_error(gathered(changed, truth)) == pytest.approx(10, abs=0.05)
+
+
+def test_what_comes_into_view_is_no_warping_error():
+    rows, columns = torch.meshgrid(
+        torch.linspace(-1, 1, 8), torch.linspace(-1, 1, 8), indexing="ij"
+    )
+    trusted = torch.ones(1, 8, 8, dtype=torch.bool)
+    trusted[0, 2:4, 2:4] = False
+    still = Motion(torch.stack((columns, rows), -1)[None].double(), trusted)
+    clip, after = Clip(), torch.zeros(1, 3, 8, 8)
+    after[..., 2:4, 2:4] = 1
+    clip.add(torch.zeros(1, 3, 8, 8), None)
+    clip.add(after, still)
+    assert warping_error(clip) == 0
 
 
 def test_a_clip_is_a_row_of_means_over_its_frames():

@@ -247,5 +247,20 @@ def test_an_onnx_file_of_another_kind_is_one_line(texts, outputs, said):
         OnnxNetwork(graph(texts, outputs))
 
 
+def test_an_onnx_file_reads_no_other_file(tmp_path):
+    import onnx
+    from onnx import helper
+
+    (tmp_path / "secret.bin").write_bytes(bytes(12))
+    model = onnx.load_from_string(graph({}))
+    weight = model.graph.initializer.add(name="w", data_type=1, dims=[1, 3, 1, 1])
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="secret.bin")
+    model.graph.node[0].CopyFrom(helper.make_node("Add", ["image", "w"], ["enhanced"]))
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"a\.onnx: keeps weights in other files, which are not"):
+        OnnxNetwork(tmp_path / "a.onnx")
+
+
 def test_other_peoples_onnx_metadata_is_left_alone():
     assert OnnxNetwork(graph({"author": "x", "frozen": "y"})).meta == {}

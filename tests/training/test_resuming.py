@@ -196,6 +196,9 @@ class TestResuming:
         assert rates == pytest.approx(cosine)
         best = state_dicts.read_weights("experiments/second/models/net_g_best.pth")[1]["best"]
         assert best["iteration"] == 6
+        more = self.options(tiny, optim_g={"amsgrad": True})
+        with pytest.raises(UserError, match=r"does not fit this .*had another amsgrad"):
+            run("--opt", more, "--force_yml", "name=fourth", kept)
         sgd = self.options(tiny, optim_g={"type": "SGD", "lr": 0.1})
         with pytest.raises(UserError, match=r"does not fit this .*its optimiser is no SGD"):
             run("--opt", sgd, "--force_yml", "name=third", kept)

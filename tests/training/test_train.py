@@ -379,6 +379,17 @@ class TestWatching:
         assert events("experiments/tiny").Scalars("metrics/pairs_val/basicsr/y")
         assert list(in_tmp.glob("experiments/tiny/visualization/pairs_val/2/*.png"))
 
+    def test_val_metrics_never_take_the_place_of_the_protocols(self, tiny):
+        run("--opt", tiny())
+        expected = read_weights(weights())[1]["best"]
+        metric = {"type": "calculate_psnr", "crop_border": 8, "test_y_channel": True}
+        run("--opt", tiny(name="other", val={"metrics": {"psnr": metric}}))
+        assert read_weights(weights("other"))[1]["best"] == expected
+        curves = events("experiments/other")
+        tag = "metrics/pairs_val/basicsr/psnr"
+        (other,) = {e.value for e in curves.Scalars(f"{tag}_by_calculate_psnr")[-1:]}
+        assert other != pytest.approx(curves.Scalars(tag)[-1].value)
+
 
 def test_ema_follows_the_weights(tiny):
     model = model_of(tiny(train={"ema_decay": 0.5}))

@@ -127,17 +127,23 @@ def test_other_content_is_named(tmp_path):
         state_dicts.read_weights(tmp_path / "e.pth")
 
 
-def test_misfits_are_counted():
+def test_mismatches_are_counted():
     state = network().state_dict()
     state["e_conv1.bias"] = torch.zeros(2)
     state["extra"] = state.pop("e_conv2.weight")
-    faults = state_dicts.misfits(network(), state)
+    faults = state_dicts.mismatches(network(), state)
     assert faults == [
         "lacks 1 of the network's entries (e_conv2.weight)",
         "has 1 unknown entries (extra)",
         "e_conv1.bias has shape (2,), expected (1,)",
     ]
-    assert state_dicts.misfits(network(), state, strict=False) == faults[2:]
+    assert state_dicts.mismatches(network(), state, strict=False) == faults[2:]
+
+
+def test_a_tensors_name_stays_on_its_line():
+    state = {**network().state_dict(), "\x1b[31mred\nerror: forged": torch.zeros(1)}
+    (fault,) = state_dicts.mismatches(network(), state)
+    assert fault == "has 1 unknown entries (\\x1b[31mred\\nerror: forged)"
 
 
 def test_a_failed_save_says_so_and_keeps_the_file_before(tmp_path, monkeypatch):

@@ -19,8 +19,8 @@ from .ffa_frame import (
     arguments,
     bottleneck,
     channel_means,
-    conv3x3,
 )
+from .parts.convolution import conv3x3
 from .published import Published
 
 

@@ -13,16 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
+from .parts.convolution import conv3x3
 from .parts.tile_context import global_statistics
 from .published import Shapes, count_numbers
 
 NUM_GROUPS = 3
 REDUCTION = 8  # of the channels within attention
-
-
-def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A 3x3 convolution, zero-padded."""
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
 
 def bottleneck(dim: int, hidden: int, out_channels: int) -> nn.Sequential:

@@ -16,16 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .contract import Network
+from .parts.convolution import conv3x3
 from .published import Published, State
 
 DARKEST = 1e-4  # illumination never falls below
 CALIBRATION_BLOCKS = 3
 CALIBRATE = "calibrate."
-
-
-def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A 3x3 convolution, zero-padded."""
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
 
 
 def normalised(in_channels: int, out_channels: int) -> list[nn.Module]:

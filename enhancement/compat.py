@@ -1,4 +1,4 @@
-"""The one file that knows what is wrong with BasicSR 1.4.2, with basicsr_import.py.
+"""What is wrong with BasicSR 1.4.2, and where that is put right: here, where nothing else is said.
 
 | defect | what is done here |
 | --- | --- |
@@ -14,6 +14,7 @@ basicsr_import.py gives it an alias |
 | resuming asks for CUDA and restores little | our models have their own, BasicSR's have none |
 | reads LMDBs by a library that a damaged file ends with a signal | `repair_file_client` |
 | PerceptualLoss asks PyTorch for a loss `L2loss`, which it never had | `CRITERIA` |
+| datasets draw their crops from the global random generators | data/repeatable.py |
 | requires tb-nightly and opencv-python | requirements.lock leaves both out |
 """
 

@@ -9,7 +9,8 @@ import re
 import shutil
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from enhancement.errors import UserError
@@ -115,6 +116,19 @@ def remove_temporaries(folder: Path, idle: float = 0) -> None:
             named = re.fullmatch(r"\..+\.\d+\.tmp(\.\w+)?", path.name)
             if named and path.lstat().st_mtime <= latest:
                 path.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError into a line that names the file or folder that is written.
+
+    Raises:
+        UserError: It cannot be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Numbers, bytes and seconds, as people write and read them."""
+"""Numbers, bytes, sizes and seconds, as people write and read them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from enhancement.errors import UserError
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 MOST = 1 << 63  # bytes
+NAMED_SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 
 
 def parse_bytes(text: str) -> int:
@@ -21,6 +22,21 @@ def parse_bytes(text: str) -> int:
     if not 1 <= count < MOST:
         raise UserError(f"expected memory as 4GB or 500MB, but got '{text}'")
     return int(count)
+
+
+def parse_size(text: str, flag: str = "--sizes") -> tuple[int, int]:
+    """Width and height of "1080p" or "640x480".
+
+    Raises:
+        UserError: Neither.
+    """
+    known = {name.lower(): size for name, size in NAMED_SIZES.items()}
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if text.lower() not in known and not found:
+        raise UserError(
+            f"{flag}: expected {', '.join(NAMED_SIZES)} or WIDTHxHEIGHT, but got '{text}'"
+        )
+    return (int(found[1]), int(found[2])) if found else known[text.lower()]
 
 
 def counted(count: int, what: str) -> str:

@@ -6,13 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .convolution import conv3x3
 from .normalization import ChannelNorm
 from .resizing import upsample_to
-
-
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """A 3x3 convolution, zero-padded."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride, 1)
 
 
 def halve(x: Tensor) -> Tensor:

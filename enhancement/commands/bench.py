@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import platform
-import re
 import statistics
-import time
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import psutil
 import torch
 
-from enhancement.commands.run import add_engine
 from enhancement.device import add_threads, named_device
 from enhancement.errors import UserError
-from enhancement.inference.engines import engine_name, prepare
+from enhancement.inference.engines import add_engine, engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.onnx_network import open_network
+from enhancement.inference.speed import OtherLoad, machine, seconds_per_frame
 from enhancement.registry import ARCH_REGISTRY, lookup
+from enhancement.units import NAMED_SIZES, parse_size
 
 HELP = "measure frames a second"
 EXAMPLES = """
@@ -29,8 +23,6 @@ enhance bench HDRNet
 enhance bench RetinexFormer --sizes 640x360 720p --frames 5
 enhance bench --weights hdrnet_lol_v1 --threads 1
 """
-NAMED = {"720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
-NOTICEABLE = 0.1  # cores
 PROBE = (320, 192)  # width and height of the frame from which a larger one's time is estimated
 
 
@@ -39,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("arch", nargs="?", metavar="NETWORK", help="name of a network, with random weights")
     add("--weights", help="shipped weights by name, or a weights or .onnx file, instead of NETWORK")
-    add("--sizes", nargs="+", default=list(NAMED), help="default: 720p 1080p 4K; or WIDTHxHEIGHT")
+    add(
+        "--sizes",
+        nargs="+",
+        default=list(NAMED_SIZES),
+        help="default: 720p 1080p 4K; or WIDTHxHEIGHT",
+    )
     add("--frames", type=int, default=30, help="at most, for each size; default: 30")
     add_threads(parser)
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
@@ -47,45 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine(parser)
 
 
-def size_of(text: str, flag: str = "--sizes") -> tuple[int, int]:
-    """Width and height of "1080p" or "640x480".
-
-    Raises:
-        UserError: Neither.
-    """
-    known = {name.lower(): size for name, size in NAMED.items()}
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if text.lower() not in known and not found:
-        raise UserError(f"{flag}: expected {', '.join(NAMED)} or WIDTHxHEIGHT, but got '{text}'")
-    return (int(found[1]), int(found[2])) if found else known[text.lower()]
-
-
-def seconds_per_frame(
-    enhancer: FrameEnhancer, size: tuple[int, int], frames: int, budget: float
-) -> list[float]:
-    """How long each of at least one frame takes, after one that is not counted.
-
-    Args:
-        enhancer: As set up.
-        size: Width and height.
-        frames: At most.
-        budget: Seconds after which no further frame is started.
-    """
-    frame = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    enhancer(frame)
-    taken: list[float] = []
-    while len(taken) < frames and (not taken or sum(taken) < budget):
-        began = time.perf_counter()
-        enhancer(frame)
-        taken.append(time.perf_counter() - began)
-    return taken
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print a table."""
     if bool(arguments.arch) == bool(arguments.weights):
         raise UserError("expected either the name of a network or --weights")
-    sizes = {text: size_of(text) for text in arguments.sizes}
+    sizes = {text: parse_size(text) for text in arguments.sizes}
     for name in ("frames", "seconds"):
         value = getattr(arguments, name)
         if value is not None and not value > 0:
@@ -145,48 +108,3 @@ def random_network(arch: str) -> torch.nn.Module:
     if wanted:
         raise UserError(f"{arch} needs arguments ({', '.join(wanted)}); give --weights")
     return kind()
-
-
-def machine(device: torch.device) -> str:
-    """The machine in a line."""
-    if device.type == "cuda":
-        where = torch.cuda.get_device_name(device)
-    else:
-        threads = torch.get_num_threads()
-        where = f"{processor()}, {threads} thread{'s' if threads > 1 else ''}"
-    return f"{where}; PyTorch {torch.__version__}"
-
-
-def processor() -> str:
-    """The processor's name, as far as the system knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model n"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-class OtherLoad:
-    """How busy other programs keep the CPU from now on."""
-
-    def __init__(self) -> None:
-        self._began, self._busy = time.perf_counter(), self._busy_seconds()
-
-    @staticmethod
-    def _busy_seconds() -> float:
-        """Busy CPU seconds of the machine, stolen time included, without those of this process."""
-        spent: Any = psutil.cpu_times()
-        idle = spent.idle + getattr(spent, "iowait", 0.0)
-        own: Any = psutil.Process().cpu_times()
-        # a guest's time is counted in user's as well
-        twice = getattr(spent, "guest", 0.0) + getattr(spent, "guest_nice", 0.0)
-        return float(sum(spent) - twice - idle - own.user - own.system)
-
-    def said(self) -> str:
-        """A line under the table."""
-        seconds = time.perf_counter() - self._began
-        cores = max(0.0, (self._busy_seconds() - self._busy) / seconds)
-        if cores < NOTICEABLE:
-            return "No other program kept the CPU busy meanwhile"
-        of = f"{cores:.1f} of {psutil.cpu_count()} cores"
-        return f"Other programs kept {of} busy meanwhile, so these times are too long"

@@ -16,7 +16,7 @@ from enhancement.comparison.results import RUNS, Result, collect
 from enhancement.comparison.tables import as_csv, as_markdown, as_text
 from enhancement.device import add_threads, get_device, resolve_num_gpu
 from enhancement.errors import UserError
-from enhancement.files import check_place, write_text
+from enhancement.files import check_place, write_text, writing
 from enhancement.scoring.protocols import PROTOCOLS
 
 HELP = "compare runs: a table, a page with curves and pictures, TensorBoard"
@@ -76,11 +76,9 @@ def write(path: Path, text: str) -> None:
     Raises:
         UserError: It cannot be written.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error})") from error
     print(f"Written: {path}")
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from torch import nn
 
 from enhancement.archs.contract import contract_of
-from enhancement.commands.bench import machine, size_of
 from enhancement.config.blocks import Block
 from enhancement.config.building import build_on_meta
 from enhancement.config.docs import argument_docs, summary
@@ -19,13 +18,15 @@ from enhancement.config.files import read_file
 from enhancement.config.named_network import network_block
 from enhancement.config.signature import parameters
 from enhancement.device import named_device
+from enhancement.errors import first_line
 from enhancement.inference.anatomy import cost_of, parts_of
 from enhancement.inference.complexity import parameter_count
 from enhancement.inference.figures import weights_by_network
+from enhancement.inference.speed import machine
 from enhancement.paths import OPTIONS
 from enhancement.registry import is_ours
 from enhancement.terminal import indented, text_table
-from enhancement.units import readable_bytes
+from enhancement.units import parse_size, readable_bytes
 
 ENTRY = re.compile(r"^(?:Papers?:|Extension:|Published |Differs in|No link )", re.MULTILINE)
 LINK = re.compile(r"(https?://)?[\w-]+(\.[\w-]+)*\.(com|org|edu|net|io|cc|ai|de)/[^\s;,]*[\w/]")
@@ -39,7 +40,7 @@ def show(text: str, size: str, as_json: bool) -> None:
     Raises:
         UserError: No such network, argument or size.
     """
-    width, height = size_of(size, "--size")
+    width, height = parse_size(size, "--size")
     facts = facts_of(network_block(text, "enhance archs"), width, height)
     print(json.dumps(facts, indent=2, default=str) if as_json else as_text(facts))
 
@@ -102,7 +103,7 @@ def measured(network: nn.Module, width: int, height: int) -> dict[str, Any]:
         parts = parts_of(network, height, width)
         cost = cost_of(network, height, width, device)
     except Exception as error:  # other projects' networks for video or training raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         parameters = parameter_count(network)
         return {"parameters": parameters, "not_run": f"{NOT_RUN} ({reason})"}
     return {

@@ -17,7 +17,7 @@ from enhancement.device import add_threads
 from enhancement.distributed import add_launcher, place_of
 from enhancement.errors import UserError
 from enhancement.files import check_place, remove_temporaries
-from enhancement.inference.engines import ENGINES, convert_now, engine_name
+from enhancement.inference.engines import add_engine, convert_now, engine_name
 from enhancement.inference.enhancer import load
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.image_files import enhance_images
@@ -73,12 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, help="how long to record a camera; default: until Ctrl-C")
     add_launcher(parser)
     add_threads(parser)
-
-
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """`--engine`, which several commands have."""
-    said = "auto (default): ONNX Runtime on a CPU, PyTorch on a GPU"
-    parser.add_argument("--engine", choices=ENGINES, default="auto", help=said)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from enhancement.data.sources import FolderSource
 from enhancement.data.splits import split_by_scene
 from enhancement.dataset_tools.image_sets import ImageSet
 from enhancement.errors import UserError, shortened
-from enhancement.files import copy_file, new_folder, write_text
+from enhancement.files import copy_file, new_folder, write_text, writing
 from enhancement.paths import inside
 
 Progress = Callable[[Any], Iterable[Any]]
@@ -48,12 +48,10 @@ def split_set(
             f"{chosen.sources[-1].root}: {len(chosen.samples)} images leave none for '{empty[0]}'"
         )
     jobs = [(subset, chosen.samples[i]) for subset, found in subsets.items() for i in found]
-    try:
+    with writing(output):
         for subset, sample in progress(jobs):
             _place(chosen, sample, output / subset, link)
         write_text(output / "split.csv", _as_csv(chosen.sides, jobs))
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error})") from error
     return {subset: len(indices) for subset, indices in subsets.items()}
 
 

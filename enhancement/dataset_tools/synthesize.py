@@ -26,7 +26,7 @@ from enhancement.data.images import Array, write_image
 from enhancement.data.low_light import LowLight
 from enhancement.data.synthesis_dataset import SynthesisDataset
 from enhancement.errors import UserError, command_line
-from enhancement.files import new_folder, write_text
+from enhancement.files import new_folder, write_text, writing
 from enhancement.paths import inside
 
 CELL = 200  # pixels of an image on the contact sheet
@@ -173,11 +173,9 @@ def synthesize(blocks: dict[str, dict[str, Any]], output: Path, count: int | Non
     for name, block in blocks.items():
         folder = output / name
         dataset = SynthesisDataset(block)
-        try:
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             write_set(dataset, folder, count)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be written ({error})") from error
         print(f"Written: {folder}/{{low,high}}, parameters.csv, contact_sheet.png")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 ENGINES = ("auto", "pytorch", "onnx")
 NAMES = {"pytorch": "PyTorch", "onnx": "ONNX Runtime"}
 WORTH_CONVERTING = 256 * 256  # pixels of a run; fewer are computed sooner than a graph is made
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """`--engine`, which several commands have."""
+    said = "auto (default): ONNX Runtime on a CPU, PyTorch on a GPU"
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help=said)
 
 
 def _print(line: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
-from enhancement.files import replace_file
+from enhancement.files import replace_file, writing
 from enhancement.inference.conversion import (
     AnySize,
     Comparison,
@@ -101,8 +101,6 @@ def _checked(
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -14,7 +14,7 @@ from torch import Tensor
 from enhancement.data.image_headers import check_memory
 from enhancement.data.images import to_float
 from enhancement.errors import UserError
-from enhancement.files import replace_file
+from enhancement.files import replace_file, writing
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.jobs import Job
 from enhancement.inference.memory_limit import MemoryLimit
@@ -131,11 +131,9 @@ def write(item: Item) -> None:
         pictures[item.job.comparison] = Picture(side_by_side([columns], COMPARED_WIDTH))
     contents = {path: encode_picture(picture, path) for path, picture in pictures.items()}
     for path, content in reversed(contents.items()):  # the target last: it marks the job as done
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, content)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _small(image: np.ndarray) -> Tensor:

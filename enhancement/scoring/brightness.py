@@ -17,7 +17,7 @@ from enhancement.data.low_light import LowLight
 from enhancement.data.paired_dataset import PairedDataset
 from enhancement.data.synthesis_dataset import SynthesisDataset, SynthesisOptions
 from enhancement.errors import UserError
-from enhancement.files import write_text
+from enhancement.files import write_text, writing
 from enhancement.scoring.evaluation import Scores, evaluate
 from enhancement.scoring.protocols import Protocol
 from enhancement.scoring.report import cell, heading
@@ -113,9 +113,7 @@ def write_sweep(folder: Path, found: Sweep) -> Path:
         UserError: The folder cannot be written.
     """
     path = folder / "brightness.csv"
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, _as_csv(found))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error})") from error
     return path

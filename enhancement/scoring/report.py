@@ -11,8 +11,7 @@ from typing import Any
 
 from tabulate import SEPARATING_LINE
 
-from enhancement.errors import UserError
-from enhancement.files import write_text
+from enhancement.files import write_text, writing
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import METRICS
 from enhancement.scoring.protocols import DETECTION, VIDEO
@@ -116,10 +115,8 @@ def write_scores(folder: Path, scores: Scores, about: dict[str, Any]) -> tuple[P
         UserError: The folder cannot be written.
     """
     csv_file, json_file = folder / "scores.csv", folder / SCORES_FILE
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(csv_file, as_csv(scores))
         write_text(json_file, as_json(scores, about))
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written ({error})") from error
     return csv_file, json_file

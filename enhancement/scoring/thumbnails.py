@@ -12,8 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from enhancement.data.images import to_8_bit
-from enhancement.errors import UserError
-from enhancement.files import replace_file
+from enhancement.files import replace_file, writing
 
 ROLES = ("input", "output", "gt")
 THUMBNAILS = 24  # of a set, those of its first images
@@ -45,14 +44,12 @@ def write_thumbnails(folder: Path, rows: Sequence[tuple[bytes, ...]]) -> None:
     Raises:
         UserError: The folder cannot be written.
     """
-    try:
+    with writing(folder / FOLDER):
         shutil.rmtree(folder / FOLDER, ignore_errors=True)
         (folder / FOLDER).mkdir(parents=True)
         for index, row in enumerate(rows):
             for role, data in zip(ROLES, row, strict=False):
                 replace_file(thumbnail_path(folder, index, role), data)
-    except OSError as error:
-        raise UserError(f"{folder / FOLDER}: cannot be written ({error})") from error
 
 
 def thumbnail_path(folder: Path, index: int, role: str) -> Path:

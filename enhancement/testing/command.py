@@ -13,7 +13,7 @@ from enhancement import distributed
 from enhancement.config.named_network import HELP as NETWORK_HELP
 from enhancement.device import add_threads, use_threads
 from enhancement.errors import UserError, command_line
-from enhancement.inference.engines import ENGINES
+from enhancement.inference.engines import add_engine
 from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.protocols import protocols_for
 
@@ -56,9 +56,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--pyiqa", nargs="+", metavar="METRIC", help="also score by pyiqa's metrics, if installed")
     images = "write the enhanced images there, with --GT_mean as bright as they are scored"
     add("--save_images", "--output_dir", metavar="DIR", help=images)
-    engine = "what computes; auto, the default, is ONNX Runtime on a CPU and PyTorch on a GPU"
-    add("--engine", choices=ENGINES, default="auto", help=engine)
-    add("--gpus", metavar="IDS", help="the GPUs to see, as CUDA_VISIBLE_DEVICES")
+    add_engine(parser)
+    add("--gpus", metavar="IDS", help="which GPUs to use, as CUDA_VISIBLE_DEVICES")
     add("--result_dir", default="results", help="for tables; default: results")
     add("--force_yml", nargs="+", default=[], metavar="KEY:KEY=VALUE", help="override options")
     add_threads(parser)

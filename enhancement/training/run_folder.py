@@ -16,7 +16,7 @@ from enhancement.config.files import Options
 from enhancement.config.load import parse_config
 from enhancement.config.plain_yaml import as_yaml, parse_yaml
 from enhancement.errors import UserError
-from enhancement.files import remove_temporaries, replace_file, require_file
+from enhancement.files import remove_temporaries, replace_file, require_file, writing
 from enhancement.paths import locate
 from enhancement.registry import SCHEDULERS, lookup, run_length_arguments
 from enhancement.training.progress import log_to_file
@@ -124,11 +124,9 @@ def locked(run: Path) -> Iterator[None]:
         UserError: Another process trains there, or the folder cannot be written.
     """
     was_there = run.exists()
-    try:
+    with writing(run):
         run.mkdir(parents=True, exist_ok=True)
         file = (run / LOCK).open("a")
-    except OSError as error:
-        raise UserError(f"{run}: cannot be written ({error})") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -234,11 +232,9 @@ def open_run(context: RunContext) -> None:
         UserError: It cannot be written.
     """
     run = context.folder
-    try:
+    with writing(run):
         for folder in ("models", "training_states"):
             (run / folder).mkdir(parents=True, exist_ok=True)
         text = as_yaml(context.config.resolved)
         replace_file(run / "options.yml", text.encode())
         log_to_file(run / "train.log")
-    except OSError as error:
-        raise UserError(f"{run}: cannot be written ({error})") from error

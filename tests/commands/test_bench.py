@@ -8,8 +8,8 @@ import cv2
 import pytest
 import torch
 
-from enhancement.commands.bench import OtherLoad
 from enhancement.inference.engines import NAMES
+from enhancement.inference.speed import OtherLoad
 
 
 @pytest.mark.parametrize("engine", ["pytorch", "onnx"])

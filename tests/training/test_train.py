@@ -381,10 +381,11 @@ class TestWatching:
 
     def test_val_metrics_never_take_the_place_of_the_protocols(self, tiny):
         run("--opt", tiny())
-        expected = read_weights(weights())[1]["best"]
+        best = "experiments/{}/models/net_g_best.pth"
+        expected = read_weights(best.format("tiny"))[1]["best"]
         metric = {"type": "calculate_psnr", "crop_border": 8, "test_y_channel": True}
         run("--opt", tiny(name="other", val={"metrics": {"psnr": metric}}))
-        assert read_weights(weights("other"))[1]["best"] == expected
+        assert read_weights(best.format("other"))[1]["best"] == expected
         curves = events("experiments/other")
         tag = "metrics/pairs_val/basicsr/psnr"
         (other,) = {e.value for e in curves.Scalars(f"{tag}_by_calculate_psnr")[-1:]}

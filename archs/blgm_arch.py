@@ -14,8 +14,6 @@ pixel count (65536 there, which is 256x256).
 
 from __future__ import annotations
 
-from functools import reduce
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -87,24 +85,23 @@ class DynamicDepthwise(nn.Module):
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 64) to (B, C, H, W)."""
-        kernels = self.hypernet(vector).unflatten(1, (-1, 3, 3))  # (B, C, 3, 3)
+        kernels = self.hypernet(vector).unflatten(1, (-1, 1, 3, 3))  # (B, C, 1, 3, 3)
         if is_recording():
-            return self.by_shifts(x, kernels)
+            return self.by_all_kernels(x, kernels)
+        weight = kernels.flatten(0, 1)  # (B C, 1, 3, 3)
         together = x.flatten(0, 1)[None]  # (1, B C, H, W)
-        weight = kernels.flatten(0, 1)[:, None]  # (B C, 1, 3, 3)
         return F.conv2d(together, weight, padding=1, groups=len(weight)).view_as(x)
 
     @staticmethod
-    def by_shifts(x: Tensor, kernels: Tensor) -> Tensor:
-        """The same without groups, whose number is fixed in a recorded graph."""
-        height, width = x.shape[-2:]
-        padded = F.pad(x, (1, 1, 1, 1))
-        terms = (
-            padded[..., i : i + height, j : j + width] * kernels[..., i, j, None, None]
-            for i in range(3)
-            for j in range(3)
-        )
-        return reduce(torch.add, terms)
+    def by_all_kernels(x: Tensor, kernels: Tensor) -> Tensor:
+        """The same with C groups, for their number is fixed in a recorded graph.
+
+        Each image is convolved with the kernels of all images, of which its own are taken.
+        """
+        dim, images = int(x.shape[1]), torch.arange(x.shape[0], device=x.device)
+        weight = kernels.transpose(0, 1).flatten(0, 1)  # (C B, 1, 3, 3)
+        found = F.conv2d(x, weight, padding=1, groups=dim)  # (B, C B, H, W)
+        return found.unflatten(1, (dim, -1))[images, :, images]
 
 
 class Up(nn.Module):

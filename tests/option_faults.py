@@ -52,12 +52,29 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"train": {"optim_g": {"type": "Adm"}}}, "unknown type 'Adm'; did you mean 'Adam'?"),
     ({"train": {"optim_g": {"lr": "fast"}}}, "train.optim_g.lr: expected a valid number"),
     ({"train": {"optim_g": {"lr": -1}}}, "train.optim_g: Invalid learning rate: -1"),
+    ({"train": {"optim_g": {"lr": 0.0}}}, "train.optim_g: an update leaves the weights as they"),
+    (
+        {"train": {"optim_g": {"maximize": True}}},
+        "train.optim_g: an update moves a weight whose gradient is 1 from 0 to 0.001; expected",
+    ),
+    (
+        {"train": {"pixel_opt": {"loss_weight": -1}}},
+        "train.pixel_opt.loss_weight: expected greater than or equal to 0, but got -1",
+    ),
     ({"train": {"optim_g": {"beta": 1}}}, "train.optim_g.beta: unknown key; did you mean 'betas'?"),
     (
         {"train": {"scheduler": {"type": "CosineAnnealingLR", "etamin": 0}}},
         "train.scheduler.etamin: unknown key; did you mean 'eta_min'?",
     ),
     ({"train": {"scheduler": {"type": "StepLR"}}}, "train.scheduler.step_size: missing"),
+    (
+        {"train": {"scheduler": {"type": "StepLR", "step_size": -5}}},
+        "train.scheduler: step_size: expected a whole number above 0, but got -5",
+    ),
+    (
+        {"train": {"scheduler": {"type": "CosineAnnealingLR", "T_max": 0}}},
+        "train.scheduler: T_max: expected a whole number above 0, but got 0",
+    ),
     ({"val": {"protocol": "psnr"}}, "val.protocol: expected 'basicsr', 'retinexformer'"),
     ({"val": {"metrics": {"a": {"type": "psnr"}}}}, "val.metrics.a.type: unknown metric 'psnr'"),
     (

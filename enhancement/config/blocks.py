@@ -159,12 +159,18 @@ def _no_loss(kind: Any) -> str | None:
 
 
 def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """A loss gives one number."""
+    """A loss gives one number, and is not to rise."""
     if given.get("reduction") == "none":
         return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
     if kind.__name__ == "PerceptualLoss":  # its weights are fetched when training starts
-        return argument_faults(kind, given) or list(_perceptual_faults(**given))
-    return buildable(kind, given)
+        found = argument_faults(kind, given) or list(_perceptual_faults(**given))
+    else:
+        found = buildable(kind, given)
+    return found or [
+        ((key,), f"expected greater than or equal to 0, but got {shown(value)}")
+        for key, value in given.items()
+        if key.endswith("weight") and isinstance(value, int | float) and value < 0
+    ]
 
 
 def _perceptual_faults(

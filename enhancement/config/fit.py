@@ -129,7 +129,7 @@ def _rehearse(train: Train, device: torch.device) -> Iterator[Fault]:
     if train.optim_g is not None:
         built: list[torch.optim.Optimizer] = []
         fault = constructor_fault(lambda: built.append(train.optim_g.build(weights)))
-        if fault := fault or constructor_fault(built[0].step):
+        if fault := fault or constructor_fault(built[0].step) or _misled(weights):
             yield ("optim_g",), fault
             return
         optimizer = train.optim_g.build(weights)  # as a schedule finds it when a run begins
@@ -140,8 +140,21 @@ def _rehearse(train: Train, device: torch.device) -> Iterator[Fault]:
             yield ("scheduler",), fault
 
 
+def _misled(weights: list[nn.Parameter]) -> str | None:
+    """Why an update by gradients of 1, which moved weights from 0, cannot be meant so."""
+    reached = weights[0].item()
+    if -math.inf < reached < 0:
+        return None
+    if reached == 0:
+        return "an update leaves the weights as they are"
+    return f"an update moves a weight whose gradient is 1 from 0 to {reached:.3g}; expected below 0"
+
+
 def _short_schedule(schedule: Block, total: int) -> str | None:
-    """Why BasicSR's schedules of periods, or one of milestones, cannot be meant so."""
+    """Why lengths, periods or milestones of a schedule cannot be meant so."""
+    for key in ("step_size", *run_length_arguments(schedule.kind)):
+        if (length := schedule.options.get(key)) is not None and length < 1:
+            return f"{key}: expected a whole number above 0, but got {shown(length)}"
     for key in ("periods", "milestones"):
         given = schedule.options.get(key)
         if isinstance(given, list) and not all(isinstance(n, int) for n in given):

@@ -31,6 +31,8 @@ UNSEEN = (
     "expected a key such as",
     "reduction: ",
     "input_order: ",
+    "loss_weight: ",
+    "a whole number above 0",
     "vgg_opt.layer_weights",
 )
 SEEN = [

@@ -81,7 +81,9 @@ class VideoSink:
     def _start(self, frame: Frame) -> None:
         context, (height, width) = self.stream.codec_context, frame.shape[:2]
         context.width, context.height = width, height
-        sampling = "420" if width % 2 == height % 2 == 0 else "444"  # 4:2:0 takes even sizes only
+        sampling = self.source.sampling if self.source else "420"
+        if width % 2 or (height % 2 and sampling == "420"):
+            sampling = "444"  # the others take even sizes only
         context.pix_fmt = f"yuv{sampling}p" + ("10le" if frame.dtype == np.uint16 else "")
         context.color_range = self.range
         if self.source:

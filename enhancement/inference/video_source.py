@@ -31,6 +31,7 @@ class VideoSource:
         stream: Its first video stream.
         colours: Its colour description, by the names of a codec context's attributes.
         shape: Width by height of a pixel, as its frames are stored; None if it does not say.
+        sampling: Of its colours: "420", "422" or "444"; "420" of one that holds no YUV.
         texts: Its metadata.
         seconds: How long the video stream lasts; None if the file does not say.
         frames_expected: How many frames it has; 0 if the file does not say.
@@ -61,6 +62,7 @@ class VideoSource:
         self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(25)
         self.colours = {name: getattr(context, name) for name in COLOURS}
         self.shape = self.stream.sample_aspect_ratio
+        self.sampling = _sampling(context.format)
         parts = context.format.components if context.format else ()
         self.has_alpha = any(part.is_alpha for part in parts)
         self.texts = dict(self.container.metadata)
@@ -140,6 +142,15 @@ class VideoSource:
     def _fault(self, error: Exception) -> UserError:
         reason = getattr(error, "strerror", None) or type(error).__name__
         return UserError(f"{self.path}: cannot be read as a video ({reason})")
+
+
+def _sampling(pixels: av.VideoFormat | None) -> str:
+    """The coarsest of 4:2:0, 4:2:2 and 4:4:4 in which a pixel format's colours lose nothing."""
+    if pixels is None or pixels.is_rgb or len(pixels.components) == 1:
+        return "420"
+    if pixels.chroma_width(2) == 2:
+        return "444"
+    return "422" if pixels.chroma_height(2) == 2 else "420"
 
 
 class Camera:

@@ -379,6 +379,31 @@ class TestVideo:
         assert status == 0
         assert "transparency" in err
 
+    @pytest.mark.parametrize(
+        ("given", "size", "expected"),
+        [
+            ("yuv420p", (64, 48), "yuv420p"),
+            ("yuv422p", (64, 48), "yuv422p"),
+            ("yuv422p", (64, 47), "yuv422p"),
+            ("yuv444p", (64, 48), "yuv444p"),
+            ("yuv411p", (64, 48), "yuv422p"),
+            ("yuv440p", (64, 48), "yuv444p"),
+            ("yuv422p10le", (64, 48), "yuv422p10le"),
+            ("gray", (64, 48), "yuv420p"),
+            ("bgra", (64, 48), "yuv420p"),
+            ("yuv420p", (64, 47), "yuv444p"),
+        ],
+    )
+    def test_colour_sampling_stays(self, run, in_tmp, given, size, expected):
+        with av.open("in.mkv", "w") as file:
+            stream = file.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = *size, given
+            rgb = av.VideoFrame.from_ndarray(picture(0, *size[::-1]), "rgb24")
+            file.mux([*stream.encode(rgb.reformat(format=given)), *stream.encode(None)])
+        assert run("in.mkv", "-o", "out.mkv")[0] == 0
+        with av.open("out.mkv") as file:
+            assert file.streams.video[0].codec_context.pix_fmt == expected
+
     def test_an_unknown_codec_is_one_line_and_the_rest_is_done(self, run, folder):
         make_video("in/odd.mp4", sound=False)
         data = Path("in/odd.mp4").read_bytes()

@@ -15,6 +15,8 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from enhancement.colour import luma
+
 from .contract import Network
 from .parts.cpga_blocks import (
     CPBlock,
@@ -28,7 +30,6 @@ from .parts.haze import start_at_identity
 from .parts.tile_context import global_statistics
 from .published import Published, Shapes, count_numbers
 
-LUMA = (0.299, 0.587, 0.114)  # BT.601
 VARIANTS = ("base", "plus", "plus_plus")
 
 
@@ -45,8 +46,7 @@ class PriorTransmission(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, 1, H, W), at least 0."""
-        luma = (image * image.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-        priors = (image.amax(1, keepdim=True), image.amin(1, keepdim=True), luma)
+        priors = (image.amax(1, keepdim=True), image.amin(1, keepdim=True), luma(image))
         x1 = torch.relu(self.conv1(torch.cat(priors, 1)))
         x2 = torch.relu(self.conv2(x1))
         x3 = torch.relu(self.conv3(torch.cat((x1, x2), 1)))

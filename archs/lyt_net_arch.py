@@ -17,11 +17,13 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.colour import LUMA
+
 from .contract import Network
 from .parts.normalization import ChannelNorm
 from .published import Published
 
-TO_YUV = ((0.299, 0.587, 0.114), (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.10001))
+TO_YUV = (LUMA, (-0.14713, -0.28886, 0.436), (0.615, -0.51499, -0.10001))
 NUM_HEADS = 4
 POOLING = 8  # of the luminance before attention
 

@@ -14,12 +14,13 @@ from basicsr.archs.arch_util import ResidualBlockNoBN, make_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.colour import luma
+
 from .contract import Network
 from .parts.fourier_blocks import NO_ONNX, SLOPE
 from .parts.padding import pad_to_multiple
 from .parts.tile_context import global_statistics
 
-LUMA = (0.299, 0.587, 0.114)  # BT.601
 SNR_FLOOR = 1e-4
 AMPLITUDE_FLOOR = 1e-8
 GAUSSIAN = [math.exp(-(n**2) / (2 * 1.5**2)) for n in range(-2, 3)]  # of sigma 1.5
@@ -36,7 +37,7 @@ def snr_map(image: Tensor, kernel: Tensor) -> Tensor:
     Returns:
         (B, 1, H, W) in [0, 1], relative to each image's maximum.
     """
-    grey = (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    grey = luma(image)
     signal = F.conv2d(F.pad(grey, (2, 2, 2, 2), "reflect"), kernel)
     ratio = signal / ((grey - signal).abs() + SNR_FLOOR)
     peak = global_statistics(lambda: ratio.amax((2, 3), keepdim=True))

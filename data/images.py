@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from enhancement.colour import LUMA
 from enhancement.errors import UserError
 from enhancement.files import replace_file, require_file
 
@@ -189,7 +190,7 @@ def save_picture(path: Path, image: Tensor) -> None:
 def to_grey(image: Array) -> Array:
     """RGB (H, W, 3), uint8 or uint16, to 8-bit grey levels (H, W) by BT.601 luma."""
     levels = 255 / np.iinfo(image.dtype).max
-    return np.round(image @ np.array([0.299, 0.587, 0.114]) * levels).astype(np.uint8)
+    return np.round(image @ LUMA * levels).astype(np.uint8)
 
 
 def to_float(image: Array) -> NDArray[np.float32]:

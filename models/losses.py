@@ -7,10 +7,10 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.colour import luma
 from enhancement.config.needs import NAMED
 from enhancement.scoring.ssim import gaussian_window, ssim_map
 
-LUMA = (0.299, 0.587, 0.114)  # BT.601
 LUMA_FLOOR = 1e-4  # added before the logarithm; a 39th of an 8-bit level
 
 
@@ -124,11 +124,10 @@ class IlluminationSmoothnessLoss(NamedLoss):
 
     def forward(self, illumination: Tensor, lq: Tensor) -> Tensor:
         """Of (B, 3, H, W) in [0, 1] each: the map S and the input I."""
-        weights = lq.new_tensor(LUMA).view(1, 3, 1, 1)
-        luma = torch.log((lq * weights).sum(1, keepdim=True) + LUMA_FLOOR)
+        brightness = torch.log(luma(lq) + LUMA_FLOOR)
         total = illumination.new_zeros(())
         for axis in (-1, -2):
-            edge = luma.diff(dim=axis).abs() ** self.theta + self.eps
+            edge = brightness.diff(dim=axis).abs() ** self.theta + self.eps
             total = total + (illumination.diff(dim=axis).square() / edge).sum()
         return self.loss_weight * total / illumination.numel()
 

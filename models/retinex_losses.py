@@ -7,7 +7,9 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
-from .losses import LUMA, NamedLoss, SSIMLoss
+from enhancement.colour import luma
+
+from .losses import NamedLoss, SSIMLoss
 
 
 def edges(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,8 +36,7 @@ def smoothness(illumination: Tensor, reflectance: Tensor) -> Tensor:
         illumination: I, (B, 1, H, W).
         reflectance: R, (B, 3, H, W).
     """
-    luma = reflectance.new_tensor(LUMA).view(1, 3, 1, 1)
-    structure = edges((reflectance * luma).sum(1, keepdim=True))
+    structure = edges(luma(reflectance))
     total = reflectance.new_zeros(())
     for change, edge in zip(edges(illumination), structure, strict=True):
         total = total + (change * torch.exp(-10 * F.avg_pool2d(edge, 3, 1, 1))).mean()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from enhancement.colour import LUMA
 from enhancement.device import named_device
 from enhancement.errors import UserError
 from enhancement.inference.engines import prepare
@@ -24,7 +25,6 @@ from enhancement.weights.shipped import DEFAULT
 Array = NDArray[Any]
 Picture = TypeVar("Picture", Array, Tensor, Image.Image)
 
-LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
 UNKNOWN_RANGE = ("I", "F")  # Pillow's modes of 32 bits, which it would cut off at 255
 DEEP_GREY = ("I;16", "I;16L", "I;16B")  # Pillow's modes of 16 bits
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from enhancement.colour import LUMA
 from enhancement.errors import UserError, hint
 from enhancement.scoring.metrics import (
     DICE,
@@ -40,7 +41,6 @@ from enhancement.scoring.metrics import (
     Metric,
 )
 
-RGB_GREY = (0.299, 0.587, 0.114)
 GT_MEAN = "+gtmean"
 
 
@@ -50,7 +50,7 @@ def _grey_mean(x: Tensor, weights: tuple[float, ...]) -> Tensor:
 
 def gt_mean_grey(output: Tensor, gt: Tensor) -> Tensor:
     """Scale the output so that its mean grey (BT.601) equals the ground truth's, then clip."""
-    ratio = _grey_mean(gt, RGB_GREY) / _grey_mean(output, RGB_GREY).clamp_min(1e-12)
+    ratio = _grey_mean(gt, LUMA) / _grey_mean(output, LUMA).clamp_min(1e-12)
     return (output.double() * ratio).clamp(0, 1)
 
 
@@ -61,7 +61,7 @@ def gt_mean_retinexformer(output: Tensor, gt: Tensor) -> Tensor:
     blue 0.299. Kept, because published `GT_mean` scores were made so; HVI-CIDNet's 8-bit true grey
     gives other numbers.
     """
-    swapped = RGB_GREY[::-1]
+    swapped = LUMA[::-1]
     ratio = _grey_mean(gt, swapped) / _grey_mean(output, swapped).clamp_min(1e-12)
     return (output.double() * ratio).clamp(0, 1)
 

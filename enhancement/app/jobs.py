@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event, Lock, Thread
 
 from enhancement.errors import UserError
@@ -16,6 +17,11 @@ UNEXPECTED = "internal error; the terminal has the details"
 
 class CancelledError(Exception):
     """A job was told to end."""
+
+
+def named(fault: str, path: Path) -> str:
+    """An error's text with a file's name in the place of where it lies here."""
+    return fault.replace(str(path), path.name)
 
 
 class Job(Thread):

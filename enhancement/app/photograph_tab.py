@@ -8,9 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from enhancement.app.jobs import Job
-from enhancement.app.photographs import Enhanced, enhance_photograph
-from enhancement.app.workplace import PRIVATE, WAITING, Workplace, named, status
+from enhancement.app.photographs import Batch, Enhanced
+from enhancement.app.workplace import PRIVATE, WAITING, Workplace, status
 from enhancement.errors import UserError
 from enhancement.inference.pictures import FORMATS
 from enhancement.units import readable_bytes
@@ -80,48 +79,31 @@ def photograph_tab(place: Workplace, max_upload: str) -> None:
         given: list[str] | None, strength: float, request: gr.Request, *ticked: list[str]
     ) -> Iterator[dict[Any, Any]]:
         wanted = [name for group in ticked for name in group]
-        results: list[Enhanced] = []
-        faults: list[str] = []
-        now = [(WAITING, 0.0)]
         try:
             paths = place.own_files(request, given or [])
             if not paths or not wanted:
                 raise UserError("choose at least one photograph and one network")
             folder = place.page(request).new_folder("photographs")
+            batch = Batch(paths, wanted, strength, folder)
         except UserError as error:
             yield {said: status("", [str(error)])}
             return
 
-        def work(job: Job) -> None:
-            total = len(paths) * len(wanted)
-            for i, path in enumerate(paths):
-                here = folder / str(i)
-                here.mkdir()
-                for j, network in enumerate(wanted):
-                    job.check()
-                    count = i * len(wanted) + j
-                    now[0] = f"{count + 1} of {total}: {path.name} by {network}", count / total
-                    try:
-                        one = enhance_photograph(path, network, place.networks, strength, here)
-                        results.append(one)
-                    except UserError as error:
-                        fault = named(str(error), path)
-                        faults.extend([fault] * (fault not in faults))
-
-        job = place.start(request, work)
+        job = place.start(request, lambda job: batch.enhance(place.networks, job))
         yield {go: gr.update(interactive=False), stop: gr.update(interactive=True)}
         shown = -1
         for _ in job.followed():
-            update: dict[Any, Any] = {said: status(now[0][0], faults, now[0][1])}
-            if len(results) != shown:
-                shown = len(results)
-                update |= shown_results(results[:shown], len(wanted))
+            text = batch.current or WAITING
+            update: dict[Any, Any] = {said: status(text, batch.faults, batch.share)}
+            if len(batch.results) != shown:
+                shown = len(batch.results)
+                update |= shown_results(batch.results[:shown], len(wanted))
             yield update
         stopped = "Stopped; " if job.cancelled else ""
-        ended = f"{stopped}{len(results)} of {len(paths) * len(wanted)} done"
+        ended = f"{stopped}{len(batch.results)} of {batch.total} done"
         yield {  # all of it again: a page in the background may skip what came before
-            **shown_results(results, len(wanted)),
-            said: status(ended, faults + [job.fault] * bool(job.fault)),
+            **shown_results(batch.results, len(wanted)),
+            said: status(ended, batch.faults + [job.fault] * bool(job.fault)),
             go: gr.update(interactive=True),
             stop: gr.update(interactive=False),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from enhancement.app.jobs import Job, named
 from enhancement.app.networks import Loaded, Networks
-from enhancement.errors import naming
+from enhancement.errors import UserError, naming
 from enhancement.files import replace_file
 from enhancement.inference.pictures import encode_picture, read_picture
 from enhancement.inference.strength import Frame
@@ -42,6 +43,64 @@ class Enhanced:
     whole: Path
     seconds: float
     memory: int
+
+
+@dataclass
+class Batch:
+    """Photographs to be enhanced by each of some networks.
+
+    Attributes:
+        paths: The photographs.
+        networks: By name.
+        strength: In [0, 1].
+        folder: Where the outputs are written, those of each photograph in a folder of its own.
+        results: What is done.
+        faults: What went wrong, each once.
+        current: The photograph and network at work, as text.
+    """
+
+    paths: list[Path]
+    networks: list[str]
+    strength: float
+    folder: Path
+    results: list[Enhanced] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    current: str = ""
+    _begun: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many outputs there will be."""
+        return len(self.paths) * len(self.networks)
+
+    @property
+    def share(self) -> float:
+        """How much is done, in [0, 1]."""
+        return max(0, self._begun - 1) / self.total
+
+    def enhance(self, available: Networks, job: Job) -> None:
+        """Enhance them all.
+
+        Args:
+            available: The networks of the page.
+            job: May be cancelled before each output.
+
+        Raises:
+            CancelledError: The job was.
+        """
+        for i, path in enumerate(self.paths):
+            here = self.folder / str(i)
+            here.mkdir()
+            for network in self.networks:
+                job.check()
+                self._begun += 1
+                self.current = f"{self._begun} of {self.total}: {path.name} by {network}"
+                try:
+                    one = enhance_photograph(path, network, available, self.strength, here)
+                    self.results.append(one)
+                except UserError as error:
+                    fault = named(str(error), path)
+                    self.faults.extend([fault] * (fault not in self.faults))
 
 
 def enhance_photograph(

@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from enhancement.app.jobs import Job
+from enhancement.app.jobs import Job, named
 from enhancement.app.photograph_tab import strength_slider
 from enhancement.app.videos import Progress, enhance_video_file, target_for
-from enhancement.app.workplace import PRIVATE, WAITING, Workplace, named, status
+from enhancement.app.workplace import PRIVATE, WAITING, Workplace, status
 from enhancement.errors import UserError
 from enhancement.inference.video_sink import ENCODERS
 from enhancement.units import duration

@@ -80,11 +80,6 @@ def _browser(request: gr.Request) -> str:
     return str(browser)
 
 
-def named(fault: str, path: Path) -> str:
-    """An error's text with a file's name in the place of where it lies here."""
-    return fault.replace(str(path), path.name)
-
-
 def status(text: str, faults: Iterable[str] = (), share: float | None = None) -> str:
     """HTML that says how it goes, and what went wrong, a line each.
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from enhancement.config.datasets import dataset_block, derive_sets
-from enhancement.config.files import OptionFile, named_files
 from enhancement.config.load import load_config
 from enhancement.config.named_network import NamedNetwork, named_network, one_of
 from enhancement.config.schema import Config
@@ -20,21 +18,19 @@ from enhancement.data.blocks import DatasetBlock
 from enhancement.data.boxes import Boxes
 from enhancement.data.loader import eval_loader
 from enhancement.device import get_device, resolve_num_gpu
-from enhancement.errors import UserError, hint
+from enhancement.errors import UserError
 from enhancement.files import check_place
-from enhancement.paths import DATA_VARIABLE, inside
+from enhancement.paths import inside
 from enhancement.scoring.brightness import at_level
 from enhancement.scoring.detectors import Detector, load_detector
 from enhancement.scoring.metrics import PSNR
-from enhancement.scoring.protocols import (
-    DETECTION,
-    Protocol,
-)
+from enhancement.scoring.protocols import Protocol
 from enhancement.scoring.report import SCORES_FILE
-from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.networks import build_from_file
 from enhancement.weights.state_dicts import load_weights, weights_hash
 
+from .dataset import chosen_dataset
+from .judges import chosen_boxes, chosen_segmenter
 from .protocols import choose_protocol, extra_protocols
 
 
@@ -138,7 +134,7 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
     named = named_network(arguments.network) if arguments.network else None
     config = _config(arguments)
     network, meta = _network(arguments, config, named)
-    block = _block(arguments, config)
+    block = chosen_dataset(arguments, config)
     protocol = choose_protocol(arguments, config, network, meta, block)
     if protocol.compares == "clip" and world_size > 1:
         raise UserError(f"protocol {protocol.name} follows clips in one process; start one")
@@ -155,7 +151,7 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
         raise UserError(f"--dataset: {block.name} has no masks; set its dataroot_mask")
     num_gpu = config.num_gpu if config else "auto"
     device = get_device(num_gpu)
-    segmenter = _segmenter(arguments, meta, masked)
+    segmenter = chosen_segmenter(arguments, meta, masked)
     plan = Plan(
         arguments=arguments,
         config=config,
@@ -169,7 +165,7 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
         device=device,
         device_note=resolve_num_gpu(num_gpu)[1],
         segmenter=segmenter.to(device) if segmenter else None,
-        boxes=_boxes(arguments, block, loader.dataset, world_size),
+        boxes=chosen_boxes(arguments, block, loader.dataset, world_size),
         detector=load_detector(arguments.detector, device) if arguments.detector else None,
         levels=levels,
         rank=rank,
@@ -219,105 +215,3 @@ def _network(
         return build_from_file(arguments.weights)
     network, path = config.network_g.build(), config.path
     return network, load_weights(network, arguments.weights, path.param_key_g, path.strict_load_g)
-
-
-def _block(arguments: argparse.Namespace, config: Config | None) -> DatasetBlock:
-    """The dataset: one of the option file's sets, or a file under options/datasets.
-
-    Raises:
-        UserError: No such dataset; lists them.
-    """
-    name = arguments.dataset
-    own = [b for b in config.datasets.values() if b.phase == "test"] if config else []
-    own += [config.datasets["val"]] if config and "val" in config.datasets else []
-    for block in own:
-        if name is None or name in (block.key, block.name):
-            return with_root(block, arguments.data_root)
-    if name is None:
-        raise UserError("the option file has no test set; name one with --dataset")
-    known = named_files("datasets")
-    if name.lower() not in known:
-        names = {*known, *(block.name for block in own)}
-        raise UserError(f"--dataset: unknown dataset '{name}'; {hint(name, names)}")
-    file = OptionFile(known[name.lower()])
-    file.force([s for s in arguments.force_yml if s.startswith("datasets:")])
-    options = derive_sets(file.options["datasets"])["test"]
-    return with_root(dataset_block("test", options), arguments.data_root)
-
-
-def with_root(block: DatasetBlock, root: Path | None) -> DatasetBlock:
-    """The dataset with its images under another root."""
-    options = block.options
-    if root is None:
-        return block
-    if "dataroot_lq" in options and block.gives_truth:
-        raise UserError(
-            "--data_root: this dataset has two roots; override them with --force_yml "
-            "datasets:test:dataroot_lq=... datasets:test:dataroot_gt=..."
-        )
-    if "layout" in options:
-        return replace(block, options={**options, "dataroot": str(root)})
-    if block.parts != [block]:
-        raise UserError(
-            f"--data_root: {block.name} is made of several sets, each with a root of its own; set "
-            f"{DATA_VARIABLE} to the folder that holds them"
-        )
-    moved = {}
-    main = "dataroot_gt" if block.gives_truth else "dataroot_lq"
-    for key in (main, "dataroot_mask", "dataroot_boxes"):
-        if options.get(key):
-            inside = Path(*Path(options[key]).parts[2:])  # datasets/KvasirSEG/images: "images"
-            moved[key] = str(root / inside)
-    if not Path(moved[main]).is_dir() and len(moved) == 1:
-        moved[main] = str(root)
-    return replace(block, options={**options, **moved})
-
-
-def _boxes(
-    arguments: argparse.Namespace, block: DatasetBlock, dataset: Any, world_size: int
-) -> Boxes | None:
-    """The objects that `--detector` is scored by; None without it.
-
-    Raises:
-        UserError: The dataset says of none, or they cannot be scored here.
-    """
-    if not arguments.detector:
-        return None
-    root = block.options.get("dataroot_boxes")
-    if not root:
-        raise UserError(f"--detector: {block.name} has no boxes; set its dataroot_boxes")
-    if world_size > 1 or arguments.self_ensemble:
-        raise UserError("--detector: is scored by one process, without --self_ensemble")
-    for metric in DETECTION.metrics:
-        metric.prepare(torch.device("cpu"))
-    return Boxes(root, dataset.sources[0])
-
-
-def _segmenter(
-    arguments: argparse.Namespace, meta: dict[str, Any], masked: bool
-) -> nn.Module | None:
-    """The segmentation network to score masks with; None where there is none, or no masks.
-
-    Raises:
-        UserError: One was named, but it or the masks are not there.
-    """
-    if arguments.self_ensemble:
-        if arguments.segmentation:
-            raise UserError("--segmentation: scores masks without --self_ensemble; leave one out")
-        return None
-    if arguments.segmentation:
-        if not masked:
-            raise UserError("--segmentation: this dataset has no masks; set its dataroot_mask")
-        return load_segmentation(arguments.segmentation)
-    trained = meta.get("frozen", {}).get("segmentation")
-    if not masked or not trained:
-        return None
-    file, here = trained["file"], Path()
-    try:  # the weights file names it, so that it must lie here and be the one that was trained with
-        found = load_segmentation(inside(here, file)) if (here / file).exists() else None
-    except UserError:
-        found = None
-    if found is None or weights_hash(found) != trained["sha256"]:
-        print(f"note: {file} is not there; --segmentation names it elsewhere")
-        return None
-    return found

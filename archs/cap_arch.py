@@ -13,7 +13,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from .classic import HazePrior, local_minimum, require
+from enhancement.arguments import require
+
+from .classic import HazePrior, local_minimum
 
 THETA = (0.121779, 0.959710, -0.780245)  # learnt by the authors: bias, value, saturation
 

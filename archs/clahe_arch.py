@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from skimage import color
 from torch import Tensor
 
-from .classic import Classic, require
+from enhancement.arguments import require
+
+from .classic import Classic
 
 Float = NDArray[np.float32]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from enhancement.arguments import require
 
 from .contract import Network
 from .parts.guided_filter import guided_filter
@@ -15,16 +15,6 @@ from .parts.tile_context import REACH, global_statistics
 BRIGHTEST = 1000  # one of so many pixels may be the airlight
 DARKEST_AIRLIGHT = 1e-3
 WIDEST = 1001  # pixels; what a window costs grows with it
-
-
-def require(fits: bool, name: str, expected: str, value: Any) -> None:
-    """Refuse an argument.
-
-    Raises:
-        ValueError: It does not fit.
-    """
-    if not fits:
-        raise ValueError(f"Expected `{name}` to be {expected}, but got {value}.")
 
 
 def require_window(name: str, side: int) -> None:

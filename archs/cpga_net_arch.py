@@ -15,6 +15,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from enhancement.arguments import require_at_least, require_multiple, require_one_of
 from enhancement.colour import luma
 
 from .contract import Network
@@ -134,14 +135,10 @@ class CPGANet(Network):
         num_blocks: int = 2,
     ) -> None:
         super().__init__()
-        if variant not in VARIANTS:
-            raise ValueError(f"Expected `variant` to be one of {VARIANTS}, but got {variant!r}.")
+        require_one_of(VARIANTS, variant=variant)
         dim = (16 if variant == "base" else 8) if dim is None else dim
-        if dim < 2 or dim % 2 or num_blocks < 1:
-            raise ValueError(
-                "Expected `dim` even and above 0 and `num_blocks` above 0, "
-                f"but got {dim} and {num_blocks}."
-            )
+        require_multiple(2, dim=dim)
+        require_at_least(1, num_blocks=num_blocks)
         self.variant = variant
         if variant == "base":
             self.cpnet = ChannelPrior(dim)

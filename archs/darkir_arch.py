@@ -12,6 +12,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .parts.fourier_blocks import NO_ONNX, direction, half_spectrum, pointwise_pair
 from .parts.normalization import ChannelNorm
@@ -175,8 +177,7 @@ class DarkIR(Network):
         middle_blocks: tuple[int, ...] = (2, 2),
     ) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"Expected `dim` from 1, but got {dim}.")
+        require_at_least(1, dim=dim)
         if len(encoder_blocks) != len(decoder_blocks) or len(middle_blocks) != 2:
             raise ValueError(
                 "Expected as many `decoder_blocks` as `encoder_blocks` and 2 `middle_blocks`, "

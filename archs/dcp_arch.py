@@ -11,7 +11,9 @@ from __future__ import annotations
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from .classic import HazePrior, local_minimum, require
+from enhancement.arguments import require
+
+from .classic import HazePrior, local_minimum
 
 
 @ARCH_REGISTRY.register()

@@ -16,6 +16,8 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_multiple, require_one_of
+
 from .contract import Network
 from .parts.padding import pad_to_multiple
 from .parts.precision import full_precision
@@ -251,10 +253,8 @@ class DehazeFormer(Network):
 
     def __init__(self, variant: Variant = "t", dim: int = 24) -> None:
         super().__init__()
-        if variant not in DEPTHS:
-            raise ValueError(f"Expected `variant` to be t, s or b, but got {variant!r}.")
-        if dim < 1 or dim % 6:
-            raise ValueError(f"Expected a `dim` that 6 divides, but got {dim}.")
+        require_one_of(tuple(DEPTHS), variant=variant)
+        require_multiple(6, dim=dim)
         depths, attentive = DEPTHS[variant], ATTENTIVE[variant]
         gain = (8 * sum(depths)) ** -0.25
 

@@ -17,6 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .published import Published, State
 
@@ -81,8 +83,7 @@ class DPED(Network):
 
     def __init__(self, dim: int = 64) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"Expected `dim` of at least 1, but got {dim}.")
+        require_at_least(1, dim=dim)
         self.conv1 = nn.Conv2d(3, dim, 9, padding=4)
         self.blocks = nn.Sequential(*(Block(dim) for _ in range(NUM_BLOCKS)))
         self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)

@@ -16,6 +16,8 @@ from typing import Literal
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from enhancement.arguments import require_at_least, require_one_of
+
 from .blgm_arch import BLGM, illumination_vector
 from .contract import Network
 from .iglfm_arch import IGLFM
@@ -65,13 +67,8 @@ class DualGeneralization(Network):
         wsgm_width: int = 64,
     ) -> None:
         super().__init__()
-        if stage not in (1, 2, 3):
-            raise ValueError(f"Expected `stage` to be 1, 2 or 3, but got {stage}.")
-        if blgm_width < 1 or wsgm_width < 1:
-            raise ValueError(
-                f"Expected `blgm_width` and `wsgm_width` above 0, but got {blgm_width} and "
-                f"{wsgm_width}."
-            )
+        require_one_of((1, 2, 3), stage=stage)
+        require_at_least(1, blgm_width=blgm_width, wsgm_width=wsgm_width)
         self.iglfm = IGLFM(width, groups, blocks, mcc)
         self.iglfm.out.requires_grad_(stage == 1)  # later stages go on from the feature alone
         self.blgm = BLGM(width // 2, blgm_width) if stage > 1 else None

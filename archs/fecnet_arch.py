@@ -17,6 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .parts.fourier_blocks import (
     NO_ONNX,
@@ -184,8 +186,7 @@ class FECNet(Network):
 
     def __init__(self, dim: int = 8) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"Expected `dim` from 1, but got {dim}.")
+        require_at_least(1, dim=dim)
         self.AmplitudeNet = AmplitudeNet(dim)
         self.PhaseNet = PhaseNet(2 * dim)
 

@@ -16,6 +16,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least, require_multiple
+
 from .contract import Network
 from .parts.residual import ResidualBlock
 from .published import Published, Shapes, count_numbers
@@ -92,11 +94,8 @@ class FEQE(Network):
 
     def __init__(self, dim: int = 16, num_blocks: int = 20) -> None:
         super().__init__()
-        if min(dim, num_blocks) < 1 or dim % 4:
-            raise ValueError(
-                "Expected a `dim` that 4 divides and `num_blocks` of at least 1, "
-                f"but got {dim} and {num_blocks}."
-            )
+        require_multiple(4, dim=dim)
+        require_at_least(1, num_blocks=num_blocks)
         self.downsample = Downsample(dim)
         blocks = {f"res_block{i}": ResidualBlock(dim) for i in range(num_blocks)}
         last = nn.Conv2d(dim, dim, 3, padding=1)

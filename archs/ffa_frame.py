@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least, require_multiple
+
 from .contract import Network
 from .parts.convolution import conv3x3
 from .parts.tile_context import global_statistics
@@ -104,11 +106,8 @@ class FeatureAttention(Network):
         self, dim: int, num_blocks: int, name: str, layer: Callable[[int], nn.Module]
     ) -> None:
         super().__init__()
-        if min(dim, num_blocks) < 1 or dim % 16:
-            raise ValueError(
-                "Expected a `dim` that 16 divides and `num_blocks` of at least 1, "
-                f"but got {dim} and {num_blocks}."
-            )
+        require_multiple(16, dim=dim)
+        require_at_least(1, num_blocks=num_blocks)
         self.name = name
         self.pre = nn.Sequential(conv3x3(3, dim))
         for i in range(1, NUM_GROUPS + 1):

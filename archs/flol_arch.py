@@ -13,6 +13,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .parts.fourier_blocks import FourierProcess, FrequencyProcess
 from .parts.normalization import ChannelNorm
 from .published import Published, Shapes, count_numbers
@@ -118,8 +120,5 @@ class FLOL(FourierFrame):
     )
 
     def __init__(self, dim: int = 16, num_blocks: int = 4) -> None:
-        if dim < 1 or num_blocks < 1:
-            raise ValueError(
-                f"Expected `dim` and `num_blocks` from 1, but got {dim} and {num_blocks}."
-            )
+        require_at_least(1, dim=dim, num_blocks=num_blocks)
         super().__init__(dim, AmplitudeNet(AMPLITUDE_DIM), FrequencyBranch(dim, num_blocks))

@@ -17,6 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require, require_at_least
+
 from .contract import Network
 from .parts.tile_context import current_tile, global_statistics
 from .published import Published
@@ -99,10 +101,8 @@ class FLWNet(Network):
 
     def __init__(self, brightness: float = 0.5, dim: int = 16, bins: int = 12) -> None:
         super().__init__()
-        if not 0 <= brightness <= 1:
-            raise ValueError(f"Expected `brightness` in [0, 1], but got {brightness}.")
-        if dim < 1 or bins < 1:
-            raise ValueError(f"Expected `dim` and `bins` of at least 1, but got {dim} and {bins}.")
+        require(0 <= brightness <= 1, "brightness", "in [0, 1]", brightness)
+        require_at_least(1, dim=dim, bins=bins)
         self.brightness, self.bins = brightness, bins
         self.e_conv1 = spatial(4, dim)
         self.e_conv2 = spatial(dim, dim)

@@ -13,6 +13,8 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from enhancement.arguments import require_at_least
+
 from .parts.fourier_blocks import FourierProcess
 from .published import Published
 from .snr_frame import FourierFrame
@@ -78,6 +80,5 @@ class FourLLIE(FourierFrame):
     )
 
     def __init__(self, dim: int = 16) -> None:
-        if dim < 1:
-            raise ValueError(f"Expected `dim` from 1, but got {dim}.")
+        require_at_least(1, dim=dim)
         super().__init__(dim, AmplitudeNet(AMPLITUDE_DIM), FrequencyBranch(dim))

@@ -9,7 +9,9 @@ from __future__ import annotations
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from .classic import Classic, require
+from enhancement.arguments import require
+
+from .classic import Classic
 
 DISPLAY = 2.2  # the exponent of a common display, undone unless another is given
 

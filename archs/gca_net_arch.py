@@ -16,6 +16,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .published import Published
 
@@ -132,8 +134,7 @@ class GCANet(Network):
 
     def __init__(self, dim: int = 64, residual: bool = True) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"Expected `dim` of at least 1, but got {dim}.")
+        require_at_least(1, dim=dim)
         self.residual = residual
         self.conv1, self.norm1 = plain_conv(4, dim), instance_norm(dim)
         self.conv2, self.norm2 = plain_conv(dim, dim), instance_norm(dim)

@@ -13,6 +13,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least, require_multiple
+
 from .contract import Network
 from .parts.initialisation import start_alive
 from .published import Published, Shapes, count_numbers
@@ -122,8 +124,8 @@ class GridDehazeNet(Network):
         growth: int = 16,
     ) -> None:
         super().__init__()
-        if min(dim, num_rows, num_columns, num_layers, growth) < 1 or num_columns % 2:
-            raise ValueError("Expected numbers of at least 1 and an even `num_columns`.")
+        require_at_least(1, dim=dim, num_rows=num_rows, num_layers=num_layers, growth=growth)
+        require_multiple(2, num_columns=num_columns)
         self.num_rows, self.num_columns = num_rows, num_columns
         half, dims = num_columns // 2, [dim * 2**i for i in range(num_rows)]
 

@@ -21,6 +21,8 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require, require_at_least, require_multiple, require_one_of
+
 from .bilateral.guides import CurveGuide, PointwiseGuide
 from .bilateral.slicing import AFFINE, slice_and_apply
 from .contract import Network
@@ -180,21 +182,12 @@ class HDRNet(Network):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
-        if low_resolution < 64 or low_resolution % 64:
-            raise ValueError(
-                f"Expected `low_resolution` to be a multiple of 64, but got {low_resolution}."
-            )
-        if grid_depth < 1 or width_multiplier <= 0:
-            raise ValueError(
-                "Expected `grid_depth` and `width_multiplier` above 0, "
-                f"but got {grid_depth} and {width_multiplier}."
-            )
+        require_multiple(64, low_resolution=low_resolution)
+        require_at_least(1, grid_depth=grid_depth)
+        require(width_multiplier > 0, "width_multiplier", "above 0", width_multiplier)
         given = {"mode": mode, "fusion": fusion, "guide": guide, "trunk": trunk}
         for name, choices in CHOICES.items():
-            if given[name] not in choices:
-                raise ValueError(
-                    f"Expected `{name}` to be one of {choices}, but got {given[name]!r}."
-                )
+            require_one_of(choices, **{name: given[name]})
         self.mode = mode
         self.extra_outputs = ("illumination",) if mode == "illumination" else ()
         # the global branch ends in one pixel, which batch norm cannot normalise by itself

@@ -20,6 +20,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .hdrnet_arch import HDRNet
 from .parts.residual import ResidualBlock
@@ -89,8 +91,7 @@ class HDRNetUNet(Network):
         dim: int = 24,
     ) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"Expected `dim` to be at least 1, but got {dim}.")
+        require_at_least(1, dim=dim)
         self.hdrnet = HDRNet(low_resolution, grid_depth, width_multiplier)
         self.unet = UNet(6, dim)
 

@@ -20,6 +20,8 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .parts.attention import mix_channels
 from .parts.tile_context import global_statistics
@@ -220,8 +222,7 @@ class IAT(Network):
 
     def __init__(self, dim: int = 16) -> None:
         super().__init__()
-        if dim < 1:
-            raise ValueError(f"Expected `dim` of at least 1, but got {dim}.")
+        require_at_least(1, dim=dim)
         self.local_net = LocalBranch(dim)
         self.global_net = GlobalBranch()
 

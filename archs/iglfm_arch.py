@@ -21,6 +21,8 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from enhancement.arguments import require_at_least, require_multiple
+
 from .contract import Network
 from .parts.attention import (
     ChannelGate,
@@ -218,11 +220,8 @@ class IGLFM(Network):
 
     def __init__(self, width: int = 64, groups: int = 3, blocks: int = 2, mcc: bool = True) -> None:
         super().__init__()
-        if width < 16 or width % 16 or groups < 1 or blocks < 1:
-            raise ValueError(
-                "Expected `width` to be a multiple of 16, `groups` and `blocks` at least 1, but "
-                f"got {width}, {groups} and {blocks}."
-            )
+        require_multiple(16, width=width)
+        require_at_least(1, groups=groups, blocks=blocks)
         self.shared = width // 4  # channels of each of the two features that BLGM sees
         self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.groups = nn.ModuleList(Group(width, blocks) for _ in range(groups))

@@ -13,7 +13,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from .classic import Classic, require
+from enhancement.arguments import require
+
+from .classic import Classic
 from .parts.gaussian import gaussian_blur
 from .parts.precision import full_precision
 from .parts.weighted_smoothing import differences, solve

@@ -17,6 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require
+
 from .contract import Network
 from .parts.haze import haze_free, start_at_identity
 
@@ -45,11 +47,8 @@ class LNetGIE(Network):
                 f"Expected `width_multiplier` to leave 1 or 3 channels (1/3 to below 2/3, or 1), "
                 f"but got {width_multiplier}, which leaves {dim}."
             )
-        if not 1 / FINEST <= resolution_multiplier <= 1:
-            raise ValueError(
-                f"Expected `resolution_multiplier` in [{1 / FINEST}, 1], but got "
-                f"{resolution_multiplier}."
-            )
+        fits = 1 / FINEST <= resolution_multiplier <= 1
+        require(fits, "resolution_multiplier", f"in [{1 / FINEST}, 1]", resolution_multiplier)
         self.resolution_multiplier = resolution_multiplier
         if resolution_multiplier < 1:  # ONNX Runtime does not reduce to a single pixel as PyTorch
             self.smallest_size = int(1 / resolution_multiplier) + 1

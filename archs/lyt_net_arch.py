@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_multiple
 from enhancement.colour import LUMA
 
 from .contract import Network
@@ -166,8 +167,7 @@ class LYTNet(Network):
 
     def __init__(self, dim: int = 32) -> None:
         super().__init__()
-        if dim < 8 or dim % 8:
-            raise ValueError(f"Expected `dim` to be a multiple of 8, but got {dim}.")
+        require_multiple(8, dim=dim)
         self.to_yuv: Tensor
         self.register_buffer("to_yuv", torch.tensor(TO_YUV)[..., None, None], persistent=False)
         self.process_y = nn.Sequential(nn.Conv2d(1, dim, 3, padding=1), nn.ReLU())

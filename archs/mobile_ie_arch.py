@@ -17,6 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least, require_one_of
+
 from .contract import Network
 from .parts.tile_context import global_statistics
 from .published import Published, Shapes
@@ -147,12 +149,8 @@ class MobileIE(Network):
         self, dim: int = 12, expansion: int = 4, form: Literal["training", "slim"] = "training"
     ) -> None:
         super().__init__()
-        if dim < 1 or expansion < 1:
-            raise ValueError(
-                f"Expected `dim` and `expansion` of at least 1, but got {dim} and {expansion}."
-            )
-        if form not in ("training", "slim"):
-            raise ValueError(f'Expected `form` to be "training" or "slim", but got {form!r}.')
+        require_at_least(1, dim=dim, expansion=expansion)
+        require_one_of(("training", "slim"), form=form)
         self.dim, self.form = dim, form
         self.smallest_batch = 1 if form == "slim" else 2  # whose means are normalised over it
 

@@ -16,6 +16,8 @@ from itertools import pairwise
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .parts.resizing import shrink_by_one
 from .published import Published, Shapes, count_numbers
@@ -161,10 +163,7 @@ class MSBDN(Network):
 
     def __init__(self, dim: int = 16, num_blocks: int = 18) -> None:
         super().__init__()
-        if min(dim, num_blocks) < 1:
-            raise ValueError(
-                f"Expected numbers of at least 1, but got dim {dim} and num_blocks {num_blocks}."
-            )
+        require_at_least(1, dim=dim, num_blocks=num_blocks)
         self.conv_input = ConvLayer(3, dim, kernel_size=11)
         self.dense0 = residual_blocks(dim)
         for i in range(1, NUM_LEVELS + 1):

@@ -12,7 +12,9 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from .classic import Classic, require
+from enhancement.arguments import require
+
+from .classic import Classic
 from .parts.fourier_blocks import NO_ONNX
 from .parts.gaussian import gaussian_blur
 

@@ -14,6 +14,8 @@ from typing import Any
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from enhancement.arguments import require, require_at_least
+
 from .contract import Network
 from .published import Published, Shapes
 
@@ -59,10 +61,8 @@ class PairLIE(Network):
 
     def __init__(self, exponent: float = 0.2, width: int = 64) -> None:
         super().__init__()
-        if exponent <= 0 or width < 1:
-            raise ValueError(
-                f"Expected `exponent` and `width` above 0, but got {exponent} and {width}."
-            )
+        require(exponent > 0, "exponent", "above 0", exponent)
+        require_at_least(1, width=width)
         self.exponent = exponent
         self.illumination = five_convolutions(width, 1)
         self.reflectance = five_convolutions(width, 3)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enhancement.arguments import require, require_at_least, require_multiple
+
 from .parts.attention import channel_attention, gram
 from .parts.normalization import ChannelNorm
 from .published import Shapes, count_numbers
@@ -19,15 +21,9 @@ def check_stages(n_feat: int, stage: int, num_blocks: tuple[int, ...]) -> None:
         ValueError: `n_feat` is no multiple of 4, another number is below 1, or `num_blocks` does
             not have 3 entries.
     """
-    if len(num_blocks) != 3 or min(num_blocks) < 1:
-        raise ValueError(
-            f"Expected `num_blocks` to have 3 entries from 1 up, but got {list(num_blocks)}."
-        )
-    if n_feat < 4 or n_feat % 4 or stage < 1:
-        raise ValueError(
-            "Expected `n_feat` to be a multiple of 4 and `stage` at least 1, "
-            f"but got {n_feat} and {stage}."
-        )
+    require(len(num_blocks) == 3, "num_blocks", "3 numbers", num_blocks)
+    require_at_least(1, num_blocks=num_blocks, stage=stage)
+    require_multiple(4, n_feat=n_feat)
 
 
 class IlluminationEstimator(nn.Module):

@@ -16,6 +16,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least, require_one_of
+
 from .contract import Network
 from .published import Published
 
@@ -105,10 +107,8 @@ class RetinexNet(Network):
 
     def __init__(self, stage: Literal[1, 2] = 2, dim: int = 64) -> None:
         super().__init__()
-        if stage not in (1, 2) or dim < 1:
-            raise ValueError(
-                f"Expected `stage` to be 1 or 2 and `dim` above 0, but got {stage} and {dim}."
-            )
+        require_one_of((1, 2), stage=stage)
+        require_at_least(1, dim=dim)
         self.decomposition = Decomposition(dim)
         self.relighting = Relighting(dim) if stage == 2 else None
         relit = ("relit",) if stage == 2 else ()

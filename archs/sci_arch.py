@@ -15,6 +15,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from enhancement.arguments import require_at_least
+
 from .contract import Network
 from .parts.convolution import conv3x3
 from .published import Published, State
@@ -86,8 +88,7 @@ class SCI(Network):
 
     def __init__(self, stages: int = 1) -> None:
         super().__init__()
-        if stages < 1:
-            raise ValueError(f"Expected `stages` from 1, but got {stages}.")
+        require_at_least(1, stages=stages)
         self.number_of_stages = stages
         self.enhance = IlluminationEstimator()
         self.calibrate = Calibrator() if stages > 1 else None

@@ -14,6 +14,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
+
 from .parts.precision import full_precision
 from .parts.tile_context import global_statistics
 from .published import Published, Shapes, count_numbers
@@ -125,10 +127,7 @@ class SNRNet(SNRFrame):
     )
 
     def __init__(self, dim: int = 64, num_layers: int = 6) -> None:
-        if dim < 1 or num_layers < 1:
-            raise ValueError(
-                f"Expected `dim` and `num_layers` from 1, but got {dim} and {num_layers}."
-            )
+        require_at_least(1, dim=dim, num_layers=num_layers)
         super().__init__(3, dim, Transformer(dim, num_layers), [1.0] * 5)
 
     def far(self, features: Tensor, mask: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require, require_at_least, require_one_of
+
 from .contract import Network
 from .parts.initialisation import start_alive
 from .parts.tile_context import global_statistics
@@ -173,11 +175,9 @@ class URetinexNet(Network):
         dim: int = 32,
     ) -> None:
         super().__init__()
-        if stage not in (1, 2, 3) or min(rounds, dim) < 1 or ratio <= 0:
-            raise ValueError(
-                "Expected `stage` to be 1, 2 or 3 and `rounds`, `dim` and `ratio` above 0, but got "
-                f"{stage}, {rounds}, {dim} and {ratio}."
-            )
+        require_one_of((1, 2, 3), stage=stage)
+        require_at_least(1, rounds=rounds, dim=dim)
+        require(ratio > 0, "ratio", "above 0", ratio)
         self.stage, self.rounds, self.ratio = stage, rounds, ratio
         self.initialisation = Decomposition(dim)
         self.extra_outputs: tuple[str, ...] = ("initial_reflectance", "initial_illumination")

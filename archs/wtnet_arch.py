@@ -17,6 +17,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require, require_at_least
+
 from .contract import Network
 from .parts.attention import attention_of, block_diagonal, mix_channels
 from .parts.normalization import ChannelNorm
@@ -181,15 +183,12 @@ class WTNet(Network):
         ffn_expansion_factor: float = 2.66,
     ) -> None:
         super().__init__()
-        if len(num_blocks) != 4 or len(heads) != 4:
-            raise ValueError(
-                "Expected `num_blocks` and `heads` to have 4 entries, but got "
-                f"{list(num_blocks)} and {list(heads)}."
-            )
-        if min(dim, *num_blocks, num_refinement_blocks, *heads) < 1 or ffn_expansion_factor < 1:
-            raise ValueError("Expected every number to be at least 1.")
-        if any(dim % n for n in heads):
-            raise ValueError(f"Expected `heads` to divide {dim} channels, but got {list(heads)}.")
+        require(len(num_blocks) == 4, "num_blocks", "4 numbers", num_blocks)
+        require(len(heads) == 4, "heads", "4 numbers", heads)
+        require_at_least(1, dim=dim, num_blocks=num_blocks, heads=heads)
+        require_at_least(1, num_refinement_blocks=num_refinement_blocks)
+        require_at_least(1, ffn_expansion_factor=ffn_expansion_factor)
+        require(not any(dim % n for n in heads), "heads", f"divisors of {dim}", heads)
 
         def blocks(count: int, width: int, heads: int) -> nn.Sequential:
             return nn.Sequential(*(Block(width, heads, ffn_expansion_factor) for _ in range(count)))

@@ -19,6 +19,8 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least, require_one_of
+
 from .contract import Network
 from .published import Published, Shapes
 
@@ -71,12 +73,8 @@ class ZeroDCE(Network):
         scale_factor: int = 1,
     ) -> None:
         super().__init__()
-        if variant not in ("base", "plus_plus"):
-            raise ValueError(f"Expected `variant` base or plus_plus, but got {variant!r}.")
-        if width < 1 or scale_factor < 1:
-            raise ValueError(
-                f"Expected `width` and `scale_factor` from 1, but got {width} and {scale_factor}."
-            )
+        require_one_of(("base", "plus_plus"), variant=variant)
+        require_at_least(1, width=width, scale_factor=scale_factor)
         self.scale_factor = scale_factor
         self.whole_image = scale_factor > 1  # whose reduced copy has other pixels in a tile
 

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from enhancement.arguments import require, require_at_least
+
 from .low_light import quantise
 from .transforms import Frame
 
@@ -43,14 +45,9 @@ class Haze:
     def __post_init__(self) -> None:
         for name in ("transmission", "airlight"):
             low, high = getattr(self, name)
-            if not 0 <= low <= high <= 1:
-                raise ValueError(
-                    f"Expected `{name}` to be [low, high] within 0 and 1, but got {[low, high]}."
-                )
-        if self.cells < 1 or self.tint < 0:
-            raise ValueError(
-                f"Expected `cells` above 0 and `tint` from 0, but got {self.cells}, {self.tint}."
-            )
+            require(0 <= low <= high <= 1, name, "[low, high] within 0 and 1", [low, high])
+        require_at_least(1, cells=self.cells)
+        require(self.tint >= 0, "tint", "0 or more", self.tint)
 
     def __call__(
         self, gt: Float, frame: Frame, rng: np.random.Generator

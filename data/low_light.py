@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from enhancement.arguments import require
+
 from .transforms import Frame
 
 Float = NDArray[np.float32]
@@ -67,24 +69,16 @@ class LowLight:
     untouched: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.levels is not None and not (
-            self.levels and all(0 < level <= MOST for level in self.levels)
-        ):
-            raise ValueError(
-                f"Expected `levels` to be numbers above 0 up to {MOST}, but got {self.levels}."
-            )
-        if not 0 <= self.untouched <= 1:
-            raise ValueError(f"Expected `untouched` to be in [0, 1], but got {self.untouched}.")
+        if self.levels is not None:
+            fits = bool(self.levels) and all(0 < level <= MOST for level in self.levels)
+            require(fits, "levels", f"numbers above 0 up to {MOST}", self.levels)
+        require(0 <= self.untouched <= 1, "untouched", "in [0, 1]", self.untouched)
         for name in ("gamma", "exposure", "shot_noise", "read_noise", "falloff"):
             low, high = getattr(self, name)
             floor = 1e-6 if name in ("gamma", "exposure") else 0
             top = 1 if name == "falloff" else MOST
-            if not floor <= low <= high <= top:
-                above = "above 0" if floor else "from 0"
-                raise ValueError(
-                    f"Expected `{name}` to be [low, high] {above} up to {top}, but got "
-                    f"{[low, high]}."
-                )
+            expected = f"[low, high] {'above' if floor else 'from'} 0 up to {top}"
+            require(floor <= low <= high <= top, name, expected, [low, high])
 
     def __call__(
         self, gt: Float, frame: Frame, rng: np.random.Generator

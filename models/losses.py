@@ -7,6 +7,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require
 from enhancement.colour import luma
 from enhancement.config.needs import NAMED
 from enhancement.scoring.ssim import gaussian_window, ssim_map
@@ -46,11 +47,9 @@ class SSIMLoss(WeightedLoss):
 
     def __init__(self, loss_weight: float = 1.0, window_size: int = 11, sigma: float = 1.5) -> None:
         super().__init__(loss_weight)
-        if window_size % 2 == 0 or window_size < 3 or sigma <= 0:
-            raise ValueError(
-                "Expected `window_size` odd from 3 and `sigma` above 0, "
-                f"but got {window_size} and {sigma}."
-            )
+        fits = window_size % 2 == 1 and window_size >= 3
+        require(fits, "window_size", "odd and at least 3", window_size)
+        require(sigma > 0, "sigma", "above 0", sigma)
         self.window: Tensor
         window = gaussian_window(window_size, sigma).float()
         self.register_buffer("window", window, persistent=False)
@@ -70,8 +69,7 @@ class SSIMMAELoss(WeightedLoss):
 
     def __init__(self, loss_weight: float = 1.0, alpha: float = 0.84) -> None:
         super().__init__(loss_weight)
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"Expected `alpha` in [0, 1], but got {alpha}.")
+        require(0 <= alpha <= 1, "alpha", "in [0, 1]", alpha)
         self.alpha = alpha
         self.ssim = SSIMLoss()
 
@@ -118,8 +116,8 @@ class IlluminationSmoothnessLoss(NamedLoss):
 
     def __init__(self, loss_weight: float = 1.0, theta: float = 1.2, eps: float = 1e-4) -> None:
         super().__init__(loss_weight)
-        if theta <= 0 or eps <= 0:
-            raise ValueError(f"Expected `theta` and `eps` above 0, but got {theta} and {eps}.")
+        require(theta > 0, "theta", "above 0", theta)
+        require(eps > 0, "eps", "above 0", eps)
         self.theta, self.eps = theta, eps
 
     def forward(self, illumination: Tensor, lq: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.arguments import require
 from enhancement.scoring.ssim import gaussian_window, ssim_terms
 
 from .losses import WeightedLoss
@@ -162,8 +163,7 @@ class MuLawLoss(WeightedLoss):
 
     def __init__(self, loss_weight: float = 1.0, mu: float = 5000.0) -> None:
         super().__init__(loss_weight)
-        if mu <= 0:
-            raise ValueError(f"Expected `mu` above 0, but got {mu}.")
+        require(mu > 0, "mu", "above 0", mu)
         self.mu = mu
 
     def compare(self, pred: Tensor, target: Tensor) -> Tensor:

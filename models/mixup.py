@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from enhancement.arguments import require
+
 
 class Mixup:
     """Blend each pair with another one of its batch (Zhang et al., ICLR 2018), as Restormer does.
@@ -21,8 +23,7 @@ class Mixup:
     def __init__(
         self, mixup: bool = True, mixup_beta: float = 1.2, use_identity: bool = True
     ) -> None:
-        if mixup_beta <= 0:
-            raise ValueError(f"Expected `mixup_beta` above 0, but got {mixup_beta}.")
+        require(mixup_beta > 0, "mixup_beta", "above 0", mixup_beta)
         self.mixup, self.use_identity = mixup, use_identity
         self.share = torch.distributions.Beta(float(mixup_beta), float(mixup_beta))
 

@@ -10,6 +10,8 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from enhancement.arguments import require
+
 
 class MaskLoss(nn.Module):
     """A loss of logits (B, 1, H, W) against a mask (B, 1, H, W) of 0 and 1."""
@@ -62,8 +64,7 @@ class StructureLoss(MaskLoss):
 
     def __init__(self, loss_weight: float = 1.0, boundary: float = 5.0, window: int = 31) -> None:
         super().__init__(loss_weight)
-        if window < 1 or window % 2 == 0:
-            raise ValueError(f"Expected `window` to be odd and above 0, but got {window}.")
+        require(window > 0 and window % 2 == 1, "window", "odd and above 0", window)
         self.boundary, self.window = boundary, window
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:

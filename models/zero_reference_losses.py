@@ -8,6 +8,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.arguments import require, require_at_least
 from enhancement.errors import UserError
 
 from .losses import NamedLoss
@@ -69,10 +70,8 @@ class ExposureControlLoss(NamedLoss):
 
     def __init__(self, loss_weight: float = 1.0, level: float = 0.6, patch: int = 16) -> None:
         super().__init__(loss_weight)
-        if not 0 <= level <= 1 or patch < 1:
-            raise ValueError(
-                f"Expected `level` in [0, 1] and `patch` from 1, but got {level} and {patch}."
-            )
+        require(0 <= level <= 1, "level", "in [0, 1]", level)
+        require_at_least(1, patch=patch)
         self.level, self.patch = level, patch
 
     def forward(self, output: Tensor) -> Tensor:
@@ -98,8 +97,7 @@ class SpatialConsistencyLoss(NamedLoss):
 
     def __init__(self, loss_weight: float = 1.0, region: int = 4) -> None:
         super().__init__(loss_weight)
-        if region < 1:
-            raise ValueError(f"Expected `region` from 1, but got {region}.")
+        require_at_least(1, region=region)
         self.region = region
 
     def forward(self, output: Tensor, lq: Tensor) -> Tensor:

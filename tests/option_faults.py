@@ -38,8 +38,11 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         {"network_g": {"type": "MobileIE"}, "train": {"accumulate": 2}},
         "network_g: expected batches of 2 images or more at once for this network, but got 1",
     ),
-    ({"network_g": {"type": "FECNet", "dim": 0}}, "Expected `dim` from 1, but got 0"),
-    ({"train": {"ssim_opt": {"type": "SSIMMAELoss", "alpha": 2}}}, "Expected `alpha` in [0, 1]"),
+    ({"network_g": {"type": "FECNet", "dim": 0}}, "Expected `dim` to be at least 1, but got 0"),
+    (
+        {"train": {"ssim_opt": {"type": "SSIMMAELoss", "alpha": 2}}},
+        "Expected `alpha` to be in [0, 1]",
+    ),
     (
         {"train": {"map_opt": {"type": "IlluminationSmoothnessLoss"}}},
         "train.map_opt.type: IlluminationSmoothnessLoss needs `model_type: NamedLossModel`",

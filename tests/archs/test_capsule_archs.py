@@ -283,9 +283,9 @@ def test_segmentation_weights_that_cannot_be_had(monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "arguments", "text"),
     [
-        (IGLFM, {"width": 24}, "`width` to be a multiple of 16.* got 24, 3 and 2"),
+        (IGLFM, {"width": 24}, "`width` to be a multiple of 16, but got 24"),
         (DualGeneralization, {"stage": 4}, "`stage` to be 1, 2 or 3, but got 4"),
-        (DualGeneralization, {"wsgm_width": 0}, "`wsgm_width` above 0, but got 64 and 0"),
+        (DualGeneralization, {"wsgm_width": 0}, "`wsgm_width` to be at least 1, but got 0"),
         (SegmentationNet, {"encoder": "nope"}, "`encoder` to be a timm network .* 'nope'"),
     ],
 )

@@ -104,15 +104,15 @@ def test_tensorflows_variables_load_as_dped(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        ("GCANet", {"dim": 0}, "`dim` of at least 1, but got 0"),
-        ("GridDehazeNet", {"num_columns": 5}, "even `num_columns`"),
-        ("FFANet", {"dim": 24}, "`dim` that 16 divides .* got 24 and 1"),
-        ("C2PNet", {"num_blocks": 0}, "`num_blocks` of at least 1, but got 48 and 0"),
-        ("MSBDN", {"num_blocks": 0}, "at least 1, but got dim 2 and num_blocks 0"),
+        ("GCANet", {"dim": 0}, "`dim` to be at least 1, but got 0"),
+        ("GridDehazeNet", {"num_columns": 5}, "`num_columns` to be a multiple of 2, but got 5"),
+        ("FFANet", {"dim": 24}, "`dim` to be a multiple of 16, but got 24"),
+        ("C2PNet", {"num_blocks": 0}, "`num_blocks` to be at least 1, but got 0"),
+        ("MSBDN", {"num_blocks": 0}, "`num_blocks` to be at least 1, but got 0"),
         ("DehazeFormer", {"variant": "m"}, "`variant` to be t, s or b, but got 'm'"),
-        ("DehazeFormer", {"dim": 8}, "`dim` that 6 divides, but got 8"),
-        ("DPED", {"dim": 0}, "`dim` of at least 1, but got 0"),
-        ("FEQE", {"dim": 6}, "`dim` that 4 divides .* got 6 and 2"),
+        ("DehazeFormer", {"dim": 8}, "`dim` to be a multiple of 6, but got 8"),
+        ("DPED", {"dim": 0}, "`dim` to be at least 1, but got 0"),
+        ("FEQE", {"dim": 6}, "`dim` to be a multiple of 4, but got 6"),
     ],
 )
 def test_bad_arguments_are_named(name, arguments, text):

@@ -146,8 +146,8 @@ def test_width_multiplier_scales_the_branch():
     ("arguments", "text"),
     [
         ({"low_resolution": 100}, "`low_resolution` to be a multiple of 64, but got 100"),
-        ({"mode": "ilumination"}, r"`mode` to be one of .* got 'ilumination'"),
-        ({"grid_depth": 0}, "`grid_depth` and `width_multiplier` above 0, but got 0"),
+        ({"mode": "ilumination"}, r"`mode` to be affine or illumination, but got 'ilumination'"),
+        ({"grid_depth": 0}, "`grid_depth` to be at least 1, but got 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments, text):

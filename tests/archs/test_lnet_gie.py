@@ -43,7 +43,7 @@ def test_estimates_on_the_smaller_image():
     ("arguments", "text"),
     [
         ({"width_multiplier": 0.7}, "1 or 3 channels .* but got 0.7, which leaves 2"),
-        ({"resolution_multiplier": 0.0004}, r"`resolution_multiplier` in \[0\.001, 1\]"),
+        ({"resolution_multiplier": 0.0004}, r"`resolution_multiplier` to be in \[0\.001, 1\]"),
     ],
 )
 def test_bad_arguments_are_named(arguments, text):

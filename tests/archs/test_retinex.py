@@ -86,8 +86,8 @@ def test_ife_shares_its_convolutions_between_three_scales():
 @pytest.mark.parametrize(
     ("kind", "arguments", "text"),
     [
-        (DEDNet, {"num_blocks": (1, 2)}, r"`num_blocks` to have 3 entries .* got \[1, 2\]"),
-        (RetinexFormer, {"n_feat": 10}, "`n_feat` to be a multiple of 4 .* got 10"),
+        (DEDNet, {"num_blocks": (1, 2)}, r"`num_blocks` to be 3 numbers, but got \[1, 2\]"),
+        (RetinexFormer, {"n_feat": 10}, "`n_feat` to be a multiple of 4, but got 10"),
     ],
 )
 def test_bad_arguments_are_named(kind, arguments, text):

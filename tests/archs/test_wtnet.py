@@ -49,9 +49,9 @@ def test_published_files_are_recognised_with_their_sizes(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"num_blocks": [1, 1, 1]}, r"to have 4 entries, but got \[1, 1, 1\] and \[1, 1, 1, 1\]"),
-        ({"dim": 4, "heads": [1, 1, 3, 1]}, r"to divide 4 channels, but got \[1, 1, 3, 1\]"),
-        ({"num_refinement_blocks": 0}, "every number to be at least 1"),
+        ({"num_blocks": [1, 1, 1]}, r"`num_blocks` to be 4 numbers, but got \[1, 1, 1\]"),
+        ({"dim": 4, "heads": [1, 1, 3, 1]}, r"`heads` to be divisors of 4, but got \[1, 1, 3, 1\]"),
+        ({"num_refinement_blocks": 0}, "`num_refinement_blocks` to be at least 1, but got 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments, text):

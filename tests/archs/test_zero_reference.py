@@ -17,7 +17,7 @@ def test_zero_dce_reads_variant_and_width_off_names_and_shapes():
 def test_zero_dce_pp_estimates_its_curves_on_a_reduced_image():
     network, x = perturbed(build("ZeroDCE", variant="plus_plus", scale_factor=12)), image(50, 73)
     assert network.curves(x).shape == (2, 3, 50, 73)
-    with pytest.raises(ValueError, match="`width` and `scale_factor` from 1, but got 8 and 0"):
+    with pytest.raises(ValueError, match="`scale_factor` to be at least 1, but got 0"):
         build("ZeroDCE", scale_factor=0)
 
 

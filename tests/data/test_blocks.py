@@ -76,7 +76,10 @@ def test_stages_are_progressive_where_iterations_are_listed():
         ({"degradation": {}}, r"^degradation: unknown type 'None'; valid: Haze, LowLight"),
         ({"degradation": {"type": "LowLigth"}}, r"did you mean 'LowLight'"),
         ({"degradation": {"type": "Haze", "fog": 1}}, r"^degradation: .*'fog'"),
-        ({"degradation": {"type": "Haze", "cells": 0}}, r"^degradation: Expected `cells` above 0"),
+        (
+            {"degradation": {"type": "Haze", "cells": 0}},
+            r"^degradation: Expected `cells` to be at least 1",
+        ),
         ({"degradation": {"type": "Haze", "airlight": "a"}}, r"^degradation: "),
     ],
 )

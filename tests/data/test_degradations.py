@@ -89,7 +89,7 @@ class TestSynthesis:
             (LowLight, {"exposure": (0.5, 0.1)}, r"`exposure` to be \[low, high\] above 0"),
             (LowLight, {"falloff": (0, 1.5)}, "`falloff`"),
             (Haze, {"airlight": (0.2, 1.2)}, "`airlight` to be .* within 0 and 1"),
-            (Haze, {"cells": 0}, "`cells` above 0"),
+            (Haze, {"cells": 0}, "`cells` to be at least 1"),
         ],
     )
     def test_bad_ranges_are_named(self, kind, arguments, text):

@@ -114,5 +114,5 @@ def test_mu_law_by_hand():
     pred = torch.full((1, 3, 2, 2), 0.1)
     expected = math.log(501) / math.log(5001)
     assert loss("MuLawLoss")(pred, torch.zeros_like(pred)).item() == pytest.approx(expected)
-    with pytest.raises(ValueError, match="`mu` above 0, but got 0"):
+    with pytest.raises(ValueError, match="`mu` to be above 0, but got 0"):
         loss("MuLawLoss", mu=0)

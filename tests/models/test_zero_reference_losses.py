@@ -112,8 +112,8 @@ def test_what_is_denoised_gets_no_gradient():
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        ("ExposureControlLoss", {"level": 2}, r"`level` in \[0, 1\] and `patch` from 1, but got 2"),
-        ("SpatialConsistencyLoss", {"region": 0}, "`region` from 1, but got 0"),
+        ("ExposureControlLoss", {"level": 2}, r"`level` to be in \[0, 1\], but got 2"),
+        ("SpatialConsistencyLoss", {"region": 0}, "`region` to be at least 1, but got 0"),
     ],
 )
 def test_bad_arguments_are_named(name, arguments, text):

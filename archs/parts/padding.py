@@ -40,8 +40,9 @@ def pad_to_multiple(x: Tensor, multiple: int, smallest: int = 1, square: bool = 
         padded = _larger((wanted + multiple - 1) // multiple * multiple, least)
         last = torch.arange(length, device=x.device)[-1:]  # a tensor, also where a graph is made
         period = (2 * last).clamp_min(1)
-        place = torch.arange(padded, device=x.device) % period
-        x = x.index_select(axis, torch.minimum(place, period - place))
+        place = torch.arange(length, padded, device=x.device) % period
+        more = x.index_select(axis, torch.minimum(place, period - place))
+        x = torch.cat((x, more), axis)
     return x
 
 

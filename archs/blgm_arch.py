@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .contract import Network
-from .parts.padding import is_recording
 from .published import Published
 
 BINS = 64
@@ -86,7 +85,7 @@ class DynamicDepthwise(nn.Module):
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
         """(B, C, H, W) and (B, 64) to (B, C, H, W)."""
         kernels = self.hypernet(vector).unflatten(1, (-1, 1, 3, 3))  # (B, C, 1, 3, 3)
-        if is_recording():
+        if torch.jit.is_tracing() or torch.compiler.is_exporting():
             return self.by_all_kernels(x, kernels)
         weight = kernels.flatten(0, 1)  # (B C, 1, 3, 3)
         together = x.flatten(0, 1)[None]  # (1, B C, H, W)
@@ -96,7 +95,8 @@ class DynamicDepthwise(nn.Module):
     def by_all_kernels(x: Tensor, kernels: Tensor) -> Tensor:
         """The same with C groups, for their number is fixed in a recorded graph.
 
-        Each image is convolved with the kernels of all images, of which its own are taken.
+        Each image is convolved with the kernels of all images, of which its own are taken: what it
+        costs grows with the square of the batch.
         """
         dim, images = int(x.shape[1]), torch.arange(x.shape[0], device=x.device)
         weight = kernels.transpose(0, 1).flatten(0, 1)  # (C B, 1, 3, 3)

@@ -13,7 +13,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor
 
-from enhancement.arguments import require
+from enhancement.arguments import require, require_one_of
 
 from .classic import Classic
 from .parts.gaussian import gaussian_blur
@@ -56,7 +56,7 @@ class LIME(Classic):
         super().__init__()
         require(alpha >= 0, "alpha", "0 or more", alpha)
         require(0 < gamma <= 1, "gamma", "in (0, 1]", gamma)
-        require(strategy in (1, 2, 3), "strategy", "1, 2 or 3", strategy)
+        require_one_of((1, 2, 3), strategy=strategy)
         require(1 <= iterations <= 1000, "iterations", "in 1 to 1000", iterations)
         self.alpha, self.gamma = alpha, gamma
         self.strategy, self.iterations = strategy, iterations

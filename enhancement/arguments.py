@@ -25,7 +25,8 @@ def require_at_least(least: int, **given: float | Sequence[int]) -> None:
     """
     for name, value in given.items():
         if isinstance(value, Sequence):
-            require(min(value, default=least) >= least, name, f"numbers from {least} up", value)
+            fits = min(value, default=least) >= least
+            require(fits, name, f"whole numbers of at least {least}", value)
         else:
             require(value >= least, name, f"at least {least}", value)
 
@@ -37,7 +38,8 @@ def require_multiple(divisor: int, **given: int) -> None:
         ValueError: One is refused.
     """
     for name, value in given.items():
-        require(value > 0 and value % divisor == 0, name, f"a multiple of {divisor}", value)
+        expected = f"a multiple of {divisor}" + " above 0" * (value <= 0)
+        require(value > 0 and value % divisor == 0, name, expected, value)
 
 
 def require_one_of(choices: Sequence[Any], **given: Any) -> None:

@@ -7,6 +7,7 @@ from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor
 from torch.nn import functional as F
 
+from enhancement.arguments import require_at_least
 from enhancement.colour import luma
 
 from .losses import NamedLoss, SSIMLoss
@@ -65,6 +66,7 @@ class RetinexDecompositionLoss(NamedLoss):
         smoothness: float = 0.1,
     ) -> None:
         super().__init__(loss_weight)
+        require_at_least(0, swapped=swapped, consistency=consistency, smoothness=smoothness)
         self.swapped, self.consistency, self.smoothness = swapped, consistency, smoothness
 
     def forward(
@@ -117,6 +119,7 @@ class InitialisationLoss(NamedLoss):
         self, loss_weight: float = 1.0, brightest: float = 0.1, smoothness: float = 0.1
     ) -> None:
         super().__init__(loss_weight)
+        require_at_least(0, brightest=brightest, smoothness=smoothness)
         self.brightest, self.smoothness = brightest, smoothness
 
     def forward(
@@ -159,6 +162,7 @@ class UnfoldingLoss(NamedLoss):
         variation: float = 20.0,
     ) -> None:
         super().__init__(loss_weight)
+        require_at_least(0, ssim=ssim, constraint=constraint, variation=variation)
         self.ssim_weight, self.constraint, self.variation = ssim, constraint, variation
         self.ssim = SSIMLoss()
 

@@ -38,13 +38,15 @@ def make_pairs(root: Path, lq: str, gt: str, count: int = 4, **size: int) -> Non
         write_image(root / lq / f"{i}.png", bright // 6)
 
 
-def make_clip(path: Path, frames: list[np.ndarray], rate: int = 25) -> None:
+def make_clip(
+    path: Path, frames: list[np.ndarray], rate: int = 25, pixels: str = "yuv444p"
+) -> None:
     """Write pictures as a video, each nearly as it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=rate, options={"crf": "5", "g": "4"})
         stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv444p"
+        stream.pix_fmt = pixels
         for frame in frames:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         file.mux(stream.encode())

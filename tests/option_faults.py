@@ -64,6 +64,10 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         {"train": {"pixel_opt": {"loss_weight": -1}}},
         "train.pixel_opt.loss_weight: expected greater than or equal to 0, but got -1",
     ),
+    (
+        {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {"conv5_4": -1}}}},
+        "train.vgg_opt.layer_weights.conv5_4: expected greater than or equal to 0, but got -1",
+    ),
     ({"train": {"optim_g": {"beta": 1}}}, "train.optim_g.beta: unknown key; did you mean 'betas'?"),
     (
         {"train": {"scheduler": {"type": "CosineAnnealingLR", "etamin": 0}}},
@@ -72,11 +76,11 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"train": {"scheduler": {"type": "StepLR"}}}, "train.scheduler.step_size: missing"),
     (
         {"train": {"scheduler": {"type": "StepLR", "step_size": -5}}},
-        "train.scheduler: step_size: expected a whole number above 0, but got -5",
+        "train.scheduler.step_size: expected a whole number above 0, but got -5",
     ),
     (
         {"train": {"scheduler": {"type": "CosineAnnealingLR", "T_max": 0}}},
-        "train.scheduler: T_max: expected a whole number above 0, but got 0",
+        "train.scheduler.T_max: expected a whole number above 0, but got 0",
     ),
     ({"val": {"protocol": "psnr"}}, "val.protocol: expected 'basicsr', 'retinexformer'"),
     ({"val": {"metrics": {"a": {"type": "psnr"}}}}, "val.metrics.a.type: unknown metric 'psnr'"),
@@ -333,7 +337,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"train": {"scheduler": {"type": "MultiStepLR", "milestones": ["1"]}}},
-        "train.scheduler: milestones: expected whole numbers, but got ['1']",
+        "train.scheduler.milestones: expected whole numbers above 0, but got ['1']",
     ),
     (
         {

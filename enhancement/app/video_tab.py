@@ -9,7 +9,7 @@ import gradio as gr
 
 from enhancement.app.jobs import Job, named
 from enhancement.app.photograph_tab import strength_slider
-from enhancement.app.videos import Progress, enhance_video_file, target_for
+from enhancement.app.videos import Progress, enhance_video_file, plays_in_browsers, target_for
 from enhancement.app.workplace import PRIVATE, WAITING, Workplace, status
 from enhancement.errors import UserError
 from enhancement.inference.video_sink import ENCODERS
@@ -18,7 +18,6 @@ from enhancement.weights.shipped import DEFAULT_FOR_VIDEO
 
 INVITATION = "Drop a video, choose a network, and press Enhance."
 KINDS = [*ENCODERS, ".mpg", ".mpeg", ".ts"]  # that the dialogue for files offers
-PLAYED = (".mp4", ".webm")  # by browsers
 
 
 def video_tab(place: Workplace, max_upload: str) -> None:
@@ -77,7 +76,7 @@ def video_tab(place: Workplace, max_upload: str) -> None:
             text = how_far(progress) if job.working else WAITING
             yield {said: status(text, share=progress.share)}
         whole = target.exists()
-        played = whole and target.suffix in PLAYED
+        played = whole and plays_in_browsers(target)
         yield {
             said: ended(job, progress, named(job.fault, path)),
             go: gr.update(interactive=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from enhancement.inference.video import enhance_video
 from enhancement.inference.video_sink import ENCODERS
 from enhancement.inference.video_source import VideoSource
 
+PLAYED = (".mp4", ".webm")
 RECENT = 20  # frames over which a camera's rate is the mean
 
 
@@ -86,6 +88,14 @@ def enhance_video_file(
         job.check()
 
     enhance_video(source, target, lambda frame: loaded(frame, strength), one_done)
+
+
+def plays_in_browsers(path: Path) -> bool:
+    """Whether most browsers play a video that was written here: 8 bits in 4:2:0."""
+    if path.suffix not in PLAYED:
+        return False
+    with closing(VideoSource(path)) as written:
+        return not written.deep and written.sampling == "420"
 
 
 @dataclass

@@ -159,14 +159,12 @@ def _no_loss(kind: Any) -> str | None:
 
 
 def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """A loss gives one number, and is not to rise."""
+    """A loss gives one number, with a weight that is not negative."""
     if given.get("reduction") == "none":
         return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
     if kind.__name__ == "PerceptualLoss":  # its weights are fetched when training starts
-        found = argument_faults(kind, given) or list(_perceptual_faults(**given))
-    else:
-        found = buildable(kind, given)
-    return found or [
+        return argument_faults(kind, given) or list(_perceptual_faults(**given))
+    return buildable(kind, given) or [
         ((key,), f"expected greater than or equal to 0, but got {shown(value)}")
         for key, value in given.items()
         if key.endswith("weight") and isinstance(value, int | float) and value < 0
@@ -197,6 +195,9 @@ def _perceptual_faults(
             yield ("layer_weights", layer), text
         elif isinstance(weight, bool) or not isinstance(weight, int | float):
             yield ("layer_weights", layer), f"expected a number, but got {shown(weight)}"
+        elif weight < 0:
+            text = f"expected greater than or equal to 0, but got {shown(weight)}"
+            yield ("layer_weights", layer), text
     if max(perceptual_weight, style_weight) <= 0:
         text = "or style_weight must be above 0, or there is nothing to train"
         yield ("perceptual_weight",), text

@@ -129,39 +129,46 @@ def _rehearse(train: Train, device: torch.device) -> Iterator[Fault]:
     if train.optim_g is not None:
         built: list[torch.optim.Optimizer] = []
         fault = constructor_fault(lambda: built.append(train.optim_g.build(weights)))
-        if fault := fault or constructor_fault(built[0].step) or _misled(weights):
+        scheduled = train.scheduler is not None and "max_lr" in train.scheduler.options
+        fault = fault or constructor_fault(built[0].step)
+        if fault := fault or (None if scheduled else _misled(weights)):
             yield ("optim_g",), fault
             return
         optimizer = train.optim_g.build(weights)  # as a schedule finds it when a run begins
     if train.scheduler is not None:
         total = train.total_iter or 1
         run = partial(_run_through, train.scheduler, optimizer, total)
-        if fault := _short_schedule(train.scheduler, total) or constructor_fault(run):
+        if faults := list(_schedule_faults(train.scheduler, total)):
+            yield from _under(("scheduler",), iter(faults))
+        elif fault := constructor_fault(run):
             yield ("scheduler",), fault
 
 
 def _misled(weights: list[nn.Parameter]) -> str | None:
-    """Why an update by gradients of 1, which moved weights from 0, cannot be meant so."""
+    """Why an update by gradients of 1, from weights of 0 on, cannot be meant so."""
     reached = weights[0].item()
     if -math.inf < reached < 0:
         return None
     if reached == 0:
         return "an update leaves the weights as they are"
-    return f"an update moves a weight whose gradient is 1 from 0 to {reached:.3g}; expected below 0"
+    moved = f"an update moves a weight whose gradient is 1 from 0 to {reached:.3g}"
+    return f"{moved}; expected a finite number below 0"
 
 
-def _short_schedule(schedule: Block, total: int) -> str | None:
-    """Why lengths, periods or milestones of a schedule cannot be meant so."""
-    for key in ("step_size", *run_length_arguments(schedule.kind)):
+def _schedule_faults(schedule: Block, total: int) -> Iterator[Fault]:
+    """Lengths, periods or milestones of a schedule that cannot be meant so."""
+    lengths = ("step_size", "step_size_up", "step_size_down")
+    for key in (*lengths, *run_length_arguments(schedule.kind)):
         if (length := schedule.options.get(key)) is not None and length < 1:
-            return f"{key}: expected a whole number above 0, but got {shown(length)}"
+            yield (key,), f"expected a whole number above 0, but got {shown(length)}"
     for key in ("periods", "milestones"):
         given = schedule.options.get(key)
-        if isinstance(given, list) and not all(isinstance(n, int) for n in given):
-            return f"{key}: expected whole numbers, but got {shown(given)}"
-        if key == "periods" and isinstance(given, list) and sum(given) < total:
-            return f"its periods end at {sum(given)}, but total_iter is {total}"
-    return None
+        if not isinstance(given, list):
+            continue
+        if not all(isinstance(n, int) and n > 0 for n in given):
+            yield (key,), f"expected whole numbers above 0, but got {shown(given)}"
+        elif key == "periods" and sum(given) < total:
+            yield (), f"its periods end at {sum(given)}, but total_iter is {total}"
 
 
 def _run_through(schedule: Block, optimizer: torch.optim.Optimizer, total: int) -> None:

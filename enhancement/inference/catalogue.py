@@ -72,7 +72,11 @@ def state() -> str:
     for name, path in shipped_weights().items():
         digest.update(f"{name} {path.stat().st_size}".encode())
     for source in sorted(
-        [*NETWORKS.rglob("*.py"), *(Path(__file__).with_name(n) for n in LOOKING)]
+        [
+            *NETWORKS.rglob("*.py"),
+            Path(__file__).parents[1] / "colour.py",
+            *(Path(__file__).with_name(n) for n in LOOKING),
+        ]
     ):
         digest.update(source.read_bytes())
     return digest.hexdigest()

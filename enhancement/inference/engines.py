@@ -166,7 +166,8 @@ class OnnxEngine(Network):
             self.start()
         if self._session:
             try:
-                output = run_session(self._session, image)
+                session = self._session  # a batch gains nothing, and takes more memory
+                output = torch.cat([run_session(session, one) for one in image.split(1)])
             except Exception as error:  # onnxruntime's own kinds of error share no base
                 self._session = None
                 self.fall_back(reason_of(error))

@@ -13,6 +13,7 @@ from sys import modules
 import torch
 from torch import nn
 
+from enhancement import colour
 from enhancement.archs import contract
 from enhancement.files import replace_file
 from enhancement.inference.conversion import OPSET
@@ -31,7 +32,7 @@ def fingerprint(network: nn.Module) -> str:
     processor's instructions that the graph is optimised for.
     """
     digest = hashlib.sha256(weights_hash(network).encode())
-    sources = set(Path(contract.__file__).parent.rglob("*.py"))
+    sources = {*Path(contract.__file__).parent.rglob("*.py"), Path(colour.__file__)}
     for name, module in network.named_modules():
         kind = type(module)
         options = {k: v for k, v in sorted(vars(module).items()) if isinstance(v, PLAIN)}

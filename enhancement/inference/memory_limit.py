@@ -11,13 +11,15 @@ from enhancement.data.image_headers import BYTES_PER_PIXEL, Header
 from enhancement.errors import UserError
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.tiles import IMAGE_BYTES, PROBE, SMALLEST_TILE, BoundedMemory
+from enhancement.inference.video_sink import sampling_for
 from enhancement.inference.video_source import VideoSource
 from enhancement.memory import used_memory
 from enhancement.units import readable_bytes
 
 TENSOR_BYTES = 12  # a pixel of three float32
 ENSEMBLE_TENSORS = 3  # that averaging over flips holds beside the network's
-VIDEO_BYTES = {8: 200, 16: 400}  # a pixel: frames on their way, and those inside the codecs
+# of 8 bits a pixel, by colour sampling: frames on their way, and those inside the codecs
+VIDEO_BYTES = {"420": 200, "422": 250, "444": 350}
 
 
 class MemoryLimit:
@@ -61,7 +63,8 @@ class MemoryLimit:
             UserError: Says what would be enough.
         """
         height, width = source.stream.codec_context.height, source.stream.codec_context.width
-        frames = height * width * VIDEO_BYTES[16 if source.deep else 8]
+        frames = height * width * VIDEO_BYTES[sampling_for(source, height, width)]
+        frames *= 2 if source.deep else 1
         needed = frames + self._enhancing(height, width)
         self._admit(needed, f"{source.path}: frames of {width}x{height} pixels")
 

@@ -81,9 +81,7 @@ class VideoSink:
     def _start(self, frame: Frame) -> None:
         context, (height, width) = self.stream.codec_context, frame.shape[:2]
         context.width, context.height = width, height
-        sampling = self.source.sampling if self.source else "420"
-        if width % 2 or (height % 2 and sampling == "420"):
-            sampling = "444"  # the others take even sizes only
+        sampling = sampling_for(self.source, height, width)
         context.pix_fmt = f"yuv{sampling}p" + ("10le" if frame.dtype == np.uint16 else "")
         context.color_range = self.range
         if self.source:
@@ -149,6 +147,15 @@ class VideoSink:
     def _fault(self, error: Exception) -> UserError:
         reason = getattr(error, "strerror", None) or str(error)
         return UserError(f"{self.path}: cannot be written ({reason})")
+
+
+def sampling_for(source: VideoSource | None, height: int, width: int) -> str:
+    """The colour sampling, as "420", in which frames of a size lose nothing of their source's."""
+    sampling = source.sampling if source else "420"
+    if width % 2 or (height % 2 and sampling == "420"):
+        return "444"  # 4:2:2 takes even widths only, and 4:2:0 even heights too
+    turned = source and (height, width) != (source.stream.height, source.stream.width)
+    return "444" if turned and sampling == "422" else sampling
 
 
 def check_video_name(path: Path) -> None:

@@ -145,8 +145,8 @@ class VideoSource:
 
 
 def _sampling(pixels: av.VideoFormat | None) -> str:
-    """The coarsest of 4:2:0, 4:2:2 and 4:4:4 in which a pixel format's colours lose nothing."""
-    if pixels is None or pixels.is_rgb or len(pixels.components) == 1:
+    """The coarsest of 4:2:0, 4:2:2 and 4:4:4 in which YUV of a pixel format loses nothing."""
+    if pixels is None or pixels.is_rgb or len(pixels.components) < 3:
         return "420"
     if pixels.chroma_width(2) == 2:
         return "444"

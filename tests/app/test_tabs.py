@@ -68,16 +68,19 @@ class TestPhotographs:
 
 
 class TestVideo:
-    def test_a_video_is_shown_and_offered(self, place, in_tmp):
+    @pytest.mark.parametrize(("sampling", "played"), [("420", True), ("444", False)])
+    def test_a_video_is_offered_and_shown_if_browsers_play_it(
+        self, place, in_tmp, sampling, played
+    ):
         from enhancement.app.video_tab import video_tab
 
         path = in_tmp / "in.mp4"
-        make_clip(path, [picture(i) for i in range(3)])
+        make_clip(path, [picture(i) for i in range(3)], pixels=f"yuv{sampling}p")
         place.visitors.uploaded("me", [str(path)])
         *_, last = press(video_tab, place, str(path), "Gamma", 1.0, 0.0, REQUEST)
         assert "Done: 3 frames" in last["video-status"]
-        assert last["player"]["value"] == last["video-download"]["value"]
-        assert last["player"]["value"].endswith("in_Gamma.mp4")
+        assert last["video-download"]["value"].endswith("in_Gamma.mp4")
+        assert last["player"]["visible"] is played
 
     def test_what_is_no_video_is_named(self, place, in_tmp):
         from enhancement.app.video_tab import video_tab

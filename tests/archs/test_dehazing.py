@@ -106,6 +106,7 @@ def test_tensorflows_variables_load_as_dped(tmp_path):
     [
         ("GCANet", {"dim": 0}, "`dim` to be at least 1, but got 0"),
         ("GridDehazeNet", {"num_columns": 5}, "`num_columns` to be a multiple of 2, but got 5"),
+        ("FFANet", {"dim": -16}, "`dim` to be a multiple of 16 above 0, but got -16"),
         ("FFANet", {"dim": 24}, "`dim` to be a multiple of 16, but got 24"),
         ("C2PNet", {"num_blocks": 0}, "`num_blocks` to be at least 1, but got 0"),
         ("MSBDN", {"num_blocks": 0}, "`num_blocks` to be at least 1, but got 0"),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -403,6 +404,11 @@ class TestVideo:
         assert run("in.mkv", "-o", "out.mkv")[0] == 0
         with av.open("out.mkv") as file:
             assert file.streams.video[0].codec_context.pix_fmt == expected
+
+    def test_frames_that_are_turned_keep_their_colours(self):
+        stored = SimpleNamespace(sampling="422", stream=SimpleNamespace(height=48, width=64))
+        assert video_sink.sampling_for(stored, 48, 64) == "422"
+        assert video_sink.sampling_for(stored, 64, 48) == "444"
 
     def test_an_unknown_codec_is_one_line_and_the_rest_is_done(self, run, folder):
         make_video("in/odd.mp4", sound=False)

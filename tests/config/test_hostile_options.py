@@ -160,8 +160,8 @@ ATTACKS = [
     ("train.a.b_opt", {"type": "L1Loss"}, "cannot be the name of a loss"),
     ("train.optim_g", {"type": "Adam", "lr": 1e-3, "capturable": True}, "train.optim_g: "),
     ("train.optim_g", {"type": "Adam", "lr": 1e-3, "betas": [1, 2, 3]}, "train.optim_g"),
-    ("train.scheduler", STEPS, "train.scheduler: step_size: expected a whole"),
-    ("train.scheduler", COSINE, "train.scheduler: T_max: expected a whole"),
+    ("train.scheduler", STEPS, "train.scheduler.step_size: expected a whole"),
+    ("train.scheduler", COSINE, "train.scheduler.T_max: expected a whole"),
     ("train.scheduler", RESTARTS, "train.scheduler: "),
     ("train.total_iter", 10**30, "too large"),
     ("datasets.train", FOREIGN | {"dataroot_gt": 3}, "dataroot_gt: expected a valid string"),
@@ -216,6 +216,13 @@ class TestValues:
     def test_a_schedule_with_types_of_torchs_own_is_read(self, tiny):
         cycles = {"type": "CyclicLR", "base_lr": 0.1, "max_lr": 1.0, "mode": "triangular"}
         assert load_config(tiny(train={"scheduler": cycles})).training.scheduler.type == "CyclicLR"
+
+    def test_a_rate_of_0_is_taken_where_the_schedule_sets_it(self, tiny):
+        train = {
+            "optim_g": {"type": "SGD", "lr": 0.0},
+            "scheduler": {"type": "OneCycleLR", "max_lr": 0.1},
+        }
+        assert load_config(tiny(train=train)).training.scheduler.type == "OneCycleLR"
 
     def test_forced_values_are_no_exception(self, tiny):
         with pytest.raises(UserError, match=r"--force_yml.*: nan is no finite number"):

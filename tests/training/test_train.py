@@ -184,7 +184,7 @@ def test_basicsrs_own_models_begin_with_our_weights(tiny):
     run("--opt", tiny())
     own = tiny(
         model_type="SRModel",
-        train={"total_iter": 1, "optim_g": {"lr": 0.0}},
+        train={"total_iter": 1, "optim_g": {"lr": 1e-30}},
         path={"pretrain_network_g": "experiments/tiny/models/net_g_latest.pth"},
     )
     assert run("--opt", own, "--force_yml", "name=theirs", "path:param_key_g=params") == 0

@@ -87,6 +87,12 @@ class DynamicDepthwise(nn.Module):
         kernels = self.hypernet(vector).unflatten(1, (-1, 1, 3, 3))  # (B, C, 1, 3, 3)
         if torch.jit.is_tracing() or torch.compiler.is_exporting():
             return self.by_all_kernels(x, kernels)
+        return self.by_own_kernels(x, kernels)
+
+    @staticmethod
+    @torch.compiler.disable  # as compiled code, groups would be a symbol where batches differ
+    def by_own_kernels(x: Tensor, kernels: Tensor) -> Tensor:
+        """Each image with its own kernels, as one convolution of B C groups."""
         weight = kernels.flatten(0, 1)  # (B C, 1, 3, 3)
         together = x.flatten(0, 1)[None]  # (1, B C, H, W)
         return F.conv2d(together, weight, padding=1, groups=len(weight)).view_as(x)

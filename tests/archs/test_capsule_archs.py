@@ -219,6 +219,15 @@ def test_the_recorded_depthwise_convolution_is_the_same():
     torch.testing.assert_close(layer(x, vector), layer.by_all_kernels(x, kernels))
 
 
+def test_the_compiled_depthwise_convolution_takes_batches_that_differ():
+    torch.manual_seed(0)
+    layer = DynamicDepthwise(8)
+    compiled = torch.compile(layer)
+    for batch, height, width in ((2, 16, 16), (3, 16, 20), (1, 24, 17)):
+        x, vector = torch.rand(batch, 8, height, width), torch.rand(batch, 64)
+        torch.testing.assert_close(compiled(x, vector), layer(x, vector))
+
+
 def test_folded_networks_have_no_prelu():
     for network in (IGLFM(**REDUCED), DualGeneralization(blgm_width=8, **REDUCED)):
         folded = network.fold()

@@ -37,6 +37,7 @@ from .sections import LOSS_SUFFIX, Train, Val
 from .signature import Fault, KeyPath, shown
 
 ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler"}
+OF_IMAGES = ("self_ensemble", "window_size", "metrics")  # of `val`
 MASK_MODELS = "`model_type: SegmentationModel` or `SegmentationGuidedModel`"
 
 
@@ -216,7 +217,12 @@ def _selection_faults(val: Val, model_type: str, needs: Needs, sets: Sets) -> It
         chosen_on = sets["train"]  # of which it will be held out
     if needs.gives == "image" and chosen_on and not chosen_on.gives_truth:
         protocol = NO_REFERENCE
+        if val.metrics:
+            yield ("val", "metrics"), f"no ground truth to score by: {chosen_on.name} gives none"
     images, masks = protocol.names, SEGMENTATION.names
+    for key in OF_IMAGES if needs.gives == "mask" else ():
+        if getattr(val, key) != getattr(Val(), key):
+            yield ("val", key), f"has no effect: {model_type} scores masks"
     if needs.gives == "mask" and chosen not in masks:
         yield ("val", "select_by"), f"{model_type} scores masks; expected {' or '.join(masks)}"
     elif needs.gives == "image" and chosen in masks and not needs.masks:

@@ -234,6 +234,8 @@ class TestMistakes:
         ("segmentation", ["network_g={type: AODNet}"], "expected a network that gives a mask"),
         ("segmentation", ["model_type=EnhancementModel"], "`model_type: SegmentationModel`"),
         ("segmentation", ["val:select_by=psnr"], "scores masks; expected dice or miou"),
+        ("segmentation", ["val:self_ensemble=true"], "self_ensemble: has no effect: Segmentation"),
+        ("segmentation", ["val:metrics={a: {type: calculate_ssim}}"], "metrics: has no effect"),
         ("segmentation", ["train:pixel_opt={type: L1Loss}"], "does not compare masks"),
         ("segmentation", ["network_g:encoder=resnet19"], "to be a timm network with features"),
     ]

@@ -87,6 +87,10 @@ def test_ground_truth_of_pairs_is_never_looked_at(tiny):
             "train.mixing_augs: mixes pairs; ZeroReferenceModel cannot use it",
         ),
         ({"val": {"select_by": "psnr"}}, "val.select_by: protocol no_reference has no psnr"),
+        (
+            {"val": {"select_by": "niqe", "metrics": {"mine": {"type": "calculate_ssim"}}}},
+            "val.metrics: no ground truth to score by: ",
+        ),
     ],
 )
 def test_what_needs_ground_truth_is_refused_in_one_line(changes, text, dark):

@@ -32,7 +32,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"train": {"tv_opt": {"type": "WeightedTVLoss"}}}, "WeightedTVLoss does not compare output"),
     (
         {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {}, "criterion": "mse"}}},
-        "train.vgg_opt.criterion: expected l1, l2, fro, but got 'mse'",
+        "train.vgg_opt.criterion: expected 'l1', 'l2' or 'fro', but got 'mse'",
     ),
     (
         {"network_g": {"type": "MobileIE"}, "train": {"accumulate": 2}},
@@ -307,7 +307,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {}}}},
-        "train.vgg_opt.layer_weights: expected a weight for each layer, but got {}",
+        "train.vgg_opt.layer_weights: expected an entry, but got {}",
     ),
     (
         {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {"conv9_9": 1}}}},
@@ -315,7 +315,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {"conv1_2": "x"}}}},
-        "train.vgg_opt.layer_weights.conv1_2: expected a number, but got 'x'",
+        "train.vgg_opt.layer_weights.conv1_2: expected a valid number, but got 'x'",
     ),
     (
         {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import inspect
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, MinLen
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
@@ -27,17 +28,19 @@ from enhancement.registry import (
 )
 
 from .building import build_on_meta, constructor_fault
-from .json_schema import block_schema
+from .docs import summary
+from .json_schema import describe
 from .needs import NAMED, compared_by, taken_by
 from .signature import (
     Fault,
-    argument_faults,
     arguments_model,
     faults_in,
     parameters,
     refused,
     shown,
 )
+
+Weight = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,23 +95,39 @@ def find_class(registry: Registry | Mapping[str, Any], given: Any) -> tuple[Any,
         return None, [(("type",), str(error))]
 
 
-@dataclass(frozen=True, eq=False)
 class Registered:
     """What makes a block of a class in a registry valid.
 
-    Attributes:
+    Args:
         registry: Where `type` is looked up.
-        check: Takes the class and the other keys; what is wrong with them.
-        model: Gives the model of a class's keys, by which `check` begins.
-        unfit: Why a class of the registry cannot stand here; None where it can.
-        documented: Gives the classes whose docstrings describe a class's keys.
     """
 
-    registry: Registry | Mapping[str, Any]
-    check: Callable[[Any, dict[str, Any]], list[Fault]] = argument_faults
-    model: Callable[[Any], type[BaseModel]] = arguments_model
-    unfit: Callable[[Any], str | None] = lambda kind: None
-    documented: Callable[[Any], Iterable[Any]] = lambda kind: (kind,)
+    def __init__(self, registry: Registry | Mapping[str, Any]) -> None:
+        self.registry = registry
+
+    def unfit(self, kind: Any) -> str | None:
+        """Why a class of the registry cannot stand here; None where it can."""
+        return None
+
+    def takers(self, kind: Any) -> tuple[Any, ...]:
+        """The classes and functions that take a class's keys."""
+        return (kind,)
+
+    def types(self, kind: Any) -> dict[str, Any]:
+        """Types that take the place of those that are declared for a class's keys."""
+        return {}
+
+    def model(self, kind: Any) -> type[BaseModel]:
+        """The model of a class's keys."""
+        return arguments_model(*self.takers(kind), types=tuple(self.types(kind).items()))
+
+    def value_faults(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
+        """What is wrong with values of the right types."""
+        return []
+
+    def check(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
+        """What is wrong with a class's keys, their types or else their values."""
+        return faults_in(self.model(kind), given) or self.value_faults(kind, given)
 
     def faults(self, given: Any) -> list[Fault]:
         """Everything that is wrong with a block."""
@@ -119,15 +138,30 @@ class Registered:
             return [(("type",), why)]
         return self.check(kind, Block(kind, given).arguments)
 
-    @property
-    def kinds(self) -> dict[str, Any]:
-        """The classes that may stand here, by name."""
-        found = {name: lookup(self.registry, name) for name in registered(self.registry)}
-        return {name: kind for name, kind in found.items() if not self.unfit(kind)}
-
     def __get_pydantic_json_schema__(self, source: Any, handler: Any) -> JsonSchemaValue:
-        """Its JSON Schema: the classes, and the keys of each."""
-        return block_schema(self.kinds, self.model, handler, self.documented)
+        """Its JSON Schema: the classes by name, and the keys of each.
+
+        Without a `type`, which another file may give, a block's keys are not checked.
+        """
+        found = {name: lookup(self.registry, name) for name in registered(self.registry)}
+        kinds = {name: kind for name, kind in found.items() if not self.unfit(kind)}
+        branches = []
+        for name, kind in kinds.items():
+            model = self.model(kind)
+            once = core_schema.definition_reference_schema(f"{model.__name__}:{id(model)}")
+            named: Any = {**model.__pydantic_core_schema__, "ref": once["schema_ref"]}
+            reference = handler(core_schema.definitions_schema(once, [named]))
+            keys = handler.resolve_ref_schema(reference)
+            describe(keys, kind, *self.takers(kind))
+            keys.setdefault("properties", {})["type"] = True
+            given = {"properties": {"type": {"const": name}}, "required": ["type"]}
+            branches.append({"if": given, "then": reference})
+        summaries = [summary(kind) for kind in kinds.values()]
+        return {
+            "type": "object",
+            "properties": {"type": {"enum": list(kinds), "enumDescriptions": summaries}},
+            "allOf": branches,
+        }
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         """How pydantic reads and writes a field that is annotated with this."""
@@ -140,102 +174,91 @@ class Registered:
         return Block(lookup(self.registry, given["type"]), given)
 
 
-def buildable(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """What is wrong with a block's keys and types or, where they are right, with its values."""
-    if faults := argument_faults(kind, given):
-        return faults
-    fault = constructor_fault(lambda: build_on_meta(partial(kind, **deepcopy(given))))
-    return [((), fault)] if fault else []
+class Buildable(Registered):
+    """Blocks whose values are right where an instance can be made of them."""
+
+    def value_faults(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
+        """What a constructor says of its arguments."""
+        fault = constructor_fault(lambda: build_on_meta(partial(kind, **deepcopy(given))))
+        return [((), fault)] if fault else []
 
 
-def _no_loss(kind: Any) -> str | None:
-    """A loss names what it takes, or compares an output with a target."""
-    if compared_by(kind) != NAMED and taken_by(kind)[1:2] not in (("target",), ("gt",)):
-        return (
-            f"{kind.__name__} does not compare output and gt; expected forward(pred, target), "
-            f"or a NamedLoss"
-        )
-    return None
+class Losses(Buildable):
+    """Losses: each gives one number, with weights that are not negative."""
 
+    def unfit(self, kind: Any) -> str | None:
+        """A loss names what it takes, or compares an output with a target."""
+        if compared_by(kind) != NAMED and taken_by(kind)[1:2] not in (("target",), ("gt",)):
+            return (
+                f"{kind.__name__} does not compare output and gt; expected forward(pred, target), "
+                f"or a NamedLoss"
+            )
+        return None
 
-def _loss_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """A loss gives one number, with a weight that is not negative."""
-    if given.get("reduction") == "none":
-        return [(("reduction",), "expected 'mean' or 'sum', but got 'none'")]
-    if kind.__name__ == "PerceptualLoss":  # its weights are fetched when training starts
-        return argument_faults(kind, given) or list(_perceptual_faults(**given))
-    return buildable(kind, given) or [
-        ((key,), f"expected greater than or equal to 0, but got {shown(value)}")
-        for key, value in given.items()
-        if key.endswith("weight") and isinstance(value, int | float) and value < 0
-    ]
+    def types(self, kind: Any) -> dict[str, Any]:
+        """BasicSR declares none, and tells some mistakes only once it trains."""
+        weights = [name for name in parameters(kind) if name.endswith("weight")]
+        return {
+            **dict.fromkeys(weights, Weight),
+            "reduction": Literal["mean", "sum"],
+            "criterion": Literal[CRITERIA],
+            "vgg_type": Literal[tuple(VGG_LAYERS)],
+            "layer_weights": Annotated[dict[str, Weight], MinLen(1)],
+        }
+
+    def value_faults(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
+        """What is wrong with values of the right types."""
+        if kind.__name__ == "PerceptualLoss":  # its weights are fetched when training starts
+            return list(_perceptual_faults(**given))
+        return super().value_faults(kind, given)
 
 
 def _perceptual_faults(
-    layer_weights: Any,
+    layer_weights: dict[str, float],
     vgg_type: str = "vgg19",
     perceptual_weight: float = 1.0,
     style_weight: float = 0.0,
-    criterion: str = "l1",
     **others: Any,
 ) -> Iterator[Fault]:
     """What BasicSR's PerceptualLoss would stumble over once it trains."""
-    if criterion not in CRITERIA:
-        yield ("criterion",), f"expected {', '.join(CRITERIA)}, but got {shown(criterion)}"
-    if vgg_type not in VGG_LAYERS:
-        yield ("vgg_type",), f"unknown network '{vgg_type}'; {hint(vgg_type, VGG_LAYERS)}"
-        return
-    if not isinstance(layer_weights, dict) or not layer_weights:
-        text = f"expected a weight for each layer, but got {shown(layer_weights)}"
-        yield ("layer_weights",), text
-        return
-    for layer, weight in layer_weights.items():
-        if layer not in VGG_LAYERS[vgg_type]:
-            text = f"{vgg_type} has no such layer; {hint(layer, VGG_LAYERS[vgg_type])}"
-            yield ("layer_weights", layer), text
-        elif isinstance(weight, bool) or not isinstance(weight, int | float):
-            yield ("layer_weights", layer), f"expected a number, but got {shown(weight)}"
-        elif weight < 0:
-            text = f"expected greater than or equal to 0, but got {shown(weight)}"
-            yield ("layer_weights", layer), text
-    if max(perceptual_weight, style_weight) <= 0:
+    known = VGG_LAYERS[vgg_type]
+    for layer in layer_weights:
+        if layer not in known:
+            yield ("layer_weights", layer), f"{vgg_type} has no such layer; {hint(layer, known)}"
+    if perceptual_weight == style_weight == 0:
         text = "or style_weight must be above 0, or there is nothing to train"
         yield ("perceptual_weight",), text
 
 
-def _schedule_faults(kind: Any, given: dict[str, Any]) -> list[Fault]:
-    """What defaults to the run's length is filled in when that is known."""
-    return argument_faults(kind, {**dict.fromkeys(run_length_arguments(kind), 1), **given})
+class Schedulers(Registered):
+    """Schedules of the learning rate."""
+
+    def check(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
+        """What defaults to the run's length is filled in when that is known."""
+        return super().check(kind, {**dict.fromkeys(run_length_arguments(kind), 1), **given})
 
 
-def _no_metric(function: Any) -> str | None:
-    """A metric compares two 8-bit images."""
-    if list(parameters(function))[:2] != ["img", "img2"] or function.__name__.endswith("_pt"):
-        return f"{function.__name__} does not compare two 8-bit images"
-    return None
+class Metrics(Registered):
+    """Metrics of two 8-bit images."""
 
+    def unfit(self, kind: Any) -> str | None:
+        """A metric of other things, such as BasicSR's of one image, or of tensors."""
+        images = list(inspect.signature(kind).parameters)[:2]
+        if images != ["img", "img2"] or kind.__name__.endswith("_pt"):
+            return f"{kind.__name__} does not compare two 8-bit images"
+        return None
 
-@cache
-def _metric_model(function: Any) -> type[BaseModel]:
-    """No option file gives the images."""
-    return arguments_model(partial(function, None, None), MetricKeys)
+    def takers(self, kind: Any) -> tuple[Any, ...]:
+        """The function, and what reads its score."""
+        return kind, MetricKeys
 
-
-def _metric_faults(function: Any, given: dict[str, Any]) -> list[Fault]:
-    found = faults_in(_metric_model(function), given)
-    if not found and given.get("input_order", "HWC") != "HWC":
-        found = [(("input_order",), f"expected 'HWC', but got {shown(given['input_order'])}")]
-    return found
+    def types(self, kind: Any) -> dict[str, Any]:
+        """Images are given channels last."""
+        return {"input_order": Literal["HWC"]}
 
 
 NETWORK = Registered(ARCH_REGISTRY)
-LOSS = Registered(LOSS_REGISTRY, _loss_faults, unfit=_no_loss)
+LOSS = Losses(LOSS_REGISTRY)
 OPTIMIZER = Registered(OPTIMIZERS)
-SCHEDULER = Registered(SCHEDULERS, _schedule_faults)
-METRIC = Registered(
-    METRIC_REGISTRY,
-    _metric_faults,
-    _metric_model,
-    _no_metric,
-    documented=lambda function: (function, MetricKeys),
-)
+SCHEDULER = Schedulers(SCHEDULERS)
+METRIC = Metrics(METRIC_REGISTRY)

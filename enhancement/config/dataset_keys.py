@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from annotated_types import Gt
-from pydantic import BaseModel
 
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import Loading, Side
@@ -18,8 +17,8 @@ from enhancement.data.pairing import check_template
 from enhancement.errors import UserError, hint
 from enhancement.registry import DATASET_REGISTRY
 
-from .blocks import Block, Registered, buildable, find_class
-from .signature import Fault, arguments_model, faults_in, held_to, shown
+from .blocks import Block, Buildable, Registered, find_class
+from .signature import Fault, held_to, shown
 
 SETS = ("train", "val", "test")
 MORE_SETS = r"^(val|test)_\w+$"
@@ -106,59 +105,63 @@ def phase_of(key: str) -> str:
     return key.split("_")[0]
 
 
-def _model(kind: Any, more: type) -> type[BaseModel]:
-    """The keys of a dataset class, and of where its block stands."""
-    if not issubclass(kind, EnhancementDataset):
-        return arguments_model(FOREIGN[kind.__name__], more)
-    return arguments_model(kind.Options, more, types=_inner(kind))
+class Datasets(Registered):
+    """Blocks of datasets.
+
+    Args:
+        more: The keys of where they stand.
+    """
+
+    def __init__(self, more: type) -> None:
+        super().__init__(DATASET_REGISTRY)
+        self.more = more
+
+    def unfit(self, kind: Any) -> str | None:
+        """A dataset whose keys are unknown here gives no pairs."""
+        if issubclass(kind, EnhancementDataset) or kind.__name__ in FOREIGN:
+            return None
+        return f"{kind.__name__} gives no pairs of images; {hint('', FOREIGN)}"
+
+    def takers(self, kind: Any) -> tuple[Any, ...]:
+        """The dataclass of a class's own keys, and that of where it stands."""
+        ours = issubclass(kind, EnhancementDataset)
+        return kind.Options if ours else FOREIGN[kind.__name__], self.more
+
+    def types(self, kind: Any) -> dict[str, Any]:
+        """Of the keys that hold blocks."""
+        return _inner(kind)
+
+
+class Parts(Datasets):
+    """Blocks of datasets that are parts of a mixture."""
+
+    def unfit(self, kind: Any) -> str | None:
+        """A dataset of another project, or a mixture itself."""
+        if issubclass(kind, EnhancementDataset) and kind is not MixedDataset:
+            return None
+        return f"{kind.__name__} cannot be a part of a mixture"
+
+    def check(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
+        """What is wrong with a part; which images are held out is said of the whole."""
+        text = "a mixture is split as one; set it beside its `parts`"
+        splits = [((key,), text) for key in (*FRACTIONS, "subset") if key in given]
+        return [*super().check(kind, given), *splits]
 
 
 @cache
-def _inner(kind: type[EnhancementDataset]) -> tuple[tuple[str, Any], ...]:
-    """The keys of a dataset class that hold blocks."""
+def _inner(kind: type) -> dict[str, Any]:
+    """The keys of a dataset class that hold blocks, with their types."""
     inner: dict[str, Any] = {
-        name: Annotated[Block, Registered(types, buildable)] | None
-        for name, types in kind.nested.items()
+        name: Annotated[Block, Buildable(types)] | None
+        for name, types in getattr(kind, "nested", {}).items()
     }
     if kind is MixedDataset:
         inner["parts"] = dict[str, Annotated[Block, PART]]
-    return tuple(inner.items())
+    return inner
 
 
-def _faults(kind: Any, given: dict[str, Any], more: type) -> list[Fault]:
-    return faults_in(_model(kind, more), given)
-
-
-def _documented(kind: Any, more: type) -> tuple[type, ...]:
-    own = kind.Options if issubclass(kind, EnhancementDataset) else FOREIGN[kind.__name__]
-    return kind, own, more
-
-
-def _no_pairs(kind: Any) -> str | None:
-    if issubclass(kind, EnhancementDataset) or kind.__name__ in FOREIGN:
-        return None
-    return f"{kind.__name__} gives no pairs of images; {hint('', FOREIGN)}"
-
-
-def _no_part(kind: Any) -> str | None:
-    if issubclass(kind, EnhancementDataset) and kind is not MixedDataset:
-        return None
-    return f"{kind.__name__} cannot be a part of a mixture"
-
-
-def _blocks(more: type, unfit: Callable[[Any], str | None]) -> Registered:
-    """Blocks of datasets; `more` are the keys of where they stand."""
-    return Registered(
-        DATASET_REGISTRY,
-        partial(_faults, more=more),
-        partial(_model, more=more),
-        unfit,
-        partial(_documented, more=more),
-    )
-
-
-SET = _blocks(CommonKeys, _no_pairs)
-PART = _blocks(PartKeys, _no_part)
+SET = Datasets(CommonKeys)
+PART = Parts(PartKeys)
 
 
 def set_faults(key: str, given: Any) -> Iterator[Fault]:
@@ -166,35 +169,22 @@ def set_faults(key: str, given: Any) -> Iterator[Fault]:
     if not SET_KEY.fullmatch(key):
         yield (), f"unknown set; {hint(key, SETS)}"
         return
-    kind, faults = find_class(DATASET_REGISTRY, given)
-    if kind is None or (faults := SET.faults(given)):
-        yield from faults
+    yield from SET.faults(given)
+    kind, _ = find_class(DATASET_REGISTRY, given)
     if kind is None:
         return
-    ours = issubclass(kind, EnhancementDataset)
-    own = {k: v for k, v in given.items() if k != "type"}
-    if given["type"] in FOREIGN:
-        for name in TRAINING_ONLY:
-            if key == "train" and own.get(name) is None:
-                yield (name,), f"missing; {given['type']} reads it"
-    yield from _loading_faults(ours, key, own)
-    parts = own.get("parts")
-    for name, part in parts.items() if kind is MixedDataset and isinstance(parts, dict) else ():
-        for split in (
-            split for split in (*FRACTIONS, "subset") if isinstance(part, dict) and split in part
-        ):
-            yield ("parts", name, split), f"a mixture is split as one; set it in datasets.{key}"
-
-
-def _loading_faults(ours: bool, key: str, own: dict[str, Any]) -> Iterator[Fault]:
+    phase = phase_of(key)
+    for name in TRAINING_ONLY if key == "train" and given["type"] in FOREIGN else ():
+        if given.get(name) is None:
+            yield (name,), f"missing; {given['type']} reads it"
     for name in ("batch_size_per_gpu", "num_worker_per_gpu"):
-        if key != "train" and name in own:
+        if key != "train" and name in given:
             yield (name,), "has no effect: images are tested one at a time"
-    lists = {name: own[name] for name in PROGRESSIVE if isinstance(own.get(name), list)}
-    if lists and not (ours and key == "train"):
+    lists = {name: given[name] for name in PROGRESSIVE if isinstance(given.get(name), list)}
+    if lists and not (key == "train" and issubclass(kind, EnhancementDataset)):
         yield (next(iter(lists)),), "works for this project's training sets alone"
     elif lists and ("iters" not in lists or len({len(v) for v in lists.values()}) > 1):
         got = ", ".join(f"{name} {shown(value)}" for name, value in lists.items())
         yield (), f"progressive patches need lists of one length with iters, got {got}"
-    if own.get("phase", phase_of(key)) != phase_of(key):
-        yield ("phase",), f"expected '{phase_of(key)}', but got {shown(own['phase'])}"
+    if given.get("phase", phase) != phase:
+        yield ("phase",), f"expected '{phase}', but got {shown(given['phase'])}"

@@ -12,7 +12,7 @@ from enhancement.archs.contract import contract_of
 from enhancement.errors import UserError
 from enhancement.registry import ARCH_REGISTRY, lookup
 
-from .blocks import Block, buildable
+from .blocks import Block, Buildable
 from .building import build_on_meta
 from .plain_yaml import parse_yaml
 
@@ -58,9 +58,7 @@ def network_block(text: str, said_by: str) -> Block:
         block = Block(lookup(ARCH_REGISTRY, name), options)
     except UserError as error:
         raise UserError(f"{said_by}: {error}") from None
-    faults = buildable(block.kind, block.arguments)
-    if faults:
-        at, said = faults[0]
+    for at, said in Buildable(ARCH_REGISTRY).check(block.kind, block.arguments):
         raise UserError(f"{said_by}: {'.'.join((name, *at))}: {said}")
     return block
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from enhancement.registry import lookup
+
 from .blocks import LOSS, METRIC, NETWORK, SCHEDULER, Registered
 from .option_schema import option_schema
 
@@ -67,7 +69,7 @@ def _page(known: Mapping[str, Schema], top: Mapping[str, Schema]) -> Iterator[st
     for place, (block, kinds) in blocks.items():
         yield f"## `{place}`\n\n{PLACES[place]}\n"
         for name, keys in _classes(block, known).items():
-            if _is_listed(place, kinds.kinds[name]):
+            if _is_listed(place, lookup(kinds.registry, name)):
                 yield from _class(name, keys)
 
 

@@ -18,34 +18,13 @@ def option_schema() -> dict[str, Any]:
     and whether files and folders are there, is told when the options are read.
     """
     schema = Config.model_json_schema(schema_generator=OptionSchema)
-    definitions = schema.pop("$defs")
-    properties = {**_named_by_files(), **schema.pop("properties")}
-    for part in (properties, dict(definitions)):
-        _share(part, definitions)
     return {
         "$schema": DRAFT,
-        "title": "Option file",
         **schema,
+        "title": "Option file",
         "description": "An option file of `enhancement`, or a part of one.",
-        "properties": properties,
-        "$defs": definitions,
+        "properties": {**_named_by_files(), **schema["properties"]},
     }
-
-
-def _share(part: Any, definitions: dict[str, Any]) -> None:
-    """Put the keys of each class that `type` may name among the definitions, once."""
-    if isinstance(part, dict):
-        for inner in part.values():
-            _share(inner, definitions)
-        keys = part.get("then", {})
-        if "title" in keys:
-            name = keys["title"]
-            while definitions.setdefault(name, keys) != keys:  # another class of the same name
-                name += "_"
-            part["then"] = {"$ref": f"#/$defs/{name}"}
-    elif isinstance(part, list):
-        for inner in part:
-            _share(inner, definitions)
 
 
 def _named_by_files() -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Section(BaseModel):
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> JsonSchemaValue:
         """With what the docstring says of each key."""
         schema = handler.resolve_ref_schema(reference := handler(core_schema))
-        describe(schema, [cls])
+        describe(schema, cls)
         return dict(reference)
 
 

@@ -30,7 +30,7 @@ from enhancement.errors import UserError, hint
 KeyPath = tuple[str, ...]
 Fault = tuple[KeyPath, str]  # the key, and what is wrong with it
 
-NOT_OPTIONS = ("self", "params", "optimizer", "last_epoch", "args", "kwargs")
+NOT_OPTIONS = ("self", "params", "optimizer", "last_epoch", "img", "img2", "args", "kwargs")
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True)
 LONGEST_SHOWN = 200
 IN_WORDS: dict[Any, str] = {
@@ -40,7 +40,12 @@ IN_WORDS: dict[Any, str] = {
     dict: "a block",
     Any: "a value",
 }
-MESSAGES = {"model_type": "a block", "dict_type": "a block", "missing": "an entry"}
+MESSAGES = {
+    "model_type": "a block",
+    "dict_type": "a block",
+    "missing": "an entry",
+    "too_short": "an entry",
+}
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -79,8 +84,8 @@ def arguments_model(
         )
         for number, (name, p) in enumerate(declared.items())
     }
-    names = (getattr(function, "func", function).__name__ for function in functions)
-    return create_model("_".join(names), __config__=STRICT, **fields)
+    names = "_".join(function.__name__ for function in functions)
+    return create_model(names, __config__=STRICT, **fields)
 
 
 def _annotation(parameter: inspect.Parameter) -> Any:
@@ -99,11 +104,6 @@ def _annotation(parameter: inspect.Parameter) -> Any:
     if isinstance(default, int | float):
         return float  # without a declared type, 1 and 0.5 are both numbers
     return Union[list[Any], float] if isinstance(default, list | tuple) else Any  # noqa: UP007
-
-
-def argument_faults(function: Callable[..., Any], given: Mapping[str, Any]) -> list[Fault]:
-    """What is wrong with the keys and types of a block that a function is given."""
-    return faults_in(arguments_model(function), given)
 
 
 def validate(model: type[BaseModel], given: Mapping[str, Any]) -> Any:

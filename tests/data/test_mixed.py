@@ -110,7 +110,7 @@ def test_a_part_is_not_split_by_itself(two):
     given = {"type": "MixedDataset", "gt_size": 16, "parts": parts(two)}
     given["parts"]["real"]["val_fraction"] = 0.5
     assert list(set_faults("train", given)) == [
-        (("parts", "real", "val_fraction"), "a mixture is split as one; set it in datasets.train")
+        (("parts", "real", "val_fraction"), "a mixture is split as one; set it beside its `parts`")
     ]
 
 

@@ -179,7 +179,7 @@ class Buildable(Registered):
 
     def value_faults(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
         """What a constructor says of its arguments."""
-        fault = constructor_fault(lambda: build_on_meta(partial(kind, **deepcopy(given))))
+        fault = constructor_fault(lambda: build_on_meta(partial(kind, **given)))
         return [((), fault)] if fault else []
 
 

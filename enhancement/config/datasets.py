@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -108,17 +109,12 @@ def _without(options: dict[str, Any], names: set[str]) -> dict[str, Any]:
 def _brings_val(train: dict[str, Any]) -> bool:
     """Whether the layout of a training set, which nothing has checked, has a `val` on the disk."""
     layout, root = train.get("layout"), train.get("dataroot")
-    if (
-        (train.get("split") or PairedOptions.split) != "train"
-        or not isinstance(layout, str)
-        or layout not in LAYOUTS
-    ):
-        return False
-    try:
-        layout_folders(layout, root if isinstance(root, str) else None, "val")
-    except (UserError, OSError):
-        return False
-    return True
+    of_train = (train.get("split") or PairedOptions.split) == "train"
+    if of_train and isinstance(layout, str) and layout in LAYOUTS:
+        with suppress(UserError, OSError):
+            layout_folders(layout, root if isinstance(root, str) else None, "val")
+            return True
+    return False
 
 
 def missing_files(block: DatasetBlock) -> Iterator[Fault]:
@@ -160,44 +156,38 @@ def _folder_of_images(given: dict[str, Any]) -> Path | None:
     """Where a set's ground truths lie, or its dark images alone; None where nothing is there."""
     root = given.get("dataroot_gt") or given.get("dataroot_lq")
     if not root and given.get("layout"):
-        try:
-            split = given.get("split") or PairedOptions.split
+        split = given.get("split") or PairedOptions.split
+        with suppress(UserError):  # reported with the set itself
             root = layout_folders(given["layout"], given.get("dataroot"), split)[1]
-        except UserError:  # reported with the set itself
-            return None
     return locate(root).resolve() if root else None
 
 
 def lacks_masks(block: DatasetBlock) -> bool:
-    """Whether a set has no masks."""
-    return any(_lacks_masks(part.kind, part.options) for part in block.parts)
-
-
-def _lacks_masks(kind: Any, options: dict[str, Any]) -> bool:
-    if not issubclass(kind, EnhancementDataset):
+    """Whether a set, or a part of it, has no masks."""
+    if not issubclass(block.kind, EnhancementDataset):
         return True
-    try:
-        return not kind.Options.pick(options).masks()
-    except UserError:  # reported with the set itself
-        return False
+    with suppress(UserError):  # reported with the set itself
+        return not all(_own_options(part).masks() for part in block.parts)
+    return False
+
+
+def _own_options(part: DatasetBlock) -> Any:
+    """The options of one of this project's datasets, as it reads them."""
+    return cast(Any, part.kind).Options.pick(part.options)
 
 
 def _gt_files(block: DatasetBlock) -> set[str]:
-    """The ground-truth files of one of this project's sets; empty where they are unknown."""
-    found = (_gt_files_of(part.kind, part.options) for part in block.parts)
-    return {file for files in found for file in files}
-
-
-def _gt_files_of(kind: Any, given: dict[str, Any]) -> set[str]:
-    if given.get("subset") or not issubclass(kind, EnhancementDataset):
-        return set()
-    try:
-        options: Any = kind.Options.pick(given)
-        sources, found, _ = kind.find(options)
-        samples = included(found, options.include, sources[-1])
-    except (UserError, OSError):
-        return set()
-    return {sources[-1].where(sample[-1]) for sample in samples}
+    """The ground-truth files of one of this project's sets; without those that are unknown."""
+    files: set[str] = set()
+    for part in block.parts:
+        if part.options.get("subset") or not issubclass(part.kind, EnhancementDataset):
+            continue
+        with suppress(UserError, OSError):
+            options = _own_options(part)
+            sources, found, _ = part.kind.find(options)
+            samples = included(found, options.include, sources[-1])
+            files |= {sources[-1].where(sample[-1]) for sample in samples}
+    return files
 
 
 def selection_set(sets: Mapping[str, Any]) -> str | None:
@@ -211,10 +201,8 @@ def shared_names(sets: Sets) -> Iterator[Fault]:
     for key, block in sets.items():
         first = known.setdefault((block.phase, block.name), key)
         if first != key:
-            yield (
-                (key, "name"),
-                f"{shown(block.name)} is datasets.{first}'s name too; choose another",
-            )
+            text = f"{shown(block.name)} is datasets.{first}'s name too; choose another"
+            yield (key, "name"), text
 
 
 def learned_images(sets: Sets) -> Iterator[Fault]:
@@ -224,11 +212,11 @@ def learned_images(sets: Sets) -> Iterator[Fault]:
     learned = _gt_files(sets["train"])
     for key, block in sets.items():
         if key != "train" and (same := len(learned & _gt_files(block))):
-            yield (
-                (key,),
+            text = (
                 f"holds {counted(same, 'image')} that datasets.train trains on; name others, or "
-                f"hold some out by datasets.train.{phase_of(key)}_fraction",
+                f"hold some out by datasets.train.{phase_of(key)}_fraction"
             )
+            yield (key,), text
 
 
 def validates_on_test(sets: Sets) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import psutil
@@ -52,10 +53,13 @@ def section_faults(draft: Config, training: bool, files_of: set[str] | None) -> 
     model = lookup(MODEL_REGISTRY, draft.model_type) if draft.model_type else None
     needs, train, sets = Needs.of(model), draft.train, draft.datasets or {}
     if train is not None:
-        yield from _under(("train",), _model_faults(train, model))
-        yield from _under(("train",), _uneven_parts(train, sets))
-        yield from _under(("train",), _loss_faults(train, draft.model_type, needs))
-        yield from _under(("train",), _rehearse(train, get_device(draft.num_gpu)))
+        faults = chain(
+            _model_faults(train, model),
+            _uneven_parts(train, sets),
+            _loss_faults(train, draft.model_type, needs),
+            _rehearse(train, get_device(draft.num_gpu)),
+        )
+        yield from _under(("train",), faults)
     if model and not is_ours(model) and draft.path and draft.path.init_network_g:
         yield ("path", "init_network_g"), f"{model.__name__} does not read it"
     yield from _under(("datasets",), _set_faults(sets, files_of))
@@ -128,10 +132,8 @@ def _rehearse(train: Train, device: torch.device) -> Iterator[Fault]:
         weight.grad = torch.ones_like(weight)
     optimizer: torch.optim.Optimizer = torch.optim.SGD(weights, lr=0.1)
     if train.optim_g is not None:
-        built: list[torch.optim.Optimizer] = []
-        fault = constructor_fault(lambda: built.append(train.optim_g.build(weights)))
         scheduled = train.scheduler is not None and "max_lr" in train.scheduler.options
-        fault = fault or constructor_fault(built[0].step)
+        fault = constructor_fault(lambda: train.optim_g.build(weights).step())
         if fault := fault or (None if scheduled else _misled(weights)):
             yield ("optim_g",), fault
             return

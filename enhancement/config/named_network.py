@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from enhancement.archs.contract import contract_of
-from enhancement.errors import UserError
+from enhancement.errors import UserError, naming
 from enhancement.registry import ARCH_REGISTRY, lookup
 
 from .blocks import Block, Buildable
@@ -54,10 +54,8 @@ def network_block(text: str, said_by: str) -> Block:
         if not equals or not key or key in options:
             raise UserError(f"{said_by}: expected NAME:key=value, each key once, but got '{text}'")
         options[key] = parse_yaml(value, f"{said_by}: {name}.{key}")
-    try:
+    with naming(said_by):
         block = Block(lookup(ARCH_REGISTRY, name), options)
-    except UserError as error:
-        raise UserError(f"{said_by}: {error}") from None
     for at, said in Buildable(ARCH_REGISTRY).check(block.kind, block.arguments):
         raise UserError(f"{said_by}: {'.'.join((name, *at))}: {said}")
     return block

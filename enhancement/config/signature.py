@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import cache, reduce
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -79,7 +80,7 @@ def arguments_model(
     instead = dict(types)
     fields: dict[str, Any] = {
         f"argument_{number}": (
-            instead[name] if name in instead else _annotation(p),
+            instead.get(name) or _annotation(p),
             Field(... if p.default is p.empty else p.default, alias=name),
         )
         for number, (name, p) in enumerate(declared.items())
@@ -92,14 +93,11 @@ def _annotation(parameter: inspect.Parameter) -> Any:
     """The type that a parameter is declared with or, where that is not JSON's, its default's."""
     unresolved = isinstance(parameter.annotation, str)  # a name that its module does not import
     if parameter.annotation is not parameter.empty and not unresolved:
-        try:
+        with suppress(Exception):  # pydantic's errors of types that it does not know share no base
             TypeAdapter(parameter.annotation)
-        except Exception:  # pydantic's errors of types that it does not know share no base
-            pass
-        else:
             return parameter.annotation
     default = parameter.default
-    if isinstance(default, bool | str) and default is not parameter.empty:
+    if isinstance(default, bool | str):
         return type(default)
     if isinstance(default, int | float):
         return float  # without a declared type, 1 and 0.5 are both numbers

@@ -67,7 +67,10 @@ class OptionFile:
             return None
         if not isinstance(name, str):
             raise UserError(f"{said}: expected a name, but got {shown(name)}")
-        return find_by_name(name, BY_NAME[key], Path(origin), said)
+        known = named_files(BY_NAME[key], Path(origin))
+        if name.lower() not in known:
+            raise UserError(f"{said}: unknown {key} '{name}'; {hint(name, known)}")
+        return known[name.lower()]
 
     def origin(self, at: KeyPath) -> str:
         """The file that set a key or, where it is missing, its nearest block."""
@@ -178,15 +181,3 @@ def named_files(folder: str, where: Path = OPTIONS) -> dict[str, Path]:
     for place in (OPTIONS, *reversed(where.resolve().parents[:2])):
         found |= {path.stem.lower(): path for path in sorted((place / folder).glob("*.yml"))}
     return found
-
-
-def find_by_name(name: str, folder: str, where: Path, said: str) -> Path:
-    """The file of `datasets/` or `schedules/` with a name, in any case.
-
-    Raises:
-        UserError: There is none; lists them.
-    """
-    known = named_files(folder, where)
-    if name.lower() not in known:
-        raise UserError(f"{said}: unknown {folder[:-1]} '{name}'; {hint(name, known)}")
-    return known[name.lower()]

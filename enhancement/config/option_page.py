@@ -32,6 +32,12 @@ file that it comes from.
 A key that no file gives has its default; null stands for nothing. Keys of one's own are written
 `{name}`.
 """
+BOUNDS = {
+    "exclusiveMinimum": "above",
+    "minimum": "from",
+    "exclusiveMaximum": "below",
+    "maximum": "to",
+}
 PYTORCH = "[PyTorch's](https://docs.pytorch.org/docs/stable/optim.html)"
 PLACES = {
     "network_g": "Networks of this project. `enhance archs` lists BasicSR's and spandrel's, which "
@@ -47,8 +53,7 @@ PLACES = {
 def option_page() -> str:
     """The page, in Markdown."""
     schema = option_schema()
-    known, top = schema["$defs"], schema["properties"]
-    return "\n".join([HEAD, *_page(known, top)])
+    return "\n".join([HEAD, *_page(schema["$defs"], schema["properties"])])
 
 
 def _page(known: Mapping[str, Schema], top: Mapping[str, Schema]) -> Iterator[str]:
@@ -94,9 +99,8 @@ def _datasets(block: Schema, known: Mapping[str, Schema]) -> Iterator[str]:
         yield from _class(name, found, left_out)
     parts = classes["MixedDataset"]["properties"]["parts"]
     in_parts = _classes(parts, known)
-    repeat = {k: v for k, v in in_parts["PairedDataset"]["properties"].items() if k == "repeat"}
     yield f"## `datasets.train.parts.{{name}}`\n\n{', '.join(in_parts)}, with their keys and:\n"
-    yield from _table(repeat)
+    yield from _table({"repeat": in_parts["PairedDataset"]["properties"]["repeat"]})
     yield "## `datasets.train.degradation`\n"
     degradations = classes["SynthesisDataset"]["properties"]["degradation"]
     for name, found in _classes(degradations, known).items():
@@ -135,30 +139,17 @@ def _type(found: Schema) -> str:
     """A type in words."""
     if "anyOf" in found:
         return " or ".join(dict.fromkeys(map(_type, found["anyOf"])))
-    if "allOf" in found or "$ref" in found:
+    kind = str(found.get("type", ""))
+    if "allOf" in found or "$ref" in found or kind == "object":
         return "block"
     if "const" in found:
         return f"`{json.dumps(found['const'])}`"
     if "enum" in found:
         return ", ".join(f"`{name}`" for name in found["enum"])
-    kind = str(found.get("type", ""))
-    if kind == "array":
-        return _list(found)
-    if kind == "object":
-        return "block"
-    words = {
-        "exclusiveMinimum": "above",
-        "minimum": "from",
-        "exclusiveMaximum": "below",
-        "maximum": "to",
-    }
-    return " ".join(
-        [kind, *(f"{word} {found[key]:g}" for key, word in words.items() if key in found)]
-    )
-
-
-def _list(found: Schema) -> str:
     if "prefixItems" in found:
         return f"[{', '.join(map(_type, found['prefixItems']))}]"
-    inner = _type(found.get("items", {}))
-    return f"list of {inner}" if inner else "list"
+    if kind == "array":
+        inner = _type(found.get("items", {}))
+        return f"list of {inner}" if inner else "list"
+    bounds = (f"{word} {found[key]:g}" for key, word in BOUNDS.items() if key in found)
+    return " ".join([kind, *bounds])

@@ -28,8 +28,7 @@ from enhancement.registry import (
 )
 
 from .building import build_on_meta, constructor_fault
-from .docs import summary
-from .json_schema import describe
+from .docs import describe, summary
 from .needs import NAMED, compared_by, taken_by
 from .signature import (
     Fault,

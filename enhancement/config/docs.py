@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -47,7 +48,20 @@ def _docstrings(of: Any) -> Iterator[str]:
 
 
 def _parsed(text: str) -> list[Any]:
-    try:
+    with suppress(ParseError):  # of another project, in a form of its own
         return parse(text, DocstringStyle.GOOGLE).params
-    except ParseError:  # of another project, in a form of its own
-        return []
+    return []
+
+
+def describe(schema: dict[str, Any], *kinds: Any) -> None:
+    """Put what docstrings say into the JSON Schema of a block.
+
+    Args:
+        schema: Of the block; it is changed.
+        kinds: The classes or functions that take its keys; the first one describes the block.
+    """
+    texts = {name: text for kind in reversed(kinds) for name, text in argument_docs(kind).items()}
+    schema["description"] = summary(kinds[0])
+    for name, inner in schema.get("properties", {}).items():
+        if texts.get(name) and isinstance(inner, dict):
+            inner["description"] = re.sub(r"\bNone\b", "null", texts[name])  # as YAML has it

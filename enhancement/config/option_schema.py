@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
 from .files import BY_NAME, named_files
-from .json_schema import OptionSchema
 from .schema import Config
 
-DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+class OptionSchema(GenerateJsonSchema):
+    """Pydantic's generator; nothing is required, as a file may leave to another what it lacks."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        """Nothing is."""
+        return False
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """The key says the same."""
+        return False
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
+        """A type that is not JSON's, of another project's network, is not checked."""
+        return {}
 
 
 def option_schema() -> dict[str, Any]:
@@ -19,7 +36,7 @@ def option_schema() -> dict[str, Any]:
     """
     schema = Config.model_json_schema(schema_generator=OptionSchema)
     return {
-        "$schema": DRAFT,
+        "$schema": OptionSchema.schema_dialect,
         **schema,
         "title": "Option file",
         "description": "An option file of `enhancement`, or a part of one.",

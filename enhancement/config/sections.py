@@ -14,7 +14,7 @@ from enhancement.paths import locate
 from enhancement.scoring.protocols import protocols_for
 
 from .blocks import LOSS, METRIC, OPTIMIZER, SCHEDULER, Block
-from .json_schema import describe
+from .docs import describe
 from .signature import STRICT, held_to
 
 LOSS_SUFFIX = "_opt"

@@ -76,11 +76,11 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"train": {"scheduler": {"type": "StepLR"}}}, "train.scheduler.step_size: missing"),
     (
         {"train": {"scheduler": {"type": "StepLR", "step_size": -5}}},
-        "train.scheduler.step_size: expected a whole number above 0, but got -5",
+        "train.scheduler.step_size: expected greater than 0, but got -5",
     ),
     (
         {"train": {"scheduler": {"type": "CosineAnnealingLR", "T_max": 0}}},
-        "train.scheduler.T_max: expected a whole number above 0, but got 0",
+        "train.scheduler.T_max: expected greater than 0, but got 0",
     ),
     ({"val": {"protocol": "psnr"}}, "val.protocol: expected 'basicsr', 'retinexformer'"),
     ({"val": {"metrics": {"a": {"type": "psnr"}}}}, "val.metrics.a.type: unknown metric 'psnr'"),
@@ -294,7 +294,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         "batch_size_per_gp: unknown key; did you mean 'batch_size_per_gpu'?",
     ),
     ({"datasets": {"train": {"gt_size": [8]}}}, "an entry at [1], but got [8]"),
-    ({"train": {"scheduler": {"type": "MultiStepLR"}}}, "milestones: missing; expected a value"),
+    ({"train": {"scheduler": {"type": "MultiStepLR"}}}, "milestones: missing; expected a list"),
     ({"train": {"losses": {}}}, "train.losses: unknown key"),
     ({"train": {"gan_opt": {"type": "GANLoss"}}}, "GANLoss does not compare output"),
     (
@@ -337,7 +337,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"train": {"scheduler": {"type": "MultiStepLR", "milestones": ["1"]}}},
-        "train.scheduler.milestones: expected whole numbers above 0, but got ['1']",
+        "train.scheduler.milestones: expected a valid integer at [0], but got ['1']",
     ),
     (
         {

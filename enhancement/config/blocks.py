@@ -15,6 +15,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from enhancement.compat import CRITERIA, VGG_LAYERS, Registry
+from enhancement.data.blocks import Positive
 from enhancement.errors import UserError, hint
 from enhancement.registry import (
     ARCH_REGISTRY,
@@ -231,6 +232,14 @@ def _perceptual_faults(
 
 class Schedulers(Registered):
     """Schedules of the learning rate."""
+
+    def types(self, kind: Any) -> dict[str, Any]:
+        """Lengths are above 0, which PyTorch leaves open."""
+        return {
+            **dict.fromkeys(("T_max", "total_iters", "step_size", "step_size_up"), Positive),
+            **dict.fromkeys(("total_steps", "step_size_down"), Positive | None),
+            **dict.fromkeys(("periods", "milestones"), list[Positive]),
+        }
 
     def check(self, kind: Any, given: dict[str, Any]) -> list[Fault]:
         """What defaults to the run's length is filled in when that is known."""

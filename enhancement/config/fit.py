@@ -35,7 +35,7 @@ from .needs import NAMED, Needs, asks_for_truth, compared_by
 from .network import network_faults
 from .schema import Config
 from .sections import LOSS_SUFFIX, Train, Val
-from .signature import Fault, KeyPath, shown
+from .signature import Fault, KeyPath
 
 ALWAYS_READ = {"total_iter", "warmup_iter", "scheduler"}
 OF_IMAGES = ("self_ensemble", "window_size", "metrics")  # of `val`
@@ -60,7 +60,7 @@ def section_faults(draft: Config, training: bool, files_of: set[str] | None) -> 
             _rehearse(train, get_device(draft.num_gpu)),
         )
         yield from _under(("train",), faults)
-    if model and not is_ours(model) and draft.path and draft.path.init_network_g:
+    if model and not is_ours(model) and draft.path.init_network_g:
         yield ("path", "init_network_g"), f"{model.__name__} does not read it"
     yield from _under(("datasets",), _set_faults(sets, files_of))
     trained_on = sets.get("train")
@@ -140,10 +140,10 @@ def _rehearse(train: Train, device: torch.device) -> Iterator[Fault]:
         optimizer = train.optim_g.build(weights)  # as a schedule finds it when a run begins
     if train.scheduler is not None:
         total = train.total_iter or 1
-        run = partial(_run_through, train.scheduler, optimizer, total)
-        if faults := list(_schedule_faults(train.scheduler, total)):
-            yield from _under(("scheduler",), iter(faults))
-        elif fault := constructor_fault(run):
+        end = sum(train.scheduler.options.get("periods", [total]))
+        if end < total:
+            yield ("scheduler",), f"its periods end at {end}, but total_iter is {total}"
+        elif fault := constructor_fault(partial(_run_through, train.scheduler, optimizer, total)):
             yield ("scheduler",), fault
 
 
@@ -156,22 +156,6 @@ def _misled(weights: list[nn.Parameter]) -> str | None:
         return "an update leaves the weights as they are"
     moved = f"an update moves a weight whose gradient is 1 from 0 to {reached:.3g}"
     return f"{moved}; expected a finite number below 0"
-
-
-def _schedule_faults(schedule: Block, total: int) -> Iterator[Fault]:
-    """Lengths, periods or milestones of a schedule that cannot be meant so."""
-    lengths = ("step_size", "step_size_up", "step_size_down")
-    for key in (*lengths, *run_length_arguments(schedule.kind)):
-        if (length := schedule.options.get(key)) is not None and length < 1:
-            yield (key,), f"expected a whole number above 0, but got {shown(length)}"
-    for key in ("periods", "milestones"):
-        given = schedule.options.get(key)
-        if not isinstance(given, list):
-            continue
-        if not all(isinstance(n, int) and n > 0 for n in given):
-            yield (key,), f"expected whole numbers above 0, but got {shown(given)}"
-        elif key == "periods" and sum(given) < total:
-            yield (), f"its periods end at {sum(given)}, but total_iter is {total}"
 
 
 def _run_through(schedule: Block, optimizer: torch.optim.Optimizer, total: int) -> None:

@@ -38,6 +38,7 @@ IN_WORDS: dict[Any, str] = {
     str: "a text",
     int: "a whole number",
     float: "a number",
+    list: "a list",
     dict: "a block",
     Any: "a value",
 }

@@ -29,7 +29,6 @@ UNSEEN = (
     "a divisor of the batch size",
     "phase: expected 'train'",
     "expected a key such as",
-    "a whole number above 0",
     "vgg19 has no such layer",
 )
 SEEN = [

@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from enhancement.data.base_dataset import EnhancementDataset
 from enhancement.data.blocks import DatasetBlock
-from enhancement.data.layouts import LAYOUTS, layout_folders
+from enhancement.data.layouts import layout_folders
 from enhancement.data.mixed_dataset import PartKeys
 from enhancement.data.paired_dataset import PairedOptions
 from enhancement.data.selection import included
@@ -110,7 +110,7 @@ def _brings_val(train: dict[str, Any]) -> bool:
     """Whether the layout of a training set, which nothing has checked, has a `val` on the disk."""
     layout, root = train.get("layout"), train.get("dataroot")
     of_train = (train.get("split") or PairedOptions.split) == "train"
-    if of_train and isinstance(layout, str) and layout in LAYOUTS:
+    if of_train and isinstance(layout, str):
         with suppress(UserError, OSError):
             layout_folders(layout, root if isinstance(root, str) else None, "val")
             return True

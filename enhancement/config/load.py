@@ -87,11 +87,11 @@ def faults_of(
         training: Whether they must be complete for training.
         files_of: Sets whose folders must exist; None means all of them.
     """
-    faults = faults_in(Config, options)
-    yield from ((_as_written(at), text) for at, text in faults)
+    faults = [(_as_written(at), text) for at, text in faults_in(Config, options)]
+    yield from faults
     if training:
         yield from _completeness_faults(options)
-    draft = validate(DRAFT, _without(options, [_as_written(at) for at, _ in faults]))
+    draft = validate(DRAFT, _without(options, [at for at, _ in faults]))
     yield from section_faults(draft, training, files_of)
 
 

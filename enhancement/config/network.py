@@ -93,11 +93,11 @@ def _small_batches(draft: Config, smallest: int, network: nn.Module) -> Iterator
     for stage in sets["train"].loading.stages if "train" in sets and train else ():
         computed = stage.batch_size // (train.accumulate if train else 1)
         if 0 < computed < smallest:
-            text = f"expected batches of {smallest} images or more at once for this network"
-            yield (
-                ("network_g",),
-                f"{text}, but got {computed}; set datasets.train.batch_size_per_gpu",
+            text = (
+                f"expected batches of {smallest} images or more at once for this network, but got "
+                f"{computed}; set datasets.train.batch_size_per_gpu"
             )
+            yield ("network_g",), text
         size = stage.gt_size or sets["train"].options.get("gt_size")
         if computed == 1 and size and not _normalises(network, size):
             text = f"one image of {size} leaves a single value to normalise over"
@@ -120,10 +120,8 @@ def _normalises(network: nn.Module, size: int | list[int]) -> bool:
     try:
         with torch.no_grad():
             deepcopy(network).train()(torch.zeros(1, 3, *shape, device=device))
-    except ValueError as error:
+    except Exception as error:  # others too: not every network computes on the meta device
         return "more than 1 value per channel" not in str(error)
-    except Exception:  # not every network computes on the meta device
-        return True
     return True
 
 
@@ -186,10 +184,8 @@ def _frozen_faults(
             valid = hint(name, [*tops, *needs.frozen])
             yield (*at, name), f"{type(network).__name__} has no such part; {valid}"
         elif with_files and not locate(path).is_file():
-            yield (
-                (*at, name),
-                f"{path}: no such file; train that stage first, or {missing_hint(path)}",
-            )
+            text = f"{path}: no such file; train that stage first, or {missing_hint(path)}"
+            yield (*at, name), text
         elif with_files:
             owner = None if name in needs.frozen else network
             if fault := constructor_fault(partial(_try_frozen, locate(path), name, owner)):

@@ -32,9 +32,8 @@ def _models() -> list[str]:
 
 def _check_model(name: str) -> None:
     lookup(MODEL_REGISTRY, name)
-    if name not in _models():
-        valid = ", ".join(_models())
-        raise UserError(f"{name} is not for enhancement by pairs; valid: {valid}")
+    if name not in (valid := _models()):
+        raise UserError(f"{name} is not for enhancement by pairs; valid: {', '.join(valid)}")
 
 
 class Config(Section):

@@ -16,9 +16,8 @@ def summary(of: Any) -> str:
     """The first paragraph of a class's or function's own docstring on one line; "" without one."""
     kinds = [of]
     if inspect.isclass(of):  # one made around another project's network bears that one's module
-        kinds += [base for base in of.__mro__ if base.__module__ == of.__module__]
-    docs = (vars(kind).get("__doc__") if inspect.isclass(kind) else kind.__doc__ for kind in kinds)
-    text = next(filter(None, docs), "")
+        kinds = [kind for kind in of.__mro__ if kind.__module__ == of.__module__]
+    text = next((kind.__doc__ for kind in kinds if kind.__doc__), "")
     return " ".join(re.split(r"\n\n|\nArgs:", inspect.cleandoc(text))[0].split())
 
 
@@ -39,11 +38,8 @@ def argument_docs(of: Any) -> dict[str, str]:
 
 def _docstrings(of: Any) -> Iterator[str]:
     """Those of a class's bases first, so that its own win."""
-    if not inspect.isclass(of):
-        yield of.__doc__ or ""
-        return
-    for kind in reversed(of.__mro__):
-        yield vars(kind).get("__doc__") or ""
+    for kind in reversed(of.__mro__) if inspect.isclass(of) else [of]:
+        yield kind.__doc__ or ""
         yield getattr(vars(kind).get("__init__"), "__doc__", None) or ""
 
 

@@ -148,6 +148,7 @@ class Registered:
         branches = []
         for name, kind in kinds.items():
             model = self.model(kind)
+            # so that pydantic puts the keys of a class among the definitions, once
             once = core_schema.definition_reference_schema(f"{model.__name__}:{id(model)}")
             named: Any = {**model.__pydantic_core_schema__, "ref": once["schema_ref"]}
             reference = handler(core_schema.definitions_schema(once, [named]))

@@ -106,6 +106,11 @@ class EnhancementDataset(Dataset[dict[str, Any]]):
         """
         raise NotImplementedError
 
+    @property
+    def names(self) -> list[str]:
+        """The samples' names, in order."""
+        return [sample[0] for sample in self.samples]
+
     def images(self, index: int) -> list[Array]:
         """A sample's whole images, followed by its mask where it has one."""
         return self._cache[index] if self._cache else self._reader.read(self.samples[index])

@@ -6,6 +6,7 @@ import gc
 import signal
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
@@ -37,6 +38,13 @@ class Loader:
     def name(self) -> str:
         """The name under which the set is reported."""
         return self.block.name
+
+    @property
+    def image_names(self) -> list[str]:
+        """The names of the set's images, in order, whatever share of them is read here."""
+        if isinstance(self.dataset, EnhancementDataset):
+            return self.dataset.names
+        return [Path(pair["gt_path"]).name for pair in self.dataset.paths]
 
     @property
     def gives_truth(self) -> bool:

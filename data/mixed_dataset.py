@@ -76,6 +76,10 @@ class MixedDataset(EnhancementDataset):
         inherited = {k: v for k, v in opt.items() if k in shared}
         return {name: {**inherited, **part} for name, part in opt["parts"].items()}
 
+    @property
+    def names(self) -> list[str]:
+        return [name for dataset in self.datasets for name in dataset.names]
+
     def folders(self) -> list[Path]:
         return [folder for dataset in self.datasets for folder in dataset.folders()]
 

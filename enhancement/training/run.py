@@ -27,6 +27,7 @@ class Run:
         validation: Loaders of the validation sets by key, each process's share.
         progress, tracker, profile, interrupt: What is shown, recorded, traced and listened to; the
             tracker is None in every process but the first.
+        images: The names of the images that are trained on.
         resumed: Whether it goes on from a state of its own folder.
         start: Iterations that were done before.
         iteration: Iterations done.
@@ -42,6 +43,7 @@ class Run:
     tracker: Tracker | None
     profile: Profile
     interrupt: Interrupt
+    images: list[str]
     resumed: bool = False
     start: int = 0
     iteration: int = 0

@@ -24,7 +24,7 @@ from .profiling import Profile
 from .progress import Progress
 from .run import Run
 from .run_folder import find_state, open_run
-from .state import is_own, read_state, restore
+from .state import check_images, is_own, read_state, restore
 from .tracking import Tracker
 
 logger = logging.getLogger("enhancement")
@@ -51,6 +51,8 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         start = state["iteration"] if state else 0
         resumed = path is not None and is_own(path, context)
         loader = train_loader(context.training_set, total, start, seed, *place)
+        if state and resumed:
+            check_images(loader.image_names, state.get("images"))
         profile = Profile(context.folder if first else None, arguments.profile, total - start)
         sets = {key: b for key, b in config.datasets.items() if b.phase == "val"}
         validation = {key: eval_loader(block, *shares) for key, block in sets.items()}
@@ -75,6 +77,7 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         tracker=tracker,
         profile=profile,
         interrupt=interrupt,
+        images=loader.image_names,
         resumed=resumed,
         start=start,
         iteration=start,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from enhancement.config.context import RunContext
 from enhancement.errors import UserError, first_line
 from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.randomness import random_states, restore_random_states, seed_process
+from enhancement.units import counted
 from enhancement.weights import storage
 from enhancement.weights.provenance import git_commit
 from enhancement.weights.state_dicts import on_cpu, read_weights
@@ -125,6 +127,7 @@ def state_of(run: Run, random: list[State]) -> State:
         "best": run.best,
         "skipped": [model.skipped, model.skipped_in_a_row],
         "frozen": {name: about["sha256"] for name, about in model.frozen.items()},
+        "images": [len(run.images), digest(run.images)],
         "rng": random,
     }
 
@@ -144,6 +147,30 @@ def read_state(path: Path, context: RunContext) -> State:
             f"train.total_iter is {total}"
         )
     return state
+
+
+def digest(names: list[str]) -> str:
+    """What tells the images of a set from others, by their names."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def check_images(names: list[str], before: list[Any] | None) -> None:
+    """A run that goes on is trained on the same images.
+
+    Args:
+        names: Of the images now.
+        before: What its state says of them; None in one that was saved before this was checked.
+
+    Raises:
+        UserError: They are others.
+    """
+    if before is not None and before != [len(names), digest(names)]:
+        others = "others" if len(names) == before[0] else str(len(names))
+        raise UserError(
+            f"datasets.train: the run was trained on {counted(before[0], 'image')} and finds "
+            f"{others} now; bring them back, or start another run from its weights "
+            f"(path.pretrain_network_g)"
+        )
 
 
 def is_own(path: Path, context: RunContext) -> bool:

@@ -17,7 +17,7 @@ from enhancement.scoring.evaluation import Scores
 from enhancement.scoring.metrics import get_metric
 
 from .run import Run
-from .state import save_weights
+from .state import digest, save_weights
 
 logger = logging.getLogger("enhancement")
 
@@ -83,19 +83,19 @@ def keep_best(run: Run, scores: Scores) -> None:
     """Write `net_g_best` where the score is the best yet."""
     name = run.config.val.select_by
     protocol, value = scores.protocol_of(name), scores.mean()[name]
-    best = run.best or {}
-    same = [best.get(k) for k in ("metric", "protocol", "dataset")] == [
-        name,
-        protocol,
-        scores.dataset,
-    ]
-    if value is None or not get_metric(name).improves(value, best["value"] if same else None):
-        return
-    run.best = {
+    measure = {
         "metric": name,
-        "value": value,
         "protocol": protocol,
         "dataset": scores.dataset,
+        "images": digest([row.name for row in scores.rows]),
+    }
+    best = {"images": measure["images"], **(run.best or {})}  # older runs did not keep them
+    before = best["value"] if measure.items() <= best.items() else None
+    if value is None or not get_metric(name).improves(value, before):
+        return
+    run.best = {
+        **measure,
+        "value": value,
         "iteration": run.iteration,
         "on_test_set": run.context.selects_on_test,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
 from enhancement.errors import UserError
 
@@ -17,6 +17,7 @@ class Best(TypedDict):
     value: float
     protocol: str
     dataset: str
+    images: NotRequired[str]  # a digest of their names
     iteration: int
     on_test_set: bool
 

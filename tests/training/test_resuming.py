@@ -218,6 +218,33 @@ class TestResuming:
         best = state_dicts.read_weights("experiments/tiny/models/net_g_best.pth")[1]["best"]
         assert (best["metric"], best["iteration"]) == ("ssim", 6)
 
+    def test_other_images_are_refused(self, tiny):
+        path = self.options(tiny)
+        run_until(path, "tiny", 4)
+        for side in ("low", "high"):
+            folder = Path("datasets/high_low/train", side)
+            shutil.copy(next(folder.iterdir()), folder / "new.png")
+        with pytest.raises(UserError, match=r"was trained on \d+ images and finds \d+ now; bring"):
+            run("--opt", path, "--auto_resume")
+
+    def test_another_validation_set_starts_a_new_best(self, tiny):
+        shutil.copytree("datasets/high_low/test", "datasets/high_low/val")
+        val = {"name": "mine", "type": "PairedDataset", "layout": "high_low", "split": "val"}
+        sets = {"train": {"val_fraction": None}, "val": val}
+        path = tiny(datasets=sets, train={"total_iter": 6}, val={"val_freq": 3})
+        run_until(path, "tiny", 4)
+        for side in ("low", "high"):
+            folder = Path("datasets/high_low/val", side)
+            shutil.copy(next(folder.iterdir()), folder / "new.png")
+        latest = Path("experiments/tiny/training_states/latest.state")
+        state = storage.read(latest)
+        state["best"]["value"] = 99.0  # which the same set would never reach
+        storage.save(latest, state)
+        assert run("--opt", path, "--auto_resume") == 0
+        best = state_dicts.read_weights("experiments/tiny/models/net_g_best.pth")[1]["best"]
+        assert best["value"] < 99
+        assert best["iteration"] == 6
+
     def test_what_does_not_touch_the_weights_may_change(self, tiny):
         path = self.options(tiny)
         run("--opt", path)

@@ -17,7 +17,10 @@ from enhancement.paths import locate
 
 from .images import Array
 
-VIDEO_EXTENSIONS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg")
+VIDEO_EXTENSIONS = (
+    *(".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"),
+    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),  # as recorders write
+)
 # the only parsers that a file reaches: those of playlists, for one, open other files or addresses
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows

@@ -11,13 +11,13 @@ from enhancement.app.jobs import Job, named
 from enhancement.app.photograph_tab import strength_slider
 from enhancement.app.videos import Progress, enhance_video_file, plays_in_browsers, target_for
 from enhancement.app.workplace import PRIVATE, WAITING, Workplace, status
+from enhancement.data.clips import VIDEO_EXTENSIONS
 from enhancement.errors import UserError
-from enhancement.inference.video_sink import ENCODERS
 from enhancement.units import duration
 from enhancement.weights.shipped import DEFAULT_FOR_VIDEO
 
 INVITATION = "Drop a video, choose a network, and press Enhance."
-KINDS = [*ENCODERS, ".mpg", ".mpeg", ".ts"]  # that the dialogue for files offers
+KINDS = [*VIDEO_EXTENSIONS]  # that the dialogue for files offers
 
 
 def video_tab(place: Workplace, max_upload: str) -> None:

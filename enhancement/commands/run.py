@@ -30,6 +30,7 @@ from enhancement.inference.strength import check_strength
 from enhancement.inference.video import enhance_camera, enhance_video
 from enhancement.inference.video_sink import check_video_name
 from enhancement.inference.video_source import Camera, VideoSource
+from enhancement.units import counted
 from enhancement.weights.shipped import DEFAULT, DEFAULT_FOR_VIDEO
 
 CAMERA = re.compile("[0-9]{1,9}")
@@ -261,7 +262,7 @@ def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None, quiet: b
         with bar(job.source.name, source.frames_expected, "frame", quiet) as shown:
             lost = enhance_video(source, job.target, enhancer, shown.update, job.comparison)
         rate = source.frames_read / (time.perf_counter() - began)
-        print(f"{job.target}: {source.frames_read} frames, {rate:.1f} a second")
+        print(f"{job.target}: {counted(source.frames_read, 'frame')}, {rate:.1f} a second")
         if lost:
             ending = job.target.suffix
             print(f"{job.target}: {ending} does not take {', '.join(lost)}", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from enhancement.comparison.results import ImageScores, Result, mean_and_spread
+from enhancement.comparison.results import LARGEST, ImageScores, Result, mean_and_spread
 from enhancement.comparison.tables import columns, metrics_of, untouched
 from enhancement.data.image_headers import check_memory, open_header
 from enhancement.data.images import read_file
@@ -90,7 +90,8 @@ def _line(
     cells: dict[str, Any] = {"run": {"text": label}, "network": {"text": network}}
     for metric in metrics_of(rows):
         mean, spread = mean_and_spread(scores, metric)
-        cells[metric] = {"text": cell(metric, mean), "value": mean}
+        value = mean if mean is None else max(-LARGEST, min(mean, LARGEST))  # JSON has no infinity
+        cells[metric] = {"text": cell(metric, mean), "value": value}
         if spread is not None:
             cells[metric]["spread"] = cell(metric, spread)
     for column in columns(rows):

@@ -77,12 +77,17 @@ class Result:
 
 
 def mean_and_spread(rows: list[ImageScores], metric: str) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation over images; None where a score is missing or infinite."""
+    """Mean and sample standard deviation over images; None where a score is missing.
+
+    Identical images have an infinite PSNR: their mean is infinite too, and has no deviation.
+    """
     values = [row[metric] for row in rows if metric in row]
-    known = [v for v in values if v is not None and math.isfinite(v)]
+    known = [v for v in values if v is not None and not math.isnan(v)]
     if not known or len(known) < len(values):
         return None, None
-    return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
+    mean = statistics.fmean(known)
+    spread = statistics.stdev(known) if len(known) > 1 and math.isfinite(mean) else None
+    return mean, spread
 
 
 def _numbers(scores: dict[str, Any]) -> ImageScores:

@@ -92,6 +92,8 @@ class Enhancer:
         )
 
     def _array(self, image: Array) -> Array:
+        if not image.dtype.isnative:
+            return self._array(image.astype(image.dtype.newbyteorder("="))).astype(image.dtype)
         if image.dtype.kind == "f" and image.dtype != np.float32:
             return self._array(image.astype(np.float32)).astype(image.dtype)
         if image.ndim == 2:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import mimetypes
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 
+from enhancement.data.clips import VIDEO_EXTENSIONS
 from enhancement.data.image_headers import HEIF, reads_heif
 from enhancement.errors import UserError
 from enhancement.files import check_place, files_below, require_file
@@ -17,7 +18,11 @@ from enhancement.inference.video_sink import ENCODERS, check_video_name
 
 WILDCARDS = "*?["
 READABLE = (*FORMATS, ".avif", ".gif", *(HEIF if reads_heif() else ()))
+# kinds that Python's table of types does not call image or video
+NOT_READ = (".3gp", ".asf", ".dav", ".dcm", ".h264", ".h265", ".mxf", ".tga", ".vob", ".y4m")
 RAW = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2")
+READ = f"images ({', '.join(READABLE)}) or videos ({', '.join(VIDEO_EXTENSIONS)})"
+WRITTEN = f"images ({', '.join(FORMATS)}) or videos ({', '.join(ENCODERS)})"
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Job:
     @property
     def is_video(self) -> bool:
         """Whether it is a video rather than an image."""
-        return self.source.suffix.lower() in ENCODERS
+        return self.source.suffix.lower() in VIDEO_EXTENSIONS
 
     @property
     def outputs(self) -> list[Path]:
@@ -106,7 +111,7 @@ def _is_file_name(out: str) -> bool:
         return False
     if suffix not in {*FORMATS, *ENCODERS} and not path.is_file():
         raise UserError(
-            f"--out {out}: no {suffix} files are written; expected {_kinds(FORMATS)}, or a folder, "
+            f"--out {out}: no {suffix} files are written; expected {WRITTEN}, or a folder, "
             f"whose name may end in /"
         )
     return suffix in {*FORMATS, *ENCODERS}
@@ -152,7 +157,7 @@ def _matches(pattern: Path) -> list[tuple[Path, Path]]:
 def _nothing(given: Sequence[str], single: bool) -> str:
     """Why there is nothing to enhance."""
     there = "" if single else "nothing to enhance there; "
-    return f"{' '.join(given)}: {there}expected {_kinds(READABLE)}"
+    return f"{' '.join(given)}: {there}expected {READ}"
 
 
 def without_existing(job: Job) -> Job:
@@ -162,7 +167,7 @@ def without_existing(job: Job) -> Job:
 
 
 def _is_readable(path: Path) -> bool:
-    known = path.suffix.lower() in {*READABLE, *ENCODERS}
+    known = path.suffix.lower() in {*READABLE, *VIDEO_EXTENSIONS}
     return known and path.is_file() and not path.name.startswith(".")
 
 
@@ -179,18 +184,17 @@ def _why_left_out(path: Path) -> str | None:
         return "HEIC is read where pillow-heif is installed: pip install pillow-heif"
     if suffix in RAW:
         return "is a camera's raw file; develop it and save it as TIFF or PNG"
-    if (mimetypes.guess_type(path.name)[0] or "").startswith(("image/", "video/")):
-        return f"{suffix} is not read; expected {_kinds(READABLE)}"
+    known = (mimetypes.guess_type(path.name)[0] or "").startswith(("image/", "video/"))
+    if known or suffix in NOT_READ:
+        return f"{suffix} is not read; expected {READ}"
     return None
-
-
-def _kinds(images: Iterable[str]) -> str:
-    return f"images ({', '.join(images)}) or videos ({', '.join(ENCODERS)})"
 
 
 def _target(same: Path, image_format: str | None) -> Path:
     suffix = same.suffix.lower()
-    if suffix in ENCODERS or (suffix in FORMATS and not image_format):
+    if suffix in VIDEO_EXTENSIONS:
+        return same if suffix in ENCODERS else same.with_suffix(".mp4")
+    if suffix in FORMATS and not image_format:
         return same
     return same.with_suffix(f".{image_format or 'png'}")
 

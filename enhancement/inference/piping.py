@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from enhancement.data.clips import VIDEO_EXTENSIONS
 from enhancement.data.images import image_kind
 from enhancement.errors import UserError
 from enhancement.inference.pictures import FORMATS
-from enhancement.inference.video_sink import ENCODERS
 
 PIPE = "-"
 LARGEST = 1 << 30  # bytes of an image that comes in
@@ -36,7 +36,7 @@ def piped(given: list[str], out: str, image_format: str | None) -> Iterator[tupl
         raise UserError(f"'{PIPE}' stands for one image; leave out the other inputs")
     if out == PIPE and given[0] != PIPE and not Path(given[0]).is_file():
         raise UserError(f"--out {PIPE}: expected one image as input, but got {given[0]}")
-    if out == PIPE and Path(given[0]).suffix.lower() in ENCODERS:
+    if out == PIPE and Path(given[0]).suffix.lower() in VIDEO_EXTENSIONS:
         raise UserError(
             f"--out {PIPE}: stands for one image, but {given[0]} is a video; name a file"
         )

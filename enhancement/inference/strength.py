@@ -21,8 +21,8 @@ def check_strength(strength: float) -> None:
     Raises:
         UserError: Not in [0, 1].
     """
-    if not 0 <= strength <= 1:
-        raise UserError(f"strength must be in [0, 1], but got {strength:g}")
+    if not (isinstance(strength, int | float) and 0 <= strength <= 1):
+        raise UserError(f"strength must be in [0, 1], but got {strength!r}")
 
 
 def blend(frame: Frame, enhanced: Frame, strength: float) -> Frame:

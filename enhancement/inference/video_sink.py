@@ -31,7 +31,10 @@ QUALITY = {
 }
 RGB = 0  # the colour matrix of videos that hold no YUV
 DEEP_FORMAT = "yuv420p10le"
-IN_ORDER = {".avi": {"bf": "0"}}  # no timestamps: frames must be stored in the order they are shown
+# a frame's place is its time: frames are stored in the order in which they are shown
+COUNTS_FRAMES = ".avi"
+UNEVEN_TIMES = "the times of frames at a varying rate"
+UNEVEN = 0.1  # frames by which a time may lie beside its place
 
 
 class VideoSink:
@@ -53,7 +56,8 @@ class VideoSink:
     def __init__(
         self, path: Path, time_base: Fraction, rate: Fraction, source: VideoSource | None = None
     ) -> None:
-        self.path, self.source, self.time_base = path, source, time_base
+        self.path, self.source, self.time_base, self.rate = path, source, time_base, rate
+        self._counts, self._place = path.suffix.lower() == COUNTS_FRAMES, -1
         check_video_name(path)
         if source and source.deep:
             _check_depth(path)
@@ -65,12 +69,15 @@ class VideoSink:
             path.parent.mkdir(parents=True, exist_ok=True)
             self.container = av.open(f"file:{self.temporary}", "w")
             encoder = ENCODERS[path.suffix.lower()]
-            options = QUALITY[encoder] | IN_ORDER.get(path.suffix.lower(), {})
+            options = QUALITY[encoder] | ({"bf": "0"} if self._counts else {})
             self.stream: Any = self.container.add_stream(encoder, rate=rate, options=options)
-            self.stream.codec_context.time_base = time_base
+            self.stream.codec_context.time_base = 1 / rate if self._counts else time_base
             if source:
                 copy_description(source.stream, self.stream)
                 self.companions = Companions(source, self.container, path.suffix.lower())
+        except UserError as error:
+            self.abandon()
+            raise UserError(f"{path}: {error}") from error
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.abandon()
             raise self._fault(error) from error
@@ -112,12 +119,22 @@ class VideoSink:
                 src_color_range=FULL,
                 dst_color_range=self.range,
             )
-            picture.pts, picture.time_base = timestamp, self.time_base
+            picture.pts, picture.time_base = self._when(timestamp)
             self.container.mux(self.stream.encode(picture))
             if self.companions:
                 self.companions.copy_until(float(timestamp * self.time_base))
         except (av.error.FFmpegError, OSError) as error:
             raise self._fault(error) from error
+
+    def _when(self, timestamp: int) -> tuple[int, Fraction]:
+        """The time at which a frame is stored, and its unit."""
+        if not self._counts:
+            return timestamp, self.time_base
+        place = timestamp * self.time_base * self.rate
+        self._place = max(self._place + 1, round(place))
+        if abs(self._place - place) > UNEVEN and UNEVEN_TIMES not in self.left_out:
+            self.left_out.append(UNEVEN_TIMES)
+        return self._place, 1 / self.rate
 
     def finish(self) -> None:
         """Write the rest and give the file its name.

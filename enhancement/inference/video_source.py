@@ -64,7 +64,9 @@ class VideoSource:
         self.shape = self.stream.sample_aspect_ratio
         self.sampling = _sampling(context.format)
         parts = context.format.components if context.format else ()
-        self.has_alpha = any(part.is_alpha for part in parts)
+        noted = {key.lower(): text for key, text in self.stream.metadata.items()}
+        # WebM keeps transparency beside the pictures that FFmpeg's own decoders give
+        self.has_alpha = any(part.is_alpha for part in parts) or noted.get("alpha_mode") == "1"
         self.texts = dict(self.container.metadata)
         self.seconds = self._seconds()
         self.frames_read = 0

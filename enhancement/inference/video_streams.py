@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from enhancement.data.clips import open_video
+from enhancement.errors import UserError
 from enhancement.inference.video_source import VideoSource
 
 TEXTS = ("language", "title", "handler_name", "filename", "mimetype")  # others are statistics
@@ -24,7 +25,7 @@ class Companions:
         left_out: A description of each stream that the container does not take.
 
     Raises:
-        ValueError: The container does not take the sound.
+        UserError: The container does not take the sound.
     """
 
     def __init__(self, source: VideoSource, target: Any, suffix: str) -> None:
@@ -58,7 +59,9 @@ class Companions:
             made = self.target.add_stream_from_template(stream)
         except ValueError:
             if stream.type == "audio":
-                raise
+                raise UserError(
+                    f"{suffix} does not take {_described(stream)}; name an .mkv file, which does"
+                ) from None
             self.left_out.append(_described(stream))
             return
         copy_description(stream, made)

@@ -452,6 +452,43 @@ class TestVideo:
             assert steps[:-1] == pytest.approx(np.full(23, 0.04))
             assert steps[-1] > 0  # in.avi itself has another time for its last frame
 
+    @pytest.mark.parametrize("rate", [Fraction(10), Fraction(30000, 1001), Fraction(1000)])
+    def test_avi_keeps_the_rate_and_the_number_of_frames(self, run, in_tmp, rate):
+        made = video_sink.VideoSink(in_tmp / "in.mkv", Fraction(1, 1000), rate)
+        for i in range(12):
+            made.write(round(1000 * i / rate), picture(i))
+        made.finish()
+        assert run("in.mkv", "-o", "out.avi", "--engine", "pytorch")[::2] == (0, "")
+        with av.open("out.avi") as file:
+            stream = file.streams.video[0]
+            assert (stream.average_rate, stream.frames) == (rate, 12)
+
+    def test_avi_has_no_place_for_uneven_times_and_says_so(self, run, in_tmp):
+        make_video("in.mkv", VARIABLE, sound=False)
+        status, _, err = run("in.mkv", "-o", "out.avi", "--engine", "pytorch")
+        assert status == 0
+        assert err == "out.avi: .avi does not take the times of frames at a varying rate\n"
+        assert len(facts("out.avi")[1]) == len(VARIABLE)
+
+    def test_a_recorders_video_becomes_mp4(self, run, in_tmp):
+        (in_tmp / "in").mkdir()
+        make_video("in/film.mts", range(0, 40, 4))
+        (in_tmp / "in/stream.mxf").touch()
+        status, _, err = run("in", "-o", "out", "--engine", "pytorch")
+        assert status == 1
+        assert "in/stream.mxf: .mxf is not read; expected images (" in err
+        assert len(facts("out/film.mp4")[1]) == 10
+        assert facts("out/film.mp4")[2]
+
+    def test_sound_that_a_container_does_not_take_is_one_line(self, run, in_tmp):
+        make_video("in.mp4")
+        status, _, err = run("in.mp4", "-o", "out.webm", "--engine", "pytorch")
+        assert status == 2
+        assert err.endswith(
+            "out.webm: .webm does not take audio 1 (aac, und); name an .mkv file, which does\n"
+        )
+        assert not (in_tmp / "out.webm").exists()
+
     def test_a_cut_off_video_is_one_line_and_leaves_nothing(self, run, in_tmp):
         make_video("in.mkv", range(0, 1200, 4), sound=False)
         (in_tmp / "cut.mkv").write_bytes((in_tmp / "in.mkv").read_bytes()[:60_000])

@@ -101,7 +101,8 @@ class TestCollect:
         rows = [{"psnr": 20.0}, {"psnr": 22.0}, {"psnr": 27.0}]
         assert mean_and_spread(rows, "psnr") == (23, pytest.approx(np.std([20, 22, 27], ddof=1)))
         assert mean_and_spread(rows[:1], "psnr") == (20, None)
-        assert mean_and_spread([{"psnr": float("inf")}], "psnr") == (None, None)
+        assert mean_and_spread([*rows, {"psnr": float("inf")}], "psnr") == (float("inf"), None)
+        assert mean_and_spread([{"psnr": float("nan")}], "psnr") == (None, None)
         assert mean_and_spread([{"lpips": None}], "lpips") == (None, None)
 
 

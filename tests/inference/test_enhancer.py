@@ -50,6 +50,12 @@ class TestArrays:
         assert done.dtype == np.uint16
         np.testing.assert_allclose(done / 257, expected, atol=0.51)
 
+    def test_another_byte_order(self, bright, image):
+        other = (image.astype(np.uint16) * 257).astype(">u2")
+        done = bright(other)
+        assert done.dtype == other.dtype
+        np.testing.assert_array_equal(done, bright(other.astype(np.uint16)))
+
     def test_alpha_stays(self, bright, image, expected):
         alpha = np.arange(24 * 32, dtype=np.uint8).reshape(24, 32)
         done = bright(np.dstack((image, alpha)))
@@ -214,6 +220,7 @@ def test_other_things_are_refused(bright, given, said):
         ({"weights": "phot"}, "phot: no such file, and no weights of that name"),
         ({"device": "tpu"}, "expected auto, cpu"),
         ({"strength": 2}, "strength must be in"),
+        ({"strength": "x"}, "strength must be in \\[0, 1\\], but got 'x'"),
         ({"precision": "fp8"}, "precision must be fp32, bf16, fp16, but got 'fp8'"),
         ({"smoothing": 0.5}, "smoothing works with HDRNet alone"),
         ({"max_memory": "few"}, "expected memory as 4GB"),

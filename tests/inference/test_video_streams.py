@@ -131,6 +131,19 @@ def test_the_command_names_what_is_lost(film, enhance):
     assert line in err
 
 
+def test_transparency_beside_the_pictures_of_a_webm_is_named(in_tmp):
+    with av.open("in.webm", "w") as file:
+        stream = file.add_stream("libvpx-vp9", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuva420p"
+        stream.metadata["alpha_mode"] = "1"
+        for i in range(3):
+            rgba = np.dstack((picture(i), np.full((48, 64), 90, np.uint8)))
+            frame = av.VideoFrame.from_ndarray(rgba, "rgba").reformat(format="yuva420p")
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))
+    assert copied(in_tmp / "in.webm", "out.webm") == ["transparency"]
+
+
 def test_10_bits_into_webm_are_refused_before_any_frame(in_tmp):
     sink = VideoSink(in_tmp / "deep.mkv", Fraction(1, 25), Fraction(25))
     for i in range(3):

@@ -170,7 +170,7 @@ def test_32_bits_are_refused_in_datasets_too(tmp_path):
     with pytest.raises(UserError, match=r"float\.tif: .*8 or 16 bits a channel, but got 32"):
         read_image(tmp_path / "float.tif")
     tifffile = pytest.importorskip("tifffile")
-    tifffile.imwrite(tmp_path / "rgb.tif", np.ones((4, 4, 3), np.float32))
+    tifffile.imwrite(tmp_path / "rgb.tif", np.ones((4, 4, 3), np.float32), photometric="rgb")
     with pytest.raises(UserError, match=r"rgb\.tif: .*8 or 16 bits a channel, but its pixels"):
         read_image(tmp_path / "rgb.tif")
 

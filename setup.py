@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "enhancement/__init__.py").read_text())[1]
 PLUG_INS = ("archs", "data", "models")  # top-level folders that import as parts of `enhancement`
-WITHOUT_CODE = {"options": ["*.yml", "*/*.yml"], "pretrained_weights": ["*.pth"]}
+WITHOUT_CODE = {"options": ["*.yml", "*/*.yml"], "pretrained_weights": ["*.pth", "*.safetensors"]}
 packages = ["enhancement", *(f"enhancement.{p}" for p in find_packages("enhancement"))]
 for folder in PLUG_INS:
     packages += [

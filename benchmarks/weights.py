@@ -6,16 +6,15 @@ python benchmarks/weights.py --only lnet_gie_gastroscopy --seeds 3
 
 Scores every file of pretrained_weights/ on the datasets that benchmarks/weights.yml names, by the
 protocol of its training, and writes pretrained_weights/scores.json and the tables of
-pretrained_weights/README.md from it. No score is typed by hand. With --take, a training's averaged
-weights are put there first, rounded to 16 bits. With --seeds, each file's training is repeated by
-so many other seeds, for the spread of its first score.
+pretrained_weights/README.md from it. No score is typed by hand. With --take, a training's weights,
+averaged where they are, are put there first: rounded to 16 bits, as safetensors. With --seeds, each
+file's training is repeated by so many other seeds, for the spread of its first score.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import math
 import statistics
@@ -24,7 +23,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from tabulate import tabulate
 
@@ -36,6 +34,7 @@ from enhancement.testing import command
 from enhancement.weights.networks import build_from_file
 from enhancement.weights.shipped import PURPOSES, shipped_weights
 from enhancement.weights.state_dicts import read_weights
+from enhancement.weights.tensor_files import SUFFIX, pack
 
 FACTS = Path(__file__).with_name("weights.yml")
 TRAIN = FACTS.parents[1] / "basicsr/train.py"
@@ -56,12 +55,12 @@ def sha256(path: Path) -> str:
 
 
 def take(path: str, name: str) -> None:
-    """Put the averaged weights of a training among those that come with this package."""
+    """Put a training's averaged weights, if it has them, among those of this package."""
     state, meta = read_weights(path)
     halves = {key: v.half() if v.is_floating_point() else v for key, v in state.items()}
-    content = io.BytesIO()
-    torch.save({"params": halves, "meta": {**meta, "name": name}}, content)
-    replace_file(SHIPPED_WEIGHTS / f"{name}.pth", content.getvalue())
+    content = pack({"params": halves, "meta": {**meta, "name": name}})
+    replace_file(SHIPPED_WEIGHTS / f"{name}{SUFFIX}", content)
+    (SHIPPED_WEIGHTS / f"{name}.pth").unlink(missing_ok=True)
 
 
 def score(name: str, dataset: str, result_dir: str) -> dict[str, Any]:

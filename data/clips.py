@@ -21,6 +21,7 @@ VIDEO_EXTENSIONS = (
     *(".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"),
     *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),  # as recorders write
 )
+AVI, WITHOUT_INDEX = "avi", ("mpeg", "mpegts", "mpegvideo")  # as FFmpeg calls them
 # the only parsers that a file reaches: those of playlists, for one, open other files or addresses
 CONTAINERS = "mov,matroska,avi,mpeg,mpegts,mpegvideo"
 MATRICES = (1, 4, 5, 7, 9)  # the colour matrices that the scaler knows
@@ -102,6 +103,28 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
+def _frames_from(
+    time: int, times: list[int], container: Any, stream: Any
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """A video's frames with their times, from one that is shown at a time or before it on.
+
+    From the first one where a file has no index to find others by, as transport streams have none.
+    AVI gives times in the order of storage; where that is not the order of showing, frames are
+    counted.
+
+    Args:
+        time: Of the first frame that is wanted.
+        times: Of all frames.
+        container, stream: The open file.
+    """
+    decoded = container.decode(stream)
+    if container.format.name == AVI and stream.codec_context.has_b_frames:
+        return zip(times, decoded, strict=False)
+    if container.format.name not in WITHOUT_INDEX:
+        container.seek(time, stream=stream)  # to the key frame before it
+    return ((f.pts, f) for f in decoded if f.pts is not None and not f.is_corrupt)
+
+
 class ClipSource:
     """Frames of every video below a folder, named `clip.mp4/000050.png` by their numbers.
 
@@ -135,8 +158,10 @@ class ClipSource:
                 if not container.streams.video:
                     raise UserError(f"{path}: has no video in it")
                 stream = container.streams.video[0]
-                packets = (p for p in container.demux(stream) if not p.is_discard)
-                times = sorted(p.pts for p in packets if p.pts is not None)
+                packets = [p for p in container.demux(stream) if not p.is_discard and p.size]
+                kind = "dts" if container.format.name == AVI else "pts"
+                found = (getattr(packet, kind) for packet in packets)
+                times = sorted(time for time in found if time is not None)
         except (av.error.FFmpegError, OSError, IndexError) as error:
             raise UserError(f"{path}: cannot be read as a video ({_reason(error)})") from error
         if not times:
@@ -176,12 +201,10 @@ class ClipSource:
             with open_video(self.folder / clip) as container:
                 stream = container.streams.video[0]
                 colours = colours_of(decoder_of(stream, self.folder / clip))
-                container.seek(wanted[0][1], stream=stream)  # to the key frame before it
-                frames = (f for f in container.decode(stream) if f.pts is not None)
+                frames = _frames_from(wanted[0][1], self._times[clip], container, stream)
                 for index, time in wanted:
                     place = self.where(f"{clip}/{index:06d}.png")
-                    shown = (f for f in frames if f.pts >= time and not f.is_corrupt)
-                    frame = next(shown, None)
+                    frame = next((f for at, f in frames if at >= time), None)
                     if frame is None:
                         raise UserError(
                             f"{place}: cannot be decoded; the video is damaged or cut off"

@@ -78,7 +78,8 @@ class MixedDataset(EnhancementDataset):
 
     @property
     def names(self) -> list[str]:
-        return [name for dataset in self.datasets for name in dataset.names]
+        parts = zip(self.opt["parts"], self.datasets, strict=True)
+        return [f"{part}/{name}" for part, dataset in parts for name in dataset.names]
 
     def folders(self) -> list[Path]:
         return [folder for dataset in self.datasets for folder in dataset.folders()]

@@ -55,6 +55,19 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"train": {"optim_g": {"type": "Adm"}}}, "unknown type 'Adm'; did you mean 'Adam'?"),
     ({"train": {"optim_g": {"lr": "fast"}}}, "train.optim_g.lr: expected a valid number"),
     ({"train": {"optim_g": {"lr": -1}}}, "train.optim_g: Invalid learning rate: -1"),
+    ({"train": {"pixel_opt": {"loss_weight": 0}}}, "train: every loss has the weight 0; there is"),
+    (
+        {"train": {"pixel_opt": {"type": "CharbonnierLoss", "eps": -1}}},
+        "train.pixel_opt.eps: expected greater than 0, but got -1",
+    ),
+    (
+        {"train": {"scheduler": {"type": "ConstantLR", "factor": 0, "total_iters": 99}}},
+        "train.scheduler: ",
+    ),
+    (
+        {"train": {"vgg_opt": {"type": "PerceptualLoss", "layer_weights": {"conv5_4": 0}}}},
+        "train.vgg_opt.layer_weights: every weight is 0; there is nothing to train",
+    ),
     ({"train": {"optim_g": {"lr": 0.0}}}, "train.optim_g: an update leaves the weights as they"),
     (
         {"train": {"optim_g": {"maximize": True}}},

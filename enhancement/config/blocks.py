@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, MinLen
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
@@ -201,6 +201,7 @@ class Losses(Buildable):
         weights = [name for name in parameters(kind) if name.endswith("weight")]
         return {
             **dict.fromkeys(weights, Weight),
+            "eps": Annotated[float, Gt(0)],
             "reduction": Literal["mean", "sum"],
             "criterion": Literal[CRITERIA],
             "vgg_type": Literal[tuple(VGG_LAYERS)],
@@ -226,6 +227,8 @@ def _perceptual_faults(
     for layer in layer_weights:
         if layer not in known:
             yield ("layer_weights", layer), f"{vgg_type} has no such layer; {hint(layer, known)}"
+    if not any(layer_weights.values()):
+        yield ("layer_weights",), "every weight is 0; there is nothing to train"
     if perceptual_weight == style_weight == 0:
         text = "or style_weight must be above 0, or there is nothing to train"
         yield ("perceptual_weight",), text

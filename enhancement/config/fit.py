@@ -118,6 +118,8 @@ def _loss_faults(train: Train, model_type: str, needs: Needs) -> Iterator[Fault]
         if not needs.truth and subject != "mask":
             text = f"{loss} needs ground truth, which {model_type} trains without"
         yield (f"{name}{LOSS_SUFFIX}", "type"), text
+    if subjects and all(loss.options.get("loss_weight") == 0 for loss in train.losses.values()):
+        yield (), "every loss has the weight 0; there is nothing to train"
     if subjects and needs.masks and "mask" not in subjects.values():
         yield (), f"{model_type} needs a loss of masks: DiceBCELoss or StructureLoss"
     if train.mixing_augs and (needs.masks or not needs.truth):
@@ -162,17 +164,21 @@ def _run_through(schedule: Block, optimizer: torch.optim.Optimizer, total: int) 
     """Ask a schedule for the rates of some iterations of a run.
 
     Raises:
-        ValueError: One is not a number.
+        ValueError: One is not a number, or all are 0.
     """
     lengths = dict.fromkeys(run_length_arguments(schedule.kind), total)
     scheduler = schedule.build(optimizer, **lengths)
     optimizer.step()
+    highest = 0.0
     for iteration in sorted({1, 2, total // 2 + 1, total} & set(range(total + 1))):
         scheduler.last_epoch = iteration - 1
         scheduler.step()
         for rate in map(float, scheduler.get_last_lr()):
             if not 0 <= rate < math.inf:
                 raise ValueError(f"the rate of iteration {iteration} is {rate}")
+            highest = max(highest, rate)
+    if not highest:
+        raise ValueError("every rate is 0; there is nothing to train by")
 
 
 def _set_faults(sets: Sets, files_of: set[str] | None) -> Iterator[Fault]:

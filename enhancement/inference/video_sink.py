@@ -58,6 +58,8 @@ class VideoSink:
     ) -> None:
         self.path, self.source, self.time_base, self.rate = path, source, time_base, rate
         self._counts, self._place = path.suffix.lower() == COUNTS_FRAMES, -1
+        self._origin = source.begins if source and self._counts else Fraction(0)
+        self._shift: Fraction | None = None  # of the first frame's time beside its place
         check_video_name(path)
         if source and source.deep:
             _check_depth(path)
@@ -74,7 +76,8 @@ class VideoSink:
             self.stream.codec_context.time_base = 1 / rate if self._counts else time_base
             if source:
                 copy_description(source.stream, self.stream)
-                self.companions = Companions(source, self.container, path.suffix.lower())
+                suffix = path.suffix.lower()
+                self.companions = Companions(source, self.container, suffix, self._origin)
         except UserError as error:
             self.abandon()
             raise UserError(f"{path}: {error}") from error
@@ -130,9 +133,12 @@ class VideoSink:
         """The time at which a frame is stored, and its unit."""
         if not self._counts:
             return timestamp, self.time_base
-        place = timestamp * self.time_base * self.rate
+        place = (timestamp * self.time_base - self._origin) * self.rate
         self._place = max(self._place + 1, round(place))
-        if abs(self._place - place) > UNEVEN and UNEVEN_TIMES not in self.left_out:
+        if self._shift is None:
+            self._shift = self._place - place
+        uneven = abs(self._place - place - self._shift) > UNEVEN
+        if uneven and UNEVEN_TIMES not in self.left_out:
             self.left_out.append(UNEVEN_TIMES)
         return self._place, 1 / self.rate
 

@@ -33,6 +33,7 @@ class VideoSource:
         shape: Width by height of a pixel, as its frames are stored; None if it does not say.
         sampling: Of its colours: "420", "422" or "444"; "420" of one that holds no YUV.
         texts: Its metadata.
+        begins: When the first of its streams begins, in seconds.
         seconds: How long the video stream lasts; None if the file does not say.
         frames_expected: How many frames it has; 0 if the file does not say.
         frames_read: How many have been read.
@@ -68,6 +69,7 @@ class VideoSource:
         # WebM keeps transparency beside the pictures that FFmpeg's own decoders give
         self.has_alpha = any(part.is_alpha for part in parts) or noted.get("alpha_mode") == "1"
         self.texts = dict(self.container.metadata)
+        self.begins = Fraction(self.container.start_time or 0, av.time_base)
         self.seconds = self._seconds()
         self.frames_read = 0
         self.frames_expected = self.stream.frames or round((self.seconds or 0) * self.rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from enhancement.data.clips import open_video
@@ -20,6 +21,7 @@ class Companions:
         source: The video.
         target: The container to copy to, before its first packet.
         suffix: Of the target's name.
+        origin: The time of the source, in seconds, at which the target begins.
 
     Attributes:
         left_out: A description of each stream that the container does not take.
@@ -28,8 +30,10 @@ class Companions:
         UserError: The container does not take the sound.
     """
 
-    def __init__(self, source: VideoSource, target: Any, suffix: str) -> None:
-        self.container, self.target = open_video(source.path), target
+    def __init__(
+        self, source: VideoSource, target: Any, suffix: str, origin: Fraction = Fraction(0)
+    ) -> None:
+        self.container, self.target, self.origin = open_video(source.path), target, origin
         self.targets: dict[int, Any] = {}
         self.left_out: list[str] = []
         try:
@@ -78,12 +82,21 @@ class Companions:
         """Copy the packets that begin before a time."""
         while self.waiting and (self.waiting.dts or 0) * self.waiting.time_base <= seconds:
             self.waiting.stream = self.targets[self.waiting.stream_index]
+            if self.origin:
+                _move(self.waiting, -self.origin)
             self.target.mux(self.waiting)
             self.waiting = next(self.packets, None)
 
     def close(self) -> None:
         """Close the file that the streams come from."""
         self.container.close()
+
+
+def _move(packet: Any, seconds: Fraction) -> None:
+    """Move a packet's times."""
+    ticks = round(seconds / packet.time_base)
+    packet.dts += ticks
+    packet.pts = None if packet.pts is None else packet.pts + ticks
 
 
 def copy_description(stream: Any, made: Any) -> None:

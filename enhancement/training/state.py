@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def read_state(path: Path, context: RunContext) -> State:
 
 def digest(names: list[str]) -> str:
     """What tells the images of a set from others, by their names."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def check_images(names: list[str], before: list[Any] | None) -> None:
@@ -168,8 +169,8 @@ def check_images(names: list[str], before: list[Any] | None) -> None:
         others = "others" if len(names) == before[0] else str(len(names))
         raise UserError(
             f"datasets.train: the run was trained on {counted(before[0], 'image')} and finds "
-            f"{others} now; bring them back, or start another run from its weights "
-            f"(path.pretrain_network_g)"
+            f"{others} now; a run goes on with the same images: put the folders back as they were, "
+            f"or start another run from its weights (path.pretrain_network_g)"
         )
 
 

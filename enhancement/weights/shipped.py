@@ -7,12 +7,14 @@ from pathlib import Path
 from enhancement.errors import UserError, hint
 from enhancement.paths import SHIPPED_WEIGHTS
 
+KINDS = (".pth", ".safetensors")
 DEFAULT = "photo"  # what enhances where no weights are named
 DEFAULT_FOR_VIDEO = "video"
 PURPOSES = {
     "photo": "any photograph, dark or not, with its noise removed; the default",
     "video": "video and photographs, dark or not, in real time; the default for video",
     "hdrnet_lol_v1": "the benchmark, in real time",
+    "ded_net_lol_v1": "the benchmark, by DED-Net",
     "lol_v1_small": "the benchmark, by 45 thousand parameters",
     "endoscopy": "gastroscopy and capsule frames, dark or not",
     "surgery": "video of laparoscopic surgery, in real time",
@@ -24,7 +26,8 @@ PURPOSES = {
 
 def shipped_weights() -> dict[str, Path]:
     """The files by their names, without extension."""
-    return {path.stem: path for path in sorted(SHIPPED_WEIGHTS.glob("*.pth"))}
+    files = sorted(path for kind in KINDS for path in SHIPPED_WEIGHTS.glob(f"*{kind}"))
+    return {path.stem: path for path in files}
 
 
 def find_weights(given: str | Path) -> Path:

@@ -463,6 +463,14 @@ class TestVideo:
             stream = file.streams.video[0]
             assert (stream.average_rate, stream.frames) == (rate, 12)
 
+    def test_avi_begins_with_what_its_source_begins_with(self, run, in_tmp):
+        """A source whose times begin at 12 s, as a recorder's do, and not on a frame's place."""
+        make_video("in.mkv", range(1202, 1242, 4), sound=False)
+        status, _, err = run("in.mkv", "-o", "out.avi", "--engine", "pytorch")
+        assert (status, err) == (0, "")
+        with av.open("out.avi") as file:
+            assert file.streams.video[0].frames == 10
+
     def test_avi_has_no_place_for_uneven_times_and_says_so(self, run, in_tmp):
         make_video("in.mkv", VARIABLE, sound=False)
         status, _, err = run("in.mkv", "-o", "out.avi", "--engine", "pytorch")

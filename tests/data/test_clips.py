@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import make_clip, picture
 
+from enhancement.data.clips import VIDEO_EXTENSIONS, ClipSource
 from enhancement.inference.video_source import VideoSource
 
 MATRIX_AT = 40  # bytes behind the name of an MP4's box `tkhd`
@@ -48,6 +49,28 @@ def test_a_turn_is_that_of_the_player(tmp_path):
     display_by(tmp_path / "a.mp4", MATRICES["turned clockwise"][0])
     with av.open(str(tmp_path / "a.mp4")) as file:
         assert next(file.decode(video=0)).rotation == -90
+
+
+@pytest.mark.parametrize("suffix", VIDEO_EXTENSIONS)
+def test_any_frame_is_found_in_any_order(tmp_path, suffix):
+    """In transport streams too, which have no index, and in AVI with frames stored out of order."""
+    encoders = {".webm": "libvpx-vp9", ".mpg": "mpeg2video", ".mpeg": "mpeg2video"}
+    pictures = [picture(i) for i in range(40)]
+    with av.open(str(tmp_path / f"a{suffix}"), "w") as file:
+        stream = file.add_stream(encoders.get(suffix, "libx264"), rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for one in pictures:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(one, "rgb24")))
+        file.mux(stream.encode(None))
+    source = ClipSource(tmp_path)
+
+    def nearest(found):
+        return int(np.argmin([np.abs(found.astype(int) - one).mean() for one in pictures]))
+
+    some = (39, 0, 23, 24, 7)
+    assert len(source.names) == 40
+    assert [nearest(source.read(source.names[i])) for i in some] == [*some]
+    assert [nearest(found) for found in source.walk(source.names)] == [*range(40)]
 
 
 def test_a_time_given_twice_moves_its_own_frame_alone(tmp_path):

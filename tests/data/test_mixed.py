@@ -60,6 +60,11 @@ def test_a_repeated_image_is_degraded_anew(two):
     assert not equal(first, second)
 
 
+def test_its_names_say_which_part_they_are_of(two):
+    names = mixed_block(two).build().names
+    assert names == [f"real/{i}.png" for i in range(6)] + [f"made/{i}.png" for i in range(4)]
+
+
 def test_a_part_may_differ_from_what_all_share(two):
     block = mixed_block(two, gt_size=16, use_rot=False)
     block.options["parts"]["made"]["gt_size"] = 8

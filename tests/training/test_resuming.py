@@ -224,7 +224,7 @@ class TestResuming:
         for side in ("low", "high"):
             folder = Path("datasets/high_low/train", side)
             shutil.copy(next(folder.iterdir()), folder / "new.png")
-        with pytest.raises(UserError, match=r"was trained on \d+ images and finds \d+ now; bring"):
+        with pytest.raises(UserError, match=r"was trained on \d+ images and finds \d+ now; a run"):
             run("--opt", path, "--auto_resume")
 
     def test_another_validation_set_starts_a_new_best(self, tiny):

@@ -34,7 +34,7 @@ DEEP_FORMAT = "yuv420p10le"
 # a frame's place is its time: frames are stored in the order in which they are shown
 COUNTS_FRAMES = ".avi"
 UNEVEN_TIMES = "the times of frames at a varying rate"
-UNEVEN = 0.1  # frames by which a time may lie beside its place
+UNEVEN = 0.1  # frames by which a time may lie beside its place, apart from its rounding
 
 
 class VideoSink:
@@ -137,7 +137,8 @@ class VideoSink:
         self._place = max(self._place + 1, round(place))
         if self._shift is None:
             self._shift = self._place - place
-        uneven = abs(self._place - place - self._shift) > UNEVEN
+        beside = abs(self._place - place - self._shift)
+        uneven = beside > UNEVEN + self.time_base * self.rate  # to which times were rounded
         if uneven and UNEVEN_TIMES not in self.left_out:
             self.left_out.append(UNEVEN_TIMES)
         return self._place, 1 / self.rate

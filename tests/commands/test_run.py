@@ -452,7 +452,9 @@ class TestVideo:
             assert steps[:-1] == pytest.approx(np.full(23, 0.04))
             assert steps[-1] > 0  # in.avi itself has another time for its last frame
 
-    @pytest.mark.parametrize("rate", [Fraction(10), Fraction(30000, 1001), Fraction(1000)])
+    @pytest.mark.parametrize(
+        "rate", [Fraction(10), Fraction(30000, 1001), Fraction(240), Fraction(1000)]
+    )
     def test_avi_keeps_the_rate_and_the_number_of_frames(self, run, in_tmp, rate):
         made = video_sink.VideoSink(in_tmp / "in.mkv", Fraction(1, 1000), rate)
         for i in range(12):

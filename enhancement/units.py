@@ -45,9 +45,9 @@ def counted(count: int, what: str) -> str:
 
 
 def readable_bytes(count: float) -> str:
-    """Bytes as text: "1.5 GB"."""
-    unit = "G" if count >= UNITS["G"] else "M"
-    return f"{count / UNITS[unit]:.1f} {unit}B"
+    """Bytes as text: "1.5 GB", "4 bytes"."""
+    unit = next((unit for unit in "GMK" if count >= UNITS[unit]), None)
+    return f"{count / UNITS[unit]:.1f} {unit}B" if unit else f"{count:.0f} bytes"
 
 
 def duration(seconds: float) -> str:

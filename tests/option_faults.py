@@ -83,6 +83,14 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"train": {"optim_g": {"beta": 1}}}, "train.optim_g.beta: unknown key; did you mean 'betas'?"),
     (
+        {"train": {"optim_g": {"betas": [0.9]}}},
+        "train.optim_g.betas: expected an entry at [1], but got [0.9]",
+    ),
+    (
+        {"train": {"optim_g": {"betas": [0.9, 0.99, 0.999]}}},
+        "train.optim_g.betas: expected fewer entries, but got [0.9, 0.99, 0.999]",
+    ),
+    (
         {"train": {"scheduler": {"type": "CosineAnnealingLR", "etamin": 0}}},
         "train.scheduler.etamin: unknown key; did you mean 'eta_min'?",
     ),

@@ -234,6 +234,19 @@ def _perceptual_faults(
         yield ("perceptual_weight",), text
 
 
+class Optimizers(Registered):
+    """Optimisers, which PyTorch and BasicSR write."""
+
+    def types(self, kind: Any) -> dict[str, Any]:
+        """Several numbers of one name, such as `betas`, are as many as by default."""
+        several = {
+            name: p.default
+            for name, p in parameters(kind).items()
+            if isinstance(p.default, tuple) and all(isinstance(x, int | float) for x in p.default)
+        }
+        return {name: tuple[(float,) * len(default)] for name, default in several.items()}  # type: ignore[misc]
+
+
 class Schedulers(Registered):
     """Schedules of the learning rate."""
 
@@ -271,6 +284,6 @@ class Metrics(Registered):
 
 NETWORK = Registered(ARCH_REGISTRY)
 LOSS = Losses(LOSS_REGISTRY)
-OPTIMIZER = Registered(OPTIMIZERS)
+OPTIMIZER = Optimizers(OPTIMIZERS)
 SCHEDULER = Schedulers(SCHEDULERS)
 METRIC = Metrics(METRIC_REGISTRY)

@@ -73,9 +73,14 @@ class OptionFile:
         return known[name.lower()]
 
     def origin(self, at: KeyPath) -> str:
-        """The file that set a key or, where it is missing, its nearest block."""
+        """The file that set a key or, where it is missing, its nearest block.
+
+        A block whose keys were forced has two origins.
+        """
         nearest_first = (at[:length] for length in range(len(at), 0, -1))
-        return next((self._origin[k] for k in nearest_first if k in self._origin), str(self.path))
+        found = next((self._origin[k] for k in nearest_first if k in self._origin), str(self.path))
+        forced = (k[: len(at)] for k, origin in self._origin.items() if origin == FORCED)
+        return f"{found}, {FORCED}" if found != FORCED and at in forced else found
 
     def _merge(self, into: Options, new: Options, at: KeyPath, origin: str) -> None:
         """Deep merge, later wins; a block that changes its `type` starts afresh."""

@@ -47,6 +47,8 @@ MESSAGES = {
     "dict_type": "a block",
     "missing": "an entry",
     "too_short": "an entry",
+    "too_long": "fewer entries",
+    "tuple_type": "a list",
 }
 
 

@@ -81,17 +81,22 @@ def score(run: Run, model: EnhancementModel, loader: Any) -> Scores:
 
 def keep_best(run: Run, scores: Scores) -> None:
     """Write `net_g_best` where the score is the best yet."""
-    name = run.config.val.select_by
-    protocol, value = scores.protocol_of(name), scores.mean()[name]
+    val = run.config.val
+    protocol, value = scores.protocol_of(val.select_by), scores.mean()[val.select_by]
+    newer = {  # which older runs did not keep
+        "images": digest([row.name for row in scores.rows]),
+        "self_ensemble": val.self_ensemble,
+        "window_size": val.window_size,
+    }
     measure = {
-        "metric": name,
+        "metric": val.select_by,
         "protocol": protocol,
         "dataset": scores.dataset,
-        "images": digest([row.name for row in scores.rows]),
+        **newer,
     }
-    best = {"images": measure["images"], **(run.best or {})}  # older runs did not keep them
+    best = {**newer, **(run.best or {})}
     before = best["value"] if measure.items() <= best.items() else None
-    if value is None or not get_metric(name).improves(value, before):
+    if value is None or not get_metric(val.select_by).improves(value, before):
         return
     run.best = {
         **measure,

@@ -213,6 +213,11 @@ class TestForce:
         assert any(f.startswith("--force_yml: train.total_itr: unknown key") for f in faults)
         assert any("unknown arch 'AODNett'; did you mean 'AODNet'?" in f for f in faults)
 
+    def test_a_fault_of_a_block_names_the_forced_key_beside_its_file(self, tiny):
+        path, named = tiny(), "datasets:train:include=[none-of-these]"
+        (fault,) = faults_of(path, named)
+        assert fault.startswith(f"{path}, --force_yml: datasets.train: ")
+
     @pytest.mark.parametrize("setting", ["train", "=3", "a::b=1"])
     def test_other_forms_are_refused(self, tiny, setting):
         with pytest.raises(UserError, match="expected key:key=value"):

@@ -204,7 +204,9 @@ class TestMaxMemory:
             parse_bytes(text)
 
     def test_bytes_are_written(self):
-        assert [readable_bytes(n) for n in (3 << 29, 700 << 20)] == ["1.5 GB", "700.0 MB"]
+        counts = (3 << 29, 700 << 20, 1536, 4)
+        texts = ["1.5 GB", "700.0 MB", "1.5 KB", "4 bytes"]
+        assert [readable_bytes(n) for n in counts] == texts
 
 
 def test_statistics_are_the_functions_own_outside_of_tiles():

@@ -218,6 +218,18 @@ class TestResuming:
         best = state_dicts.read_weights("experiments/tiny/models/net_g_best.pth")[1]["best"]
         assert (best["metric"], best["iteration"]) == ("ssim", 6)
 
+    @pytest.mark.parametrize("setting", ["val:self_ensemble=true", "val:window_size=8"])
+    def test_another_way_to_validate_starts_a_new_best(self, tiny, setting):
+        path = self.options(tiny)
+        run_until(path, "tiny", 4)
+        latest = Path("experiments/tiny/training_states/latest.state")
+        state = storage.read(latest)
+        state["best"]["value"] = 99.0  # which the same way would never reach
+        storage.save(latest, state)
+        run("--opt", path, "--auto_resume", "--force_yml", setting)
+        best = state_dicts.read_weights("experiments/tiny/models/net_g_best.pth")[1]["best"]
+        assert best["value"] < 99
+
     def test_other_images_are_refused(self, tiny):
         path = self.options(tiny)
         run_until(path, "tiny", 4)

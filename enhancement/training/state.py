@@ -22,7 +22,7 @@ from .run import Run
 from .run_folder import latest_state, previous_state, prune
 from .stretching import advance, differs_in_length, put_back, rates_of
 
-KEEPS_MORE = ("amsgrad", "centered")  # options by which optimisers keep further moments
+KEEPS_MORE = ("amsgrad", "centered", "momentum")  # options by which optimisers keep further moments
 
 logger = logging.getLogger("enhancement")
 

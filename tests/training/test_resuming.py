@@ -203,6 +203,14 @@ class TestResuming:
         with pytest.raises(UserError, match=r"does not fit this .*its optimiser is no SGD"):
             run("--opt", sgd, "--force_yml", "name=third", kept)
 
+    def test_another_runs_state_without_momentum_does_not_go_on_with_it(self, tiny):
+        plain = {"type": "RMSprop", "lr": 1e-4}
+        run_until(self.options(tiny, optim_g=plain), "first", 4)
+        kept = "path:resume_state=experiments/first/training_states/latest.state"
+        path = self.options(tiny, optim_g={**plain, "momentum": 0.9})
+        with pytest.raises(UserError, match=r"does not fit this .*had another momentum"):
+            run("--opt", path, "--force_yml", "name=second", kept)
+
     def test_another_runs_state_with_the_same_options_changes_nothing(self, tiny):
         path = self.options(tiny)
         run("--opt", path, "--force_yml", "name=whole")

@@ -21,6 +21,7 @@ from enhancement.arguments import require_multiple
 from enhancement.colour import LUMA
 
 from .contract import Network
+from .parts.attention import attend
 from .parts.normalization import ChannelNorm
 from .published import Published
 
@@ -70,7 +71,7 @@ class SelfAttention(nn.Module):
             rearrange(dense(tokens), "b n (h d) -> b h n d", h=NUM_HEADS)
             for dense in (self.query_dense, self.key_dense, self.value_dense)
         )
-        attended = F.scaled_dot_product_attention(q, k, v)
+        attended = attend(q, k, v)
         combined = self.combine_heads(rearrange(attended, "b h n d -> b n (h d)"))
         return combined.transpose(1, 2).reshape(x.shape)
 

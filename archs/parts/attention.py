@@ -4,9 +4,33 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .precision import full_precision
 from .tile_context import global_statistics
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k' / sqrt(d)) v between N tokens, (B, heads, N, d) each, in memory linear in N.
+
+    ONNX has no such operator that ONNX Runtime computes in little memory: a graph that is recorded
+    takes as many queries at a time as keep their scores in the processor's cache.
+    """
+    if torch.onnx.is_in_onnx_export():
+        return _attend_in_pieces(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+@torch.jit.script_if_tracing  # so that the loop is recorded as one
+def _attend_in_pieces(q: Tensor, k: Tensor, v: Tensor, scores: int = 1 << 18) -> Tensor:
+    """The same, at most `scores` scores of a head at a time."""
+    keys = k.transpose(2, 3) * (k.shape[3] ** -0.5)
+    length = max(1, scores // k.shape[2])
+    done: list[Tensor] = []
+    for first in range(0, q.shape[2], length):
+        score = q[:, :, first : first + length] @ keys
+        done.append(score.softmax(-1) @ v)
+    return torch.cat(done, 2)
 
 
 def gram(x: Tensor) -> Tensor:

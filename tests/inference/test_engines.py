@@ -1,5 +1,6 @@
 """Engines: the same numbers, a cache that does no harm, and reasons said once."""
 
+import onnx
 import pytest
 import torch
 from networks import OURS, SMALL, WITHOUT_ONNX
@@ -87,6 +88,13 @@ def test_engines_agree_at_every_size(name, cache):
         )
     assert engine_name(prepared) == "ONNX Runtime"
     assert len(list(cache.iterdir())) == 1
+
+
+def test_attention_between_all_pixels_takes_little_memory_in_a_graph():
+    made, x = network("LYTNet"), image(1, 200, 232)  # 725 tokens: their scores do not fit at once
+    graph = onnx_by_tracing(AnySize(made))
+    assert "Loop" in {node.op_type for node in onnx.load_from_string(graph).graph.node}
+    torch.testing.assert_close(OnnxNetwork(graph)(x), run(made, x), atol=1e-4, rtol=0)
 
 
 class TestAuto:

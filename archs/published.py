@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from enhancement.errors import UserError
+
 State = dict[str, Tensor]
 Shapes = Mapping[str, Tensor]  # a state dict of which only names and shapes are looked at
 WRAPPER = "state_dict"
@@ -64,6 +66,9 @@ class Published:
 
         Args:
             state: Tensors by published name; may lie under `state_dict`, and bear `module.`.
+
+        Raises:
+            UserError: Two of them have one name here, as where a folder holds a file twice.
         """
         renamed: State = {}
         for name, value in state.get(WRAPPER, state).items():
@@ -72,5 +77,7 @@ class Published:
                 continue
             for pattern, replacement in self.renames.items():
                 name = re.sub(pattern, replacement, name)
+            if name in renamed:
+                raise UserError(f"two tensors of the weights are {name}; expected one file a part")
             renamed[name] = value
         return renamed

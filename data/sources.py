@@ -128,11 +128,11 @@ def open_source(root: str | Path, frame_step: int = 1) -> Source:
     """A folder of images or of videos or, where the name ends in `.lmdb`, an LMDB.
 
     Args:
-        root: Of a folder with both, the images are taken. One video stands for a folder of one.
+        root: One video stands for a folder of one.
         frame_step: Take every n-th frame of videos.
 
     Raises:
-        UserError: Nothing is there, or it holds no images.
+        UserError: Nothing is there, it holds no images, or both images and videos.
     """
     if str(root).rstrip("/").endswith(".lmdb"):
         return LmdbSource(root)
@@ -141,6 +141,12 @@ def open_source(root: str | Path, frame_step: int = 1) -> Source:
         return ClipSource(root, frame_step)
     with suppress(OSError):  # FolderSource says what is wrong with it
         images = (path for path in folder.rglob("*") if is_image(path))
-        if all(path.name.startswith(".") for path in images) and videos_in(folder):
+        image = next((path for path in images if not path.name.startswith(".")), None)
+        if videos := videos_in(folder):
+            if image:
+                raise UserError(
+                    f"{folder}: holds both images ({image.name}, ...) and videos "
+                    f"({Path(videos[0]).name}, ...); expected one kind"
+                )
             return ClipSource(root, frame_step)
     return FolderSource(root)

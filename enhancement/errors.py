@@ -55,7 +55,7 @@ def hint(name: str, valid: Iterable[str]) -> str:
     valid = sorted({str(v) for v in valid})
     guess = nearest(name, valid)
     parts = [f"did you mean '{guess}'?"] if guess else []
-    if len(valid) <= MOST_LISTED:
+    if 0 < len(valid) <= MOST_LISTED:
         parts.append("valid: " + ", ".join(valid))
     return " ".join(parts)
 

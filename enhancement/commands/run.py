@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 from tqdm import tqdm
 
@@ -195,6 +196,8 @@ def planned(
         raise UserError(f"--batch: expected at least 1, but got {arguments.batch}")
     if arguments.compare and (camera or arguments.out == PIPE):
         raise UserError("--compare: is for files, not for a camera or a pipe; leave it out")
+    if arguments.resume and camera:
+        raise UserError("--resume: is for files, not for a camera; leave it out")
     if arguments.smoothing and not camera and not all(job.is_video for job in jobs):
         raise UserError("--smoothing is for video, but there are images; leave it out")
     if arguments.smoothing and arguments.engine == "onnx":
@@ -273,6 +276,8 @@ def video(job: Job, enhancer: FrameEnhancer, limit: MemoryLimit | None, quiet: b
 
 def record(camera: Camera, out: Path, enhancer: FrameEnhancer) -> int:
     """Record a camera."""
+    enhancer(np.zeros((camera.height, camera.width, 3), np.uint8))  # or the first would wait for it
+    enhancer.reset()
     print("Recording; Ctrl-C ends it", file=sys.stderr)
     with bar(f"camera {camera.index}", None, "frame") as shown:
         enhance_camera(camera, out, enhancer, shown.update)

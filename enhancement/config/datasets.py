@@ -81,9 +81,10 @@ def dataset_block(key: str, options: dict[str, Any]) -> DatasetBlock:
 def derive_sets(datasets: dict[str, Any]) -> dict[str, Any]:
     """The sets, and those that `val_fraction` and `test_fraction` hold out of `train`.
 
-    Where the layout brings images to choose checkpoints by, nothing is held out for that.
+    Where the layout brings images to choose checkpoints by, nothing is held out for that. null
+    takes a set away.
     """
-    sets = {key: {"name": key, **options} for key, options in datasets.items()}
+    sets = {key: {"name": key, **given} for key, given in datasets.items() if given is not None}
     train = sets.get("train", {})
     for subset in ("val", "test"):
         if train.get(f"{subset}_fraction"):

@@ -212,6 +212,7 @@ def _selection_faults(val: Val, model_type: str, needs: Needs, sets: Sets) -> It
         if val.metrics:
             yield ("val", "metrics"), f"no ground truth to score by: {chosen_on.name} gives none"
     images, masks = protocol.names, SEGMENTATION.names
+    fitting = (*images, *masks, *(() if chosen_on else NO_REFERENCE.names))
     for key in OF_IMAGES if needs.gives == "mask" else ():
         if getattr(val, key) != getattr(Val(), key):
             yield ("val", key), f"has no effect: {model_type} scores masks"
@@ -220,7 +221,7 @@ def _selection_faults(val: Val, model_type: str, needs: Needs, sets: Sets) -> It
     elif needs.gives == "image" and chosen in masks and not needs.masks:
         text = f"{model_type} has no masks to score; expected {' or '.join(images)}"
         yield ("val", "select_by"), text
-    elif needs.gives == "image" and chosen not in (*images, *masks):
+    elif needs.gives == "image" and chosen not in fitting:
         text = f"protocol {protocol.name} has no {chosen}; {hint(chosen, images)}"
         yield ("val", "select_by"), text
     if not val.select_on_test and validates_on_test(sets):

@@ -56,7 +56,7 @@ def network_faults(
         return
     declared = contract_of(network)
     given = (*ALWAYS_GIVEN, *declared.extra_outputs)
-    for taker, names in _taken(draft, needs):
+    for taker, names in _taken(draft, needs) if training else ():
         for name in (name for name in names if name not in given):
             text = f"{found.type} as it is here gives no {name}, which {taker} takes; it gives"
             yield ("network_g",), f"{text}: {', '.join(given)}"
@@ -160,16 +160,20 @@ def _missing_weights(paths: PathBlock, training: bool) -> dict[str, str]:
     """What is wrong with the files that `path` names, by key."""
     keys = ("pretrain_network_g", "init_network_g", "resume_state")
     named = {key: getattr(paths, key) for key in (keys if training else keys[:1])}
-    return {key: fault for key, path in named.items() if path and (fault := _missing(path))}
+    faults = {
+        key: _missing(path, folders=key != "resume_state") for key, path in named.items() if path
+    }
+    return {key: fault for key, fault in faults.items() if fault}
 
 
-def _missing(path: str) -> str | None:
-    """Why there is no file at a path; None where there is one."""
+def _missing(path: str, folders: bool = True) -> str | None:
+    """Why there is no file, or folder of files, at a path; None where there is one."""
     try:
         file = find_weights(locate(path))
     except UserError as error:
         return str(error)
-    return None if file.is_file() else f"{file}: no such file; {missing_hint(path)}"
+    there = file.is_file() or (folders and file.is_dir())  # and not a device
+    return None if there else f"{file}: no such file; {missing_hint(path)}"
 
 
 def _frozen_faults(
@@ -183,12 +187,11 @@ def _frozen_faults(
             tops = [top for top, _ in network.named_children()]
             valid = hint(name, [*tops, *needs.frozen])
             yield (*at, name), f"{type(network).__name__} has no such part; {valid}"
-        elif with_files and not locate(path).is_file():
-            text = f"{path}: no such file; train that stage first, or {missing_hint(path)}"
-            yield (*at, name), text
+        elif with_files and (fault := _missing(path)):
+            yield (*at, name), f"{fault}, or train that stage first"
         elif with_files:
-            owner = None if name in needs.frozen else network
-            if fault := constructor_fault(partial(_try_frozen, locate(path), name, owner)):
+            owner, file = None if name in needs.frozen else network, find_weights(locate(path))
+            if fault := constructor_fault(partial(_try_frozen, file, name, owner)):
                 yield (*at, name), fault
     trained = (n for n, _ in network.named_parameters() if n.split(".")[0] not in files)
     if len(files) > len(needs.frozen) and not any(trained):

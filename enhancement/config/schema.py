@@ -15,6 +15,7 @@ from enhancement.compat import TRAINED_ON_PAIRS
 from enhancement.errors import UserError
 from enhancement.paths import locate
 from enhancement.registry import MODEL_REGISTRY, is_ours, lookup, registered
+from enhancement.weights.shipped import find_weights
 
 from .blocks import NETWORK, Block
 from .dataset_keys import FolderName
@@ -84,7 +85,8 @@ class Config(Section):
     @property
     def frozen(self) -> dict[str, Path]:
         """The files of `train.frozen`, where they lie."""
-        return {name: locate(path) for name, path in (self.training.frozen or {}).items()}
+        files = (self.training.frozen or {}).items()
+        return {name: find_weights(locate(path)) for name, path in files}
 
     @property
     def resolved(self) -> dict[str, Any]:

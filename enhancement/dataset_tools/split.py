@@ -67,7 +67,7 @@ def _refuse(chosen: ImageSet, shares: dict[str, float]) -> None:
     if not 0 < total < 1 or min(shares.values()) < 0:
         raise UserError(
             "--val and --test: expected shares from 0 that leave something to train on, but got "
-            + " and ".join(str(share) for share in shares.values())
+            f"{shares['val']} and {shares['test']}"
         )
 
 

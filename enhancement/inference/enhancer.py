@@ -26,7 +26,7 @@ Array = NDArray[Any]
 Picture = TypeVar("Picture", Array, Tensor, Image.Image)
 
 UNKNOWN_RANGE = ("I", "F")  # Pillow's modes of 32 bits, which it would cut off at 255
-DEEP_GREY = ("I;16", "I;16L", "I;16B")  # Pillow's modes of 16 bits
+DEEP_GREY = ("I;16", "I;16L", "I;16B", "I;16N")  # Pillow's modes of 16 bits
 
 
 class Enhancer:
@@ -134,7 +134,12 @@ class Enhancer:
             )
         plain = image.mode == "RGBA" or not image.has_transparency_data
         if image.mode not in ("L", "RGB", "RGBA") or not plain:
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            try:
+                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            except ValueError as error:
+                raise UserError(
+                    f"cannot take a Pillow image of mode {image.mode} ({error}); convert it to RGB"
+                ) from error
         done = Image.fromarray(self._array(np.asarray(image)))
         done.info = dict(image.info)
         return done
@@ -173,6 +178,8 @@ def load(
     Raises:
         UserError: No such weights; an argument that does not fit.
     """
+    if not isinstance(weights, str | Path | nn.Module):
+        raise UserError(f"expected weights by name, a file or a network, but got {weights!r}")
     limit = None if max_memory is None else parse_bytes(str(max_memory))
     place = named_device(str(device))
     if isinstance(weights, OnnxNetwork):  # nothing changes it

@@ -21,6 +21,7 @@ from enhancement.inference.tiles import BoundedMemory
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 THUMBNAIL = 16  # scenes are compared at this side, where a sensor's noise averages out
+BELOW_BLACK = -0.5  # floats below it come from another range, such as [-1, 1]
 BEYOND_WHITE = 2.0  # floats above it are no light that a sensor or a codec rounded past 1
 # two thumbnails' absolute differences, by the sum of their larger values: beyond, a new scene
 SCENE_CUT = 0.3
@@ -66,8 +67,8 @@ class FrameEnhancer:
         declared = contract_of(network)
         if declared.gives != "image":
             raise UserError(f"{declared.title} gives masks, not images; it enhances nothing")
-        if not 0 <= smoothing < 1:
-            raise UserError(f"smoothing must be in [0, 1), but got {smoothing}")
+        if not (isinstance(smoothing, int | float | np.floating) and 0 <= smoothing < 1):
+            raise UserError(f"smoothing must be in [0, 1), but got {smoothing!r}")
         grid_network = network if isinstance(network, HDRNet) else None
         if smoothing and not grid_network:
             raise UserError(
@@ -246,4 +247,9 @@ def _check_range(frame: Frame) -> None:
         raise UserError(
             f"expected floats in [0, 1], but the image's largest is {highest:g}; divide it by its "
             f"white, or give it as uint8 or uint16"
+        )
+    if lowest < BELOW_BLACK:
+        raise UserError(
+            f"expected floats in [0, 1], but the image's smallest is {lowest:g}; "
+            f"from [-1, 1] it is image / 2 + 0.5"
         )

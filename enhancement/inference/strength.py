@@ -21,7 +21,7 @@ def check_strength(strength: float) -> None:
     Raises:
         UserError: Not in [0, 1].
     """
-    if not (isinstance(strength, int | float) and 0 <= strength <= 1):
+    if not (isinstance(strength, int | float | np.floating) and 0 <= strength <= 1):
         raise UserError(f"strength must be in [0, 1], but got {strength!r}")
 
 
@@ -48,6 +48,6 @@ def blend(frame: Frame, enhanced: Frame, strength: float) -> Frame:
 def _light(frame: Frame) -> Frame:
     """A frame in linear light, float32; integers by a table."""
     if frame.dtype == np.float32:
-        return srgb_to_linear(frame)
+        return srgb_to_linear(frame.clip(0, 1))
     levels = np.iinfo(frame.dtype).max
     return srgb_to_linear(np.arange(levels + 1, dtype=np.float32) / levels)[frame]

@@ -164,6 +164,10 @@ class Camera:
         index: Its number.
         seconds: How long to read it at most.
 
+    Attributes:
+        height, width: Of its frames, as it says.
+        rate: Frames a second, as it says.
+
     Raises:
         UserError: No such camera.
     """
@@ -173,6 +177,8 @@ class Camera:
         if not self.device.isOpened():
             raise UserError(f"camera {index}: cannot be opened; is it there, and free?")
         self.seconds, self.stopped = seconds, False
+        sides = (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+        self.height, self.width = (max(1, round(self.device.get(side))) for side in sides)
         rate = self.device.get(cv2.CAP_PROP_FPS)
         self.rate = Fraction(rate).limit_denominator(1001) if 1 <= rate <= 1000 else Fraction(30)
 

@@ -34,7 +34,9 @@ def chosen_dataset(arguments: argparse.Namespace, config: Config | None) -> Data
         raise UserError(f"--dataset: unknown dataset '{name}'; {hint(name, names)}")
     file = OptionFile(known[name.lower()])
     file.force([s for s in arguments.force_yml if s.startswith("datasets:")])
-    options = derive_sets(file.options["datasets"])["test"]
+    options = derive_sets(file.options["datasets"]).get("test")
+    if options is None:
+        raise UserError(f"--dataset {name}: has no test set")
     return with_root(dataset_block("test", options), arguments.data_root)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from enhancement.config.schema import Config
 from enhancement.data.blocks import DatasetBlock
 from enhancement.data.boxes import Boxes
 from enhancement.errors import UserError
@@ -16,6 +17,8 @@ from enhancement.paths import inside
 from enhancement.scoring.protocols import DETECTION
 from enhancement.scoring.segmentation import load_segmentation
 from enhancement.weights.state_dicts import weights_hash
+
+SEGMENTER = "segmentation"  # its name in `train.frozen`
 
 
 def chosen_boxes(
@@ -39,9 +42,11 @@ def chosen_boxes(
 
 
 def chosen_segmenter(
-    arguments: argparse.Namespace, meta: dict[str, Any], masked: bool
+    arguments: argparse.Namespace, config: Config | None, meta: dict[str, Any], masked: bool
 ) -> nn.Module | None:
     """The segmentation network to score masks with; None where there is none, or no masks.
+
+    It is the one that `--segmentation` or the option file names, or else the weights file.
 
     Raises:
         UserError: One was named, but it or the masks are not there.
@@ -54,15 +59,16 @@ def chosen_segmenter(
         if not masked:
             raise UserError("--segmentation: this dataset has no masks; set its dataroot_mask")
         return load_segmentation(arguments.segmentation)
-    trained = meta.get("frozen", {}).get("segmentation")
+    trained = meta.get("frozen", {}).get(SEGMENTER)
     if not masked or not trained:
         return None
-    file, here = trained["file"], Path()
-    try:  # the weights file names it, so that it must lie here and be the one that was trained with
-        found = load_segmentation(inside(here, file)) if (here / file).exists() else None
-    except UserError:
-        found = None
-    if found is None or weights_hash(found) != trained["sha256"]:
-        print(f"note: {file} is not there; --segmentation names it elsewhere")
-        return None
-    return found
+    named = config.frozen.get(SEGMENTER) if config and config.train else None
+    try:  # where the weights file alone names it, it must lie in this folder
+        found = load_segmentation(named or inside(Path(), trained["file"]))
+        if weights_hash(found) == trained["sha256"]:
+            return found
+        why = f"{named or trained['file']} holds other weights than were trained with"
+    except UserError as error:
+        why = str(error)
+    print(f"note: no masks are scored: {why}; --segmentation names a file")
+    return None

@@ -151,7 +151,7 @@ def make_plan(arguments: argparse.Namespace, rank: int = 0, world_size: int = 1)
         raise UserError(f"--dataset: {block.name} has no masks; set its dataroot_mask")
     num_gpu = config.num_gpu if config else "auto"
     device = get_device(num_gpu)
-    segmenter = chosen_segmenter(arguments, meta, masked)
+    segmenter = chosen_segmenter(arguments, config, meta, masked)
     plan = Plan(
         arguments=arguments,
         config=config,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from enhancement.errors import UserError
 from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.randomness import seed_process
 from enhancement.scoring.metrics import get_metric
+from enhancement.weights.state_dicts import read_weights
 
 from .interrupt import Interrupt
 from .profiling import Profile
@@ -67,6 +69,8 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
             open_run(context)
             tracker = Tracker(context.folder, config, start)
         describe(context, model, len(loader.dataset), validation)
+        for text in check_stages(model) if first else ():
+            logger.warning(text)
     interrupt = Interrupt(ignore_repeats=context.world_size > 1)  # before workers inherit signals
     return Run(
         context=context,
@@ -84,6 +88,23 @@ def set_up(context: RunContext, arguments: argparse.Namespace) -> Run:
         scored=state["scored"] if state and resumed and "scored" in state else start,
         best=best,
     )
+
+
+def check_stages(model: Any) -> Iterator[str]:
+    """A line for each frozen part that was itself trained with other weights than are frozen.
+
+    Args:
+        model: As built; one of BasicSR's freezes nothing.
+    """
+    frozen: dict[str, dict[str, str]] = getattr(model, "frozen", {})
+    for name, found in frozen.items():
+        trained = read_weights(found["file"])[1].get("frozen", {})
+        for part in trained.keys() & frozen.keys():
+            if trained[part]["sha256"] != frozen[part]["sha256"]:
+                yield (
+                    f"train.frozen: {found['file']} was trained with another {part} than "
+                    f"{frozen[part]['file']}; train {name} anew, or freeze the one that it knows"
+                )
 
 
 def prepare_selection(config: Config, device: torch.device) -> None:

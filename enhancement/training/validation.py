@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from enhancement import distributed
 from enhancement.config.datasets import selection_set
 from enhancement.data.images import save_picture
+from enhancement.errors import shortened
 from enhancement.models.enhancement_model import EnhancementModel
 from enhancement.paths import inside
 from enhancement.scoring.evaluation import Scores
@@ -96,6 +98,10 @@ def keep_best(run: Run, scores: Scores) -> None:
     }
     best = {**newer, **(run.best or {})}
     before = best["value"] if measure.items() <= best.items() else None
+    if value is not None and math.isnan(value):
+        spoilt = [r.name for r in scores.rows if math.isnan(r.output[val.select_by] or 0)]
+        text = "%s is not a number for %s of %s; no checkpoint can be chosen by it: leave them out"
+        logger.warning(text, val.select_by, ", ".join(shortened(spoilt)), scores.dataset)
     if value is None or not get_metric(val.select_by).improves(value, before):
         return
     run.best = {

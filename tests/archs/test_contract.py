@@ -7,6 +7,7 @@ from torch import nn
 
 from enhancement.archs.contract import Network, contract_of
 from enhancement.archs.published import Published
+from enhancement.errors import UserError
 
 
 class Windowed(nn.Module):
@@ -54,6 +55,8 @@ def test_names_are_renamed_only_where_they_are_the_authors():
     assert network.own_names({"old": value, "idle": value}) == {"new": value}
     assert network.own_names({"new": value, "idle": value}) == {"new": value, "idle": value}
     assert build("AODNet").own_names({"old": value}) == {"old": value}
+    with pytest.raises(UserError, match="two tensors of the weights are new"):
+        network.own_names({"old": value, "new": value})
 
 
 def test_most_networks_begin_from_no_other():

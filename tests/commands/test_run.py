@@ -19,6 +19,7 @@ import pytest
 import torch
 from helpers import ROOT, picture
 
+from enhancement.commands.run import record
 from enhancement.data.images import read_image, write_image
 from enhancement.errors import UserError
 from enhancement.inference import video, video_sink, video_source
@@ -578,8 +579,26 @@ class TestCamera:
     def fake(self, monkeypatch):
         monkeypatch.setattr(video_source.cv2, "VideoCapture", FakeCamera)
 
-    def test_is_not_compared(self, run):
-        assert "--compare: is for files" in run("0", "-o", "cam.mp4", "--compare")[2]
+    @pytest.mark.parametrize("flag", ["--compare", "--resume"])
+    def test_what_is_for_files_is_refused(self, run, flag):
+        assert f"{flag}: is for files" in run("0", "-o", "cam.mp4", flag)[2]
+
+    def test_what_the_network_loads_takes_no_time_of_the_recording(self, in_tmp):
+        class SlowAtFirst:
+            calls = 0
+
+            def __call__(self, frame):
+                self.calls += 1
+                time.sleep(0.5 * (self.calls == 1))
+                return frame
+
+            def reset(self):
+                pass
+
+        record(video_source.Camera(0), in_tmp / "cam.mp4", SlowAtFirst())
+        times = facts(in_tmp / "cam.mp4")[1]
+        assert len(times) == 8
+        assert times[-1] < 0.45
 
     def test_is_recorded(self, run, in_tmp):
         status, out, _ = run("0", "-o", "cam.mp4")

@@ -118,6 +118,7 @@ def test_mistakes_are_told_in_one_line(clips, pairs, tmp_path):
     assert "2.mp4: cannot be read as a video" in check(clips)[0]
 
 
-def test_a_folder_of_both_gives_its_images(clips):
+def test_a_folder_of_images_and_videos_is_refused(clips):
     make_pairs(clips, "low", "high", count=1)
-    assert open_source(clips).names == ["high/0.png", "low/0.png"]
+    with pytest.raises(UserError, match=r"clips: holds both images \(.*png, ...\) and videos"):
+        open_source(clips)

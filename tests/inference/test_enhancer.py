@@ -111,6 +111,21 @@ class TestPillow:
     def test_sixteen_bits(self, bright, image):
         deep = Image.fromarray(image[..., 0].astype(np.uint16) * 257)
         assert bright(deep).mode == deep.mode == "I;16"
+        native = Image.frombytes("I;16N", deep.size, deep.tobytes())
+        np.testing.assert_array_equal(np.asarray(bright(native)), np.asarray(bright(deep)))
+
+
+@pytest.mark.parametrize("strength", [np.float32(0.5), 1.0])
+def test_floats_slightly_out_of_range_come_back_in_it(image, strength):
+    done = enhancement.load("video", strength=strength)(image * np.float32(1.2 / 255) - 0.1)
+    assert done.min() >= 0
+    assert done.max() <= 1
+
+
+@pytest.mark.parametrize("given", [None, 3, b"photo"])
+def test_weights_of_another_type_are_refused(given):
+    with pytest.raises(UserError, match="expected weights by name, a file or a network, but got"):
+        enhancement.load(given)
 
 
 def test_frames_are_enhanced_one_by_one(bright, image, expected):
@@ -199,6 +214,7 @@ def test_keyword_arguments(image):
         (np.zeros((2, 2, 3), np.int64), "but got .* of int64"),
         (np.full((2, 2, 3), np.nan), "the image has NaN or infinite numbers"),
         (np.full((2, 2, 3), 255.0), "in \\[0, 1\\], but the image's largest is 255; divide it"),
+        (np.full((2, 2, 3), -1.0), "in \\[0, 1\\], but the image's smallest is -1; from"),
         (torch.zeros(1, 8, 8), r"expected a tensor \(3, H, W\) or \(B, 3, H, W\)"),
         (torch.zeros(3, 8, 8, dtype=torch.int64), "uint8 or floats, but got .* of torch.int64"),
         (torch.zeros(3, 8, 8, dtype=torch.complex64), "uint8 or floats, but got"),

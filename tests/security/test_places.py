@@ -214,7 +214,7 @@ def test_a_frozen_network_is_only_read_where_it_lies_here(in_tmp, capsys):
     options["datasets"].pop("train")
     (in_tmp / "o.yml").write_text(yaml.safe_dump(options | {"network_g": {"type": "LNetGIE"}}))
     command.test(command.parse(["--opt", "o.yml", "--weights", str(weights)]))
-    assert "/etc/passwd is not there; --segmentation names it elsewhere" in capsys.readouterr().out
+    assert "no masks are scored: '/etc/passwd' is no name of a file" in capsys.readouterr().out
 
 
 class TestVideos:

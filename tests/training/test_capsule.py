@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,16 @@ class TestStages:
             for k, v in third.items()
             if k.startswith("wsgm.out")
         )
+
+    def test_a_part_trained_with_another_stage_is_named(self, in_chain, capsys):
+        content = torch.load(weights("1_iglfm"), weights_only=True)
+        for key in content.keys() & {"params", "params_ema"}:
+            content[key] = {k: v + 1e-3 for k, v in content[key].items()}
+        storage.save(Path("other.pth"), content)
+        options = ["--opt", str(ROOT / "options/capsule/3_wsgm.yml"), "--force_yml", "name=mixed"]
+        assert run(*options, *STAGES["3_wsgm"], *BRIEF, "train:frozen:iglfm=other.pth") == 0
+        said = f"{weights('2_blgm')} was trained with another iglfm than other.pth; train blgm anew"
+        assert said in capsys.readouterr().out
 
     def test_frozen_parts_are_recorded_and_stored_once(self, in_chain):
         content = torch.load(weights("3_wsgm", "latest"), weights_only=True)
@@ -224,7 +235,7 @@ class TestMistakes:
             ["train:frozen:segmentation=null"],
             "train.frozen.segmentation: expected a",
         ),
-        ("2_blgm", ["train:frozen:iglfm=nowhere.pth"], "nowhere.pth: no such file; train that"),
+        ("2_blgm", ["train:frozen:iglfm=nowhere.pth"], "nowhere.pth: no such file; check the path, or train that"),
         ("2_blgm", ["network_g:width=32"], "does not fit iglfm"),
         ("2_blgm", ["train:mask_opt={type: DiceBCELoss}"], "DiceBCELoss compares masks, but"),
         ("2_blgm", ["val:select_by=dice"], "has no masks to score; expected psnr or ssim"),

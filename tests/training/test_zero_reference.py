@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from helpers import events, make_pairs, model_of, run
 
+from enhancement.data.images import write_image
 from enhancement.errors import OptionError, UserError
 from enhancement.scoring.niqe import niqe
 from enhancement.scoring.protocols import NO_REFERENCE, get_protocol
@@ -43,6 +45,19 @@ def test_it_trains_on_dark_images_and_keeps_the_best_by_niqe(dark):
     assert best["value"] == pytest.approx(min(values), rel=1e-6)
     image = log.Images("pairs_val: input | output")[0]
     assert (image.width, image.height) == (2 * 192, 96)
+
+
+def test_an_image_without_a_score_is_named(dark, in_tmp, capsys):
+    write_image(in_tmp / "datasets/fade/black.png", np.zeros((96, 192, 3), np.uint8))
+    val = {"type": "UnpairedDataset", "name": "fade", "dataroot_lq": "datasets/fade"}
+    train = {**DARK, "dataroot_lq": "datasets/high_low/train/low", "val_fraction": None}
+    assert run("--opt", dark(datasets={"train": train, "val": val})) == 0
+    assert "niqe is not a number for black.png of fade; no checkpoint" in capsys.readouterr().out
+
+
+def test_what_would_choose_checkpoints_matters_only_where_they_are_chosen(dark):
+    train = {**DARK, "dataroot_lq": "datasets/high_low/train/low", "val_fraction": None}
+    assert run("--opt", dark(datasets={"train": train})) == 0
 
 
 def test_scoring_alone_sees_the_targets(dark, capsys):

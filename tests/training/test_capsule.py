@@ -235,7 +235,11 @@ class TestMistakes:
             ["train:frozen:segmentation=null"],
             "train.frozen.segmentation: expected a",
         ),
-        ("2_blgm", ["train:frozen:iglfm=nowhere.pth"], "nowhere.pth: no such file; check the path, or train that"),
+        (
+            "2_blgm",
+            ["train:frozen:iglfm=nowhere.pth"],
+            "nowhere.pth: no such file; check the path, or train that",
+        ),
         ("2_blgm", ["network_g:width=32"], "does not fit iglfm"),
         ("2_blgm", ["train:mask_opt={type: DiceBCELoss}"], "DiceBCELoss compares masks, but"),
         ("2_blgm", ["val:select_by=dice"], "has no masks to score; expected psnr or ssim"),

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import statistics
 
-import torch
-
+from enhancement.config.named_network import network_block
 from enhancement.device import add_threads, named_device
 from enhancement.errors import UserError
 from enhancement.inference.engines import add_engine, engine_name, prepare
 from enhancement.inference.frames import FrameEnhancer
 from enhancement.inference.onnx_network import open_network
 from enhancement.inference.speed import OtherLoad, machine, seconds_per_frame
-from enhancement.registry import ARCH_REGISTRY, lookup
 from enhancement.units import NAMED_SIZES, parse_size
 
 HELP = "measure frames a second"
@@ -29,7 +26,7 @@ PROBE = (320, 192)  # width and height of the frame from which a larger one's ti
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The network and what is measured."""
     add = parser.add_argument
-    add("arch", nargs="?", metavar="NETWORK", help="name of a network, with random weights")
+    add("arch", nargs="?", metavar="NETWORK", help="NAME or NAME:key=value, with random weights")
     add("--weights", help="shipped weights by name, or a weights or .onnx file, instead of NETWORK")
     add(
         "--sizes",
@@ -58,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         network, meta = open_network(arguments.weights)
         name = meta.get("network_g", {}).get("type", type(network).__name__)
     else:
-        network, name = random_network(arguments.arch), arguments.arch
+        block = network_block(arguments.arch, "NETWORK")
+        network, name = block.build(), arguments.arch
     prepared = prepare(network.eval().to(device), device, arguments.engine, at_once=True)
     load = OtherLoad()
     measure(FrameEnhancer(prepared), name, sizes, arguments)
@@ -90,21 +88,3 @@ def measure(
         taken = seconds_per_frame(enhancer, (width, height), arguments.frames, arguments.seconds)
         middle = statistics.median(taken)
         print(f"{label:<18}{middle * 1e3:>12,.1f}{1 / middle:>17.2f}{len(taken):>8}")
-
-
-def random_network(arch: str) -> torch.nn.Module:
-    """A network by its name, with random weights.
-
-    Raises:
-        UserError: No such name; it cannot be built without arguments.
-    """
-    kind = lookup(ARCH_REGISTRY, arch)
-    wanted = [
-        name
-        for name, parameter in inspect.signature(kind).parameters.items()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
-    if wanted:
-        raise UserError(f"{arch} needs arguments ({', '.join(wanted)}); give --weights")
-    return kind()
